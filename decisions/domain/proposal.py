@@ -1,0 +1,96 @@
+"""What a decider asks for, and what risk makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """The four things that can be asked for one symbol. `hold` never alters a bracket."""
+
+    BUY = "buy_to_enter"
+    SELL = "sell_to_enter"
+    HOLD = "hold"
+    CLOSE = "close_position"
+
+    @property
+    def opens(self) -> bool:
+        return self in (Action.BUY, Action.SELL)
+
+
+class Side(StrEnum):
+    """Direction of a position."""
+
+    LONG = "long"
+    SHORT = "short"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.LONG else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SHORT if self is Side.LONG else Side.LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a decider asks for one symbol. Prices in quote units, quantity in the base asset, always positive."""
+
+    symbol: str
+    action: Action
+    quantity: Decimal | None = None
+    leverage: int | None = None
+    stop_loss: Decimal | None = None
+    profit_target: Decimal | None = None
+    risk_usd: Decimal | None = None
+    confidence: float | None = None
+    invalidation_condition: str = ""
+    justification: str = ""
+
+    @property
+    def side(self) -> Side:
+        """Side of the position it would open. Raises ValueError for hold and close."""
+        match self.action:
+            case Action.BUY:
+                return Side.LONG
+            case Action.SELL:
+                return Side.SHORT
+            case _:
+                raise ValueError(f"{self.action} opens nothing")
+
+
+class Verdict(StrEnum):
+    """What risk says to a proposal."""
+
+    ACCEPTED = "accepted"
+    REDUCED = "reduced"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """One rule that spoke: its id, what it did, in words, and the numbers it compared."""
+
+    rule: str
+    effect: Verdict
+    text: str
+    numbers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The risk verdict on a proposal. `quantity` and `leverage` are what may be done; None for hold and refusals."""
+
+    proposal: Proposal
+    verdict: Verdict
+    quantity: Decimal | None = None
+    leverage: int | None = None
+    hits: tuple[RuleHit, ...] = ()
+
+    @property
+    def rule_ids(self) -> tuple[str, ...]:
+        return tuple(hit.rule for hit in self.hits)

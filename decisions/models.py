@@ -1,0 +1,174 @@
+"""What was asked, answered and decided. History: rows are added, never edited."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Account, Bot
+from marketdata.models import Snapshot
+from vibex.lib.fields import ExactDecimalField
+
+
+class PromptTemplate(models.Model):
+    """A version of the text that bots of this template send. Versions are added, not changed."""
+
+    name = models.SlugField(max_length=60)
+    version = models.PositiveIntegerField()
+    text = models.TextField()
+    created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name", "-version"]
+        constraints = [models.UniqueConstraint(fields=["name", "version"], name="prompt_template_version_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class Cycle(models.Model):
+    """One run of the nine steps for one bot. The running row is the lock, its key the fencing token."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+        SKIPPED = "skipped", "skipped"
+        ABANDONED = "abandoned", "abandoned"
+
+    bot = models.ForeignKey(Bot, on_delete=models.PROTECT, related_name="cycles")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="cycles")
+    scheduled_for = models.DateTimeField(help_text="Close of the candle it decides on (market time).")
+    status = models.CharField(max_length=9, choices=Status, default=Status.RUNNING)
+    stage = models.CharField(max_length=20, blank=True, help_text="The step it is in, or ended in.")
+    epoch = models.PositiveBigIntegerField(default=0, help_text="Epoch of the account when it began.")
+    lease_until = models.DateTimeField(help_text="Wall time.")
+    began = models.DateTimeField(default=timezone.now)
+    ended = models.DateTimeField(null=True, blank=True)
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="cycles")
+    error = models.TextField(blank=True)
+    timings = models.JSONField(default=dict, blank=True, help_text="Milliseconds per step.")
+
+    class Meta:
+        ordering = ["-began"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bot", "scheduled_for"],
+                name="one_cycle_per_bot_and_candle",
+                violation_error_message="The bot has decided on this candle already.",
+            ),
+            models.UniqueConstraint(
+                fields=["account"],
+                condition=Q(status="running"),
+                name="one_running_cycle_per_account",
+                violation_error_message="A cycle of this account is already running.",
+            ),
+        ]
+        indexes = [models.Index(fields=["bot", "-scheduled_for"], name="cycle_newest_of_bot")]
+
+    def __str__(self) -> str:
+        return f"cycle {self.pk} of {self.bot_id} for {self.scheduled_for:%F %T}"
+
+
+class Interaction(models.Model):
+    """One model call, kept whole: prompt, raw reply, tokens, money, time and what became of it."""
+
+    bot = models.ForeignKey(Bot, on_delete=models.PROTECT, related_name="interactions")
+    cycle = models.ForeignKey(Cycle, on_delete=models.PROTECT, related_name="interactions")
+    model_requested = models.CharField(max_length=120)
+    model_served = models.CharField(max_length=120, blank=True)
+    template = models.CharField(max_length=80, blank=True)
+    prompt_digest = models.CharField(max_length=64, blank=True)
+    system_prompt = models.TextField(blank=True)
+    user_prompt = models.TextField(blank=True)
+    reply = models.TextField(blank=True, help_text="The raw body; bytes that are no UTF-8 are escaped.")
+    finish_reason = models.CharField(max_length=40, blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cost = ExactDecimalField(null=True, blank=True, help_text="US dollars; empty when nobody said.")
+    latency_ms = models.PositiveIntegerField(default=0)
+    outcome = models.CharField(max_length=20)
+    reason = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.model_requested} for {self.cycle_id}: {self.outcome}"
+
+
+class Decision(models.Model):
+    """A proposal and its ruling."""
+
+    class Kind(models.TextChoices):
+        LIVE = "live", "acted on"
+        SHADOW = "shadow", "only recorded"
+
+    cycle = models.ForeignKey(Cycle, on_delete=models.PROTECT, related_name="decisions")
+    interaction = models.ForeignKey(
+        Interaction, on_delete=models.PROTECT, null=True, blank=True, related_name="decisions"
+    )
+    bot = models.ForeignKey(Bot, on_delete=models.PROTECT, related_name="decisions")
+    kind = models.CharField(max_length=6, choices=Kind, default=Kind.LIVE)
+    sequence = models.PositiveSmallIntegerField(help_text="Order in the reply.")
+    symbol = models.CharField(max_length=30)
+    action = models.CharField(max_length=16)
+    asked_quantity = ExactDecimalField(null=True, blank=True)
+    asked_leverage = models.PositiveSmallIntegerField(null=True, blank=True)
+    stop_loss = ExactDecimalField(null=True, blank=True)
+    profit_target = ExactDecimalField(null=True, blank=True)
+    risk_usd = ExactDecimalField(null=True, blank=True)
+    confidence = models.FloatField(null=True, blank=True)
+    invalidation_condition = models.TextField(blank=True)
+    justification = models.TextField(blank=True)
+    verdict = models.CharField(max_length=8)
+    quantity = ExactDecimalField(null=True, blank=True, help_text="What was allowed.")
+    leverage = models.PositiveSmallIntegerField(null=True, blank=True)
+    rule_ids = models.JSONField(default=list)
+    hits = models.JSONField(default=list, help_text="Every rule that spoke, with its numbers.")
+    at = models.DateTimeField(help_text="Market time.")
+
+    class Meta:
+        ordering = ["-at", "sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["cycle", "kind", "sequence"], name="decision_sequence_unique"),
+            models.CheckConstraint(
+                condition=Q(leverage__isnull=True) | Q(leverage__gte=1, leverage__lte=10),
+                name="decision_leverage_1_to_10",
+                violation_error_message="Leverage must be between 1 and 10.",
+            ),
+        ]
+        indexes = [models.Index(fields=["bot", "-at"], name="decision_newest_of_bot")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.symbol}: {self.verdict}"
+
+
+class DiaryEntry(models.Model):
+    """A line of the readable account of what a bot saw, thought and did."""
+
+    class Kind(models.TextChoices):
+        DECISION = "decision", "decision"
+        TRADE = "trade", "trade"
+        HOLD = "hold", "hold"
+        ERROR = "error", "error"
+        STATE = "state", "state"
+        NOTE = "note", "note"
+
+    bot = models.ForeignKey(Bot, on_delete=models.PROTECT, related_name="diary")
+    cycle = models.ForeignKey(Cycle, on_delete=models.PROTECT, null=True, blank=True, related_name="diary")
+    at = models.DateTimeField(help_text="Market time.")
+    kind = models.CharField(max_length=8, choices=Kind)
+    symbol = models.CharField(max_length=30, blank=True)
+    text = models.TextField()
+    data = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        verbose_name_plural = "diary entries"
+        indexes = [models.Index(fields=["bot", "-at"], name="diary_newest_of_bot")]
+
+    def __str__(self) -> str:
+        return self.text[:80]

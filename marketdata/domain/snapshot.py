@@ -1,0 +1,71 @@
+"""What the market looked like at one moment. The only view of the market that a decider gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketdata.domain.candles import Candles
+from marketdata.domain.instruments import InstrumentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Prices of one symbol at `at`, in quote units. `bid` < `ask`; `mark` is what triggers stops."""
+
+    symbol: str
+    at: datetime
+    last: Decimal
+    bid: Decimal
+    ask: Decimal
+    mark: Decimal
+    funding_rate: Decimal | None = None
+    """Rate of the next settlement as a fraction: 0.0001 is one basis point."""
+    next_funding_at: datetime | None = None
+    open_interest: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeframe:
+    """Closed candles of one interval, oldest first, and the indicators over them.
+
+    Every array of `indicators` has the length of `candles`; a value that cannot be known yet is NaN.
+    `age` runs from the close of the last candle to the moment of the snapshot.
+    """
+
+    interval: str
+    candles: Candles
+    indicators: Mapping[str, NDArray[np.float64]]
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolView:
+    """One symbol of a snapshot. With a `problem` nothing may be opened on it, and the text says why."""
+
+    symbol: str
+    instrument: InstrumentSpec
+    quote: Quote
+    timeframes: Mapping[str, Timeframe]
+    ages: Mapping[str, timedelta] = field(default_factory=dict)
+    """Age of every input by name: "quote", "1h", "4h", "funding", …"""
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSnapshot:
+    """All symbols of a bot at the moment `at` (market time)."""
+
+    venue: str
+    at: datetime
+    symbols: Mapping[str, SymbolView]
+    digest: str = ""
+    """Hash of everything in it, so that two cycles can be shown to have seen the same market."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """A small JSON-ready view that is stored with the cycle: price, age and problem per symbol."""

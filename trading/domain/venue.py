@@ -1,0 +1,196 @@
+"""Orders, trades and positions in the words of an exchange. Shared by every adapter and by the matching engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from decisions.domain.proposal import Side
+
+ZERO = Decimal(0)
+
+
+class OrderSide(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is OrderSide.BUY else -1
+
+    @classmethod
+    def to_open(cls, side: Side) -> OrderSide:
+        """Return the order side that adds to a position of `side`."""
+        return cls.BUY if side is Side.LONG else cls.SELL
+
+    @classmethod
+    def to_close(cls, side: Side) -> OrderSide:
+        """Return the order side that lowers a position of `side`."""
+        return cls.SELL if side is Side.LONG else cls.BUY
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+
+    @property
+    def conditional(self) -> bool:
+        return self in (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    GTX = "GTX"
+    """Post only: expires instead of taking."""
+
+
+class VenueStatus(StrEnum):
+    """Status of an order as the exchange states it."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+    @property
+    def open(self) -> bool:
+        return self in (VenueStatus.NEW, VenueStatus.PARTIALLY_FILLED)
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order to be placed. Quantity in the base asset; `trigger` is compared with the mark price."""
+
+    client_order_id: str
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    quantity: Decimal | None = None
+    """None only with `close_position`, which takes the whole position when it fires."""
+    price: Decimal | None = None
+    trigger: Decimal | None = None
+    time_in_force: TimeInForce | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """What the exchange says of one order. `filled` is cumulative."""
+
+    client_order_id: str
+    exchange_id: str
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    status: VenueStatus
+    quantity: Decimal
+    filled: Decimal = ZERO
+    average_price: Decimal | None = None
+    price: Decimal | None = None
+    trigger: Decimal | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One execution. `fee` is positive when paid; `realised` is profit or loss before the fee."""
+
+    trade_id: str
+    client_order_id: str
+    exchange_id: str
+    symbol: str
+    side: OrderSide
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    realised: Decimal
+    maker: bool
+    at: datetime
+
+
+class IncomeKind(StrEnum):
+    """Why the wallet changed."""
+
+    TRANSFER = "TRANSFER"
+    REALIZED_PNL = "REALIZED_PNL"
+    COMMISSION = "COMMISSION"
+    FUNDING_FEE = "FUNDING_FEE"
+    LIQUIDATION_FEE = "LIQUIDATION_FEE"
+    INSURANCE_CLEAR = "INSURANCE_CLEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One change of the wallet; the sum of all amounts is the wallet balance."""
+
+    transaction_id: str
+    kind: IncomeKind
+    symbol: str
+    amount: Decimal
+    at: datetime
+    trade_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VenuePosition:
+    """An open position as the exchange states it. `quantity` is positive."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    leverage: int
+    unrealised: Decimal
+    margin: Decimal
+    liquidation_price: Decimal | None = None
+    opened_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """Balance, positions and open orders of an account at one moment."""
+
+    at: datetime
+    wallet: Decimal
+    unrealised: Decimal
+    margin: Decimal
+    available: Decimal
+    positions: tuple[VenuePosition, ...] = ()
+    orders: tuple[OrderReport, ...] = ()
+
+    @property
+    def equity(self) -> Decimal:
+        return self.wallet + self.unrealised
+
+    def position(self, symbol: str) -> VenuePosition | None:
+        """Return the open position of `symbol`, or None."""
+        return next((position for position in self.positions if position.symbol == symbol), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Prices of one symbol over an interval, in Decimal. The mark prices are None where nobody recorded them."""
+
+    symbol: str
+    opened_at: datetime
+    closed_at: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal = field(default=ZERO)
+    mark_open: Decimal | None = None
+    mark_high: Decimal | None = None
+    mark_low: Decimal | None = None
+    mark_close: Decimal | None = None

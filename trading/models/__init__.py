@@ -1,0 +1,20 @@
+"""What was done: orders and the books made of them, and the paper venue's own tables."""
+
+from trading.models.books import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, Position, Reconciliation
+from trading.models.paper import PaperAccount, PaperIncome, PaperOrder, PaperPosition, PaperTrade
+
+__all__ = [
+    "EquityPoint",
+    "Fill",
+    "IncomeEntry",
+    "Lock",
+    "Order",
+    "OrderEvent",
+    "PaperAccount",
+    "PaperIncome",
+    "PaperOrder",
+    "PaperPosition",
+    "PaperTrade",
+    "Position",
+    "Reconciliation",
+]
