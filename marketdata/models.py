@@ -114,10 +114,9 @@ class Candle(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(
-                    high__gte=F("open"), high__gte=F("close"), low__lte=F("open"), low__lte=F("close"), low__gt=0
-                )
-                & Q(volume__gte=0),
+                condition=Q(high__gte=F("open"), low__lte=F("open"))
+                & Q(high__gte=F("close"), low__lte=F("close"))
+                & Q(low__gt=0, volume__gte=0),
                 name="candle_is_possible",
                 violation_error_message="High must be the highest and low the lowest price of a candle.",
             )

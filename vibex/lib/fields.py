@@ -1,10 +1,15 @@
 """Model fields that the whole house uses."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    DecimalField = models.DecimalField[Any, Any]
+else:
+    DecimalField = models.DecimalField
 
 SQLITE_DIGITS = 15
 """SQLite stores decimals as binary floats: this many significant digits come back as they went in."""
@@ -17,7 +22,7 @@ def booked(value: Decimal) -> Decimal:
     return value.quantize(CENT_OF_A_SATOSHI, rounding=ROUND_HALF_EVEN)
 
 
-class ExactDecimalField(models.DecimalField[Any, Any]):
+class ExactDecimalField(DecimalField):
     """A decimal that is stored exactly or not at all.
 
     On SQLite a value with more than 15 significant digits raises OverflowError instead of being rounded in silence.
