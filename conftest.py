@@ -1,0 +1,65 @@
+"""What all tests share: what they may need from outside, and that CI never skips for the lack of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+POSTGRES_URL = "postgres://postgres@127.0.0.1:5432/postgres"
+REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+def missing(what: str) -> None:
+    """Skip the test here, fail it in CI: there, nothing may be left out in silence."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI has to provide {what}", pytrace=False)
+    pytest.skip(f"needs {what}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
+        missing("PostgreSQL; set DATABASE_URL")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests write out of the working copy."""
+    settings.VIBEX_DATA_DIR = tmp_path_factory.mktemp("data")
+    settings.VIBEX_LOG_DIR = tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of recorded candles and payloads (VIBEX_SHARED_DATA)."""
+    folder = Path(settings.VIBEX_SHARED_DATA)
+    if not (folder / "candles").is_dir():
+        missing(f"the recorded data at {folder}; set VIBEX_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """Return the URL of a PostgreSQL on which the test may create databases."""
+    import psycopg
+
+    url = os.environ.get("CI_POSTGRES_URL", POSTGRES_URL)
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.OperationalError:
+        missing("a running PostgreSQL; set CI_POSTGRES_URL")
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """Return the URL of a running Redis."""
+    import redis
+
+    url = os.environ.get("CI_REDIS_URL", REDIS_URL)
+    try:
+        redis.Redis.from_url(url, socket_connect_timeout=3).ping()
+    except redis.RedisError:
+        missing("a running Redis; set CI_REDIS_URL")
+    return url

@@ -1,0 +1,208 @@
+"""Read the environment: process before `.env.local` before `.env.<environment>` before `.env`.
+
+`python -m vibex.lib.env` writes `.env.example` and the table of `docs/configuration.md`.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from vibex.lib.errors import Rejected
+from vibex.lib.variables import VARIABLES, Environment, KeyPair
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORTEST_SECRET_KEY = 50
+OWN_PREFIXES = ("VIBEX_", "FEATURE_")
+_KEY_OF_ACCOUNT = re.compile(r"ASTERDEX_API_(KEY|SECRET)_([A-Z0-9_]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with one variable. Never holds the value of a secret."""
+
+    name: str
+    wrong: str
+    example: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.wrong} (example: {self.name}={self.example})"
+
+
+class BadEnvironment(Rejected):
+    """The environment cannot be used. The message has one line per fault."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults), code="bad_environment")
+        self.faults = faults
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Values read so far and what was wrong with the others."""
+
+    raw: Mapping[str, str]
+    values: dict[str, Any] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def fault(self, name: str, wrong: str, example: str | None = None) -> None:
+        self.faults.append(Fault(name, wrong, example if example is not None else VARIABLES[name].example))
+
+
+def read(root: Path = ROOT, process: Mapping[str, str] | None = None) -> Environment:
+    """Return the validated environment. Raises BadEnvironment with every fault at once."""
+    reading = _Reading(layered(root, os.environ if process is None else process))
+    _read_variables(reading)
+    _read_key_pairs(reading)
+    _refuse_unknown(reading)
+    if reading.values.get("VIBEX_ENV") == "prod":
+        _refuse_for_production(reading)
+    if reading.faults:
+        raise BadEnvironment(reading.faults)
+    values = {name: _below(root, value) for name, value in reading.values.items()}
+    return Environment(**values)
+
+
+def layered(root: Path, process: Mapping[str, str]) -> dict[str, str]:
+    """Return the process environment completed from the files below `root`; empty values count as unset."""
+
+    class Layers(environ.Env):
+        ENVIRON = {name: value for name, value in process.items() if value}
+
+    files = [".env.local", f".env.{_environment_name(root, process)}", ".env"]
+    for name in files:
+        if (root / name).is_file():
+            Layers.read_env(root / name)
+    return {name: value for name, value in Layers.ENVIRON.items() if value}
+
+
+def _environment_name(root: Path, process: Mapping[str, str]) -> str:
+    """Return VIBEX_ENV before it is validated: it decides which file is read."""
+
+    class Layers(environ.Env):
+        ENVIRON = {"VIBEX_ENV": process["VIBEX_ENV"]} if process.get("VIBEX_ENV") else {}
+
+    for name in (".env.local", ".env"):
+        if (root / name).is_file():
+            Layers.read_env(root / name)
+    return str(Layers.ENVIRON.get("VIBEX_ENV") or "dev")
+
+
+def secret_values(environment: Environment) -> Iterator[str]:
+    """Yield every secret that the environment holds."""
+    for name, variable in VARIABLES.items():
+        value = getattr(environment, name)
+        if variable.secret and value:
+            yield value
+    for pair in environment.ASTERDEX_KEY_PAIRS.values():
+        yield from (pair.key, pair.secret)
+
+
+def _read_variables(reading: _Reading) -> None:
+    environment = reading.raw.get("VIBEX_ENV", "dev")
+    for name, variable in VARIABLES.items():
+        raw = _raw_value(reading, name) if variable.secret else reading.raw.get(name)
+        raw = variable.default_for(environment) if raw is None else raw
+        try:
+            reading.values[name] = None if raw is None else variable.parse(raw)
+        except ValueError as wrong:
+            reading.fault(name, str(wrong))
+
+
+def _raw_value(reading: _Reading, name: str) -> str | None:
+    """Return a secret from NAME or from the file that NAME_FILE names."""
+    given, file = reading.raw.get(name), reading.raw.get(f"{name}_FILE")
+    if file is None:
+        return given
+    if given is not None:
+        reading.fault(f"{name}_FILE", f"is set together with {name}; keep one of them", f"/run/secrets/{name.lower()}")
+        return given
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        secret, why = "", getattr(error, "strerror", None) or "not text"
+        reading.fault(f"{name}_FILE", f"{file} cannot be read: {why}", f"/run/secrets/{name.lower()}")
+        return None
+    if not secret:
+        reading.fault(f"{name}_FILE", f"{file} is empty", f"/run/secrets/{name.lower()}")
+    return secret or None
+
+
+def _read_key_pairs(reading: _Reading) -> None:
+    accounts = {""} | {match[2] for name in reading.raw if (match := _account_key(name))}
+    pairs = {account.lower(): _key_pair(reading, account) for account in sorted(accounts)}
+    reading.values["ASTERDEX_KEY_PAIRS"] = {account: pair for account, pair in pairs.items() if pair}
+
+
+def _account_key(name: str) -> re.Match[str] | None:
+    return _KEY_OF_ACCOUNT.fullmatch(name.removesuffix("_FILE"))
+
+
+def _key_pair(reading: _Reading, account: str) -> KeyPair | None:
+    suffix = f"_{account}" if account else ""
+    names = [f"ASTERDEX_API_KEY{suffix}", f"ASTERDEX_API_SECRET{suffix}"]
+    if account:
+        key, secret = (_raw_value(reading, name) for name in names)
+    else:
+        key, secret = (reading.values.get(name) for name in names)
+    if key and secret:
+        return KeyPair(key, secret)
+    if key or secret:
+        missing, given = (names[1], names[0]) if key else (names[0], names[1])
+        reading.fault(missing, f"is missing, while {given} is set", "the-other-half")
+    return None
+
+
+def _refuse_unknown(reading: _Reading) -> None:
+    known = {*VARIABLES, *(f"{name}_FILE" for name, variable in VARIABLES.items() if variable.secret)}
+    for name in sorted(reading.raw):
+        if name.startswith(OWN_PREFIXES) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = close[0] if close else None
+            reading.faults.append(_unknown(name, meant))
+
+
+def _unknown(name: str, meant: str | None) -> Fault:
+    if meant is None:
+        return Fault(name, "is no variable of Vibex; remove it", "")
+    return Fault(name, f"is no variable of Vibex; did you mean {meant}?", VARIABLES[meant].example)
+
+
+def _refuse_for_production(reading: _Reading) -> None:
+    values = reading.values
+    if values.get("DEBUG"):
+        reading.fault("DEBUG", "must be off in production", "no")
+    _refuse_secret_key(reading)
+    if "ALLOWED_HOSTS" in values:
+        _refuse_hosts(reading, values["ALLOWED_HOSTS"])
+    bad_database = "DATABASE_URL" not in values
+    if not (bad_database or values["DATABASE_URL"] or values.get("ALLOW_SQLITE_IN_PRODUCTION")):
+        reading.fault("DATABASE_URL", "is missing; say ALLOW_SQLITE_IN_PRODUCTION=yes to run production on SQLite")
+
+
+def _refuse_secret_key(reading: _Reading) -> None:
+    key = reading.values.get("SECRET_KEY")
+    if key is None:
+        if not any(fault.name == "SECRET_KEY_FILE" for fault in reading.faults):
+            reading.fault("SECRET_KEY", "is missing in production")
+    elif key.startswith("django-insecure-") or key == VARIABLES["SECRET_KEY"].example or len(set(key)) < 5:
+        reading.fault("SECRET_KEY", "is a default that everybody knows")
+    elif len(key) < SHORTEST_SECRET_KEY:
+        reading.fault("SECRET_KEY", f"has {len(key)} characters, production needs {SHORTEST_SECRET_KEY}")
+
+
+def _refuse_hosts(reading: _Reading, hosts: tuple[str, ...]) -> None:
+    if not hosts:
+        reading.fault("ALLOWED_HOSTS", "is missing in production")
+    if any(host == "*" or host.startswith(".") for host in hosts):
+        reading.fault("ALLOWED_HOSTS", "must not hold wildcards in production")
+
+
+def _below(root: Path, value: Any) -> Any:
+    """Anchor relative folders at the root of the repository, wherever the process was started."""
+    return (root / value).resolve() if isinstance(value, Path) else value

@@ -1,0 +1,360 @@
+"""Every environment variable that Vibex reads, declared once: type, default, help, example.
+
+Validation at start, `.env.example` and the table of `docs/configuration.md` are all made from this module.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+type EnvironmentName = Literal["dev", "test", "prod"]
+type Parser = Callable[[str], Any]
+
+ENVIRONMENTS = ("dev", "test", "prod")
+INTERVALS = ("3m", "5m", "15m", "1h", "4h", "1d")
+LOG_LEVEL_NAMES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_YES = ("yes", "true", "on", "1")
+_NO = ("no", "false", "off", "0")
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\*", re.IGNORECASE)
+_ASSET = re.compile(r"[A-Z0-9]{2,15}")
+_QUOTES = ("USDT", "USDC", "USD1", "BUSD")
+
+
+def text(raw: str) -> str:
+    return raw
+
+
+def yes_or_no(raw: str) -> bool:
+    if raw.lower() in _YES:
+        return True
+    if raw.lower() in _NO:
+        return False
+    raise ValueError("must be yes or no")
+
+
+def one_of(*choices: str) -> Parser:
+    def parse(raw: str) -> str:
+        if raw not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return raw
+
+    return parse
+
+
+def number(low: int, high: int) -> Parser:
+    def parse(raw: str) -> int:
+        if not (raw.isascii() and raw.isdigit() and low <= int(raw) <= high):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def url(*schemes: str) -> Parser:
+    def parse(raw: str) -> str:
+        parts = urlsplit(raw)
+        _ = parts.port  # raises ValueError when it is not a number that can be a port
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return raw
+
+    return parse
+
+
+def postgres_url(raw: str) -> str:
+    url("postgres", "postgresql")(raw)
+    if not urlsplit(raw).path.strip("/"):
+        raise ValueError("must name a database after the host")
+    return raw
+
+
+def names(raw: str) -> tuple[str, ...]:
+    """Split a comma-separated list, dropping empty entries."""
+    return tuple(entry.strip() for entry in raw.split(",") if entry.strip())
+
+
+def host(raw: str) -> str:
+    if not _HOST.fullmatch(raw) or raw == "*":
+        raise ValueError("must be one host name or address without scheme and port")
+    return raw
+
+
+def hosts(raw: str) -> tuple[str, ...]:
+    for entry in names(raw):
+        if not _HOST.fullmatch(entry):
+            raise ValueError(f"{entry!r} must be a host name or address without scheme and port")
+    return names(raw)
+
+
+def origins(raw: str) -> tuple[str, ...]:
+    for entry in names(raw):
+        url("https", "http")(entry)
+    return names(raw)
+
+
+def assets(raw: str) -> tuple[str, ...]:
+    found = tuple(name.upper() for name in names(raw))
+    if not found:
+        raise ValueError("must name at least one asset")
+    for name in found:
+        if not _ASSET.fullmatch(name):
+            raise ValueError(f"{name!r} must be an asset of 2 to 15 letters and digits")
+        if name.endswith(_QUOTES) and name not in _QUOTES:
+            raise ValueError(f"{name!r} must be the asset alone, without the quote currency")
+    if len(set(found)) < len(found):
+        raise ValueError("must name each asset once")
+    return found
+
+
+def levels(raw: str) -> dict[str, str]:
+    """Read `trading=DEBUG,decisions.llm=INFO` as levels by logger name."""
+    found = {}
+    for entry in names(raw):
+        name, _, level = entry.partition("=")
+        if not name.strip() or level.strip().upper() not in LOG_LEVEL_NAMES:
+            raise ValueError(f"{entry!r} must be module=LEVEL with a level of {', '.join(LOG_LEVEL_NAMES)}")
+        found[name.strip()] = level.strip().upper()
+    return found
+
+
+def log_level(raw: str) -> int:
+    if raw.upper() not in LOG_LEVEL_NAMES:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVEL_NAMES)}")
+    return int(logging.getLevelNamesMapping()[raw.upper()])
+
+
+def path(raw: str) -> Path:
+    return Path(raw).expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """How one variable is read and explained."""
+
+    parse: Parser
+    help: str
+    example: str
+    default: str | Mapping[str, str] | None = None
+    """Text as it would stand in the environment; by environment name where that matters; None leaves it unset."""
+    secret: bool = False
+    section: str = ""
+
+    def default_for(self, environment: str) -> str | None:
+        if isinstance(self.default, Mapping):
+            return self.default.get(environment)
+        return self.default
+
+
+def variable(parse: Parser, help: str, *, example: str, **more: Any) -> Any:
+    return field(metadata={"variable": Variable(parse, help, example, **more)})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """The key and secret of one exchange account."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Environment:
+    """The validated environment. Variables that are not set are None."""
+
+    VIBEX_ENV: EnvironmentName = variable(
+        one_of(*ENVIRONMENTS),
+        "Which settings apply: development, tests or production.",
+        default="dev",
+        example="prod",
+        section="General",
+    )
+    DEBUG: bool = variable(
+        yes_or_no,
+        "Error pages with details. Refused in production.",
+        default={"dev": "yes", "test": "no", "prod": "no"},
+        example="no",
+        section="General",
+    )
+    SECRET_KEY: str | None = variable(
+        text,
+        "Signs sign-ins and tokens. Outside production one is generated into the data folder when unset.",
+        example="50-or-more-random-characters",
+        secret=True,
+        section="General",
+    )
+    VIBEX_DATA_DIR: Path = variable(
+        path,
+        "Folder of everything a running installation keeps: database file, reply cache, backups.",
+        default="data",
+        example="data",
+        section="General",
+    )
+    VIBEX_SHARED_DATA: Path = variable(
+        path,
+        "Folder of recorded candles and payloads for replays, backtests and tests.",
+        default="../shared/data",
+        example="../shared/data",
+        section="General",
+    )
+    API_HOST: str = variable(
+        host,
+        "Address the server listens on; 0.0.0.0 in a container.",
+        default="127.0.0.1",
+        example="127.0.0.1",
+        section="Server",
+    )
+    API_PORT: int = variable(
+        number(1, 65535), "Port the server listens on.", default="3000", example="3000", section="Server"
+    )
+    ALLOWED_HOSTS: tuple[str, ...] = variable(
+        hosts,
+        "Host names under which the pages may be opened. Must be given in production, without wildcards.",
+        default={"dev": "localhost,127.0.0.1,[::1]", "test": "localhost,127.0.0.1,[::1],testserver", "prod": ""},
+        example="vibex.example.com",
+        section="Server",
+    )
+    CSRF_TRUSTED_ORIGINS: tuple[str, ...] = variable(
+        origins,
+        "Origins that may post forms, with scheme, when a proxy changes the host.",
+        default="",
+        example="https://vibex.example.com",
+        section="Server",
+    )
+    HTTPS: bool = variable(
+        yes_or_no,
+        "A TLS proxy that sets X-Forwarded-Proto stands in front: cookies for HTTPS only, plain HTTP is redirected.",
+        default={"dev": "no", "test": "no", "prod": "yes"},
+        example="yes",
+        section="Server",
+    )
+    DATABASE_URL: str | None = variable(
+        postgres_url,
+        "PostgreSQL. Unset: SQLite in the data folder.",
+        example="postgres://trading_user:password@127.0.0.1:5432/trading_db",
+        secret=True,
+        section="Services",
+    )
+    REDIS_URL: str | None = variable(
+        url("redis", "rediss"),
+        "Redis for tasks, streams and cache, when several processes run. Unset: all in one process.",
+        example="redis://127.0.0.1:6379/0",
+        secret=True,
+        section="Services",
+    )
+    ALLOW_SQLITE_IN_PRODUCTION: bool = variable(
+        yes_or_no,
+        "The explicit yes without which production does not start on SQLite.",
+        default="no",
+        example="yes",
+        section="Services",
+    )
+    ASSETS: tuple[str, ...] = variable(
+        assets, "What the first bot trades.", default="BTC,ETH,SOL", example="BTC,ETH,SOL", section="Trading"
+    )
+    INTERVAL: str = variable(
+        one_of(*INTERVALS), "How often the first bot decides.", default="3m", example="3m", section="Trading"
+    )
+    OPENROUTER_API_KEY: str | None = variable(
+        text, "Key of OpenRouter. Unset: rules decide.", example="your-key", secret=True, section="Models"
+    )
+    LLM_BASE_URL: str | None = variable(
+        url("https", "http"),
+        "Address of any OpenAI-compatible server, instead of OpenRouter.",
+        example="http://127.0.0.1:11434/v1",
+        section="Models",
+    )
+    LLM_API_KEY: str | None = variable(
+        text, "Key of the server at LLM_BASE_URL, if it wants one.", example="your-key", secret=True, section="Models"
+    )
+    LLM_MODEL: str | None = variable(
+        text, "Model the first bot asks.", example="deepseek/deepseek-chat-v3.1", section="Models"
+    )
+    ASTERDEX_API_KEY: str | None = variable(
+        text,
+        "Key of the AsterDEX account; a second account `main` has ASTERDEX_API_KEY_MAIN.",
+        example="your-key",
+        secret=True,
+        section="Exchange",
+    )
+    ASTERDEX_API_SECRET: str | None = variable(
+        text,
+        "Secret of the AsterDEX account; a second account `main` has ASTERDEX_API_SECRET_MAIN.",
+        example="your-secret",
+        secret=True,
+        section="Exchange",
+    )
+    FEATURE_REGISTRATION: bool = variable(
+        yes_or_no, "People may sign up by themselves.", default="no", example="yes", section="Features"
+    )
+    FEATURE_LIVE_TRADING: bool = variable(
+        yes_or_no, "Live accounts may trade.", default="no", example="yes", section="Features"
+    )
+    FEATURE_ENSEMBLE: bool = variable(
+        yes_or_no, "Several models may decide together.", default="no", example="yes", section="Features"
+    )
+    FEATURE_EXTERNAL_TEXT: bool = variable(
+        yes_or_no, "News and other foreign text may enter prompts.", default="no", example="yes", section="Features"
+    )
+    LOG_LEVEL: int = variable(
+        log_level,
+        "Lowest level that is written.",
+        default={"dev": "DEBUG", "test": "ERROR", "prod": "ERROR"},
+        example="INFO",
+        section="Logging",
+    )
+    LOG_LEVELS: dict[str, str] = variable(
+        levels, "Levels of single modules.", default="", example="trading=DEBUG,decisions.llm=INFO", section="Logging"
+    )
+    LOG_FILES: str = variable(
+        one_of("auto", "yes", "no"),
+        "Log files beside standard output; auto: when the server runs as one process.",
+        default="auto",
+        example="no",
+        section="Logging",
+    )
+    VIBEX_LOG_DIR: Path = variable(
+        path, "Folder of the log files.", default="logs", example="/var/log/vibex", section="Logging"
+    )
+    LOG_MAX_TOTAL_MB: int = variable(
+        number(10, 1_000_000),
+        "Most space all log files may take together; the oldest go first.",
+        default="1000",
+        example="500",
+        section="Logging",
+    )
+    ASTERDEX_KEY_PAIRS: dict[str, KeyPair] = field(default_factory=dict)
+    """Key pairs by lower-case account name; the pair without a name stands under the empty string."""
+
+
+VARIABLES: dict[str, Variable] = {
+    declared.name: declared.metadata["variable"] for declared in fields(Environment) if "variable" in declared.metadata
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What is switched on. Everything is off until the operator says otherwise."""
+
+    registration: bool = False
+    live_trading: bool = False
+    ensemble: bool = False
+    external_text: bool = False
+
+
+def features_of(environment: Environment) -> Features:
+    return Features(
+        registration=environment.FEATURE_REGISTRATION,
+        live_trading=environment.FEATURE_LIVE_TRADING,
+        ensemble=environment.FEATURE_ENSEMBLE,
+        external_text=environment.FEATURE_EXTERNAL_TEXT,
+    )
+
+
+def venue_symbols(assets: tuple[str, ...], quote: str = "USDT") -> tuple[str, ...]:
+    """Return the venue's symbols of the assets: BTC becomes BTCUSDT."""
+    return tuple(f"{asset}{quote}" for asset in assets)

@@ -1,0 +1,179 @@
+"""Settings that all environments share. The environment itself is declared in `vibex.lib.variables`."""
+
+from django.utils.csp import CSP
+
+from vibex.lib import variables
+from vibex.lib.env import ROOT
+from vibex.settings import start
+
+environment = start.environment_or_exit()
+
+# The environment under its own names.
+VIBEX_ENV = environment.VIBEX_ENV
+DEBUG = environment.DEBUG
+SECRET_KEY = start.secret_key(environment)
+VIBEX_DATA_DIR = environment.VIBEX_DATA_DIR
+VIBEX_SHARED_DATA = environment.VIBEX_SHARED_DATA
+API_HOST = environment.API_HOST
+API_PORT = environment.API_PORT
+ALLOWED_HOSTS = list(environment.ALLOWED_HOSTS)
+CSRF_TRUSTED_ORIGINS = list(environment.CSRF_TRUSTED_ORIGINS)
+HTTPS = environment.HTTPS
+DATABASE_URL = environment.DATABASE_URL
+REDIS_URL = environment.REDIS_URL
+ALLOW_SQLITE_IN_PRODUCTION = environment.ALLOW_SQLITE_IN_PRODUCTION
+ASSETS = environment.ASSETS
+INTERVAL = environment.INTERVAL
+OPENROUTER_API_KEY = environment.OPENROUTER_API_KEY
+LLM_BASE_URL = environment.LLM_BASE_URL
+LLM_API_KEY = environment.LLM_API_KEY
+LLM_MODEL = environment.LLM_MODEL
+ASTERDEX_API_KEY = environment.ASTERDEX_API_KEY
+ASTERDEX_API_SECRET = environment.ASTERDEX_API_SECRET
+ASTERDEX_KEY_PAIRS = environment.ASTERDEX_KEY_PAIRS
+FEATURE_REGISTRATION = environment.FEATURE_REGISTRATION
+FEATURE_LIVE_TRADING = environment.FEATURE_LIVE_TRADING
+FEATURE_ENSEMBLE = environment.FEATURE_ENSEMBLE
+FEATURE_EXTERNAL_TEXT = environment.FEATURE_EXTERNAL_TEXT
+FEATURES = variables.features_of(environment)
+LOG_LEVEL = environment.LOG_LEVEL
+LOG_LEVELS = environment.LOG_LEVELS
+LOG_FILES = environment.LOG_FILES
+VIBEX_LOG_DIR = environment.VIBEX_LOG_DIR
+LOG_MAX_TOTAL_MB = environment.LOG_MAX_TOTAL_MB
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "rest_framework",
+    "django_celery_beat",
+    "django_htmx",
+    "vibex",
+    "accounts",
+    "marketdata",
+    "decisions",
+    "trading",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "vibex.urls"
+ASGI_APPLICATION = "vibex.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.csp",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": start.database(environment)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TIME_ZONE = "UTC"
+USE_TZ = True
+LANGUAGE_CODE = "en"
+
+# Static files come straight from their folders; only production collects them first.
+STATIC_URL = "static/"
+STATIC_ROOT = ROOT / "staticfiles"
+STATICFILES_DIRS = [ROOT / "static", *start.plotly_scripts()]
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+# People
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# Browsers
+SHA_OF_EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"  # the style element that plotly makes
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF, SHA_OF_EMPTY_STYLE],
+    "img-src": [CSP.SELF, "data:"],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+    "base-uri": [CSP.NONE],
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+}
+
+# Tasks, streams and cache: over Redis when several processes run, else inside this one.
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "vibex"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+
+if REDIS_URL:
+    CELERY_BROKER_URL = REDIS_URL
+    CELERY_TASK_ACKS_LATE = True
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+else:
+    CELERY_BROKER_URL = "memory://"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.2}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "vibex.lib.layers.EmbeddedChannelLayer"}}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

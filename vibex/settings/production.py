@@ -1,0 +1,13 @@
+"""Settings of an installation that others can reach. What it refuses to start with stands in `vibex.lib.env`."""
+
+from vibex.settings.base import *
+
+WHITENOISE_USE_FINDERS = False
+STORAGES["staticfiles"] = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health/", r"^api/health/"]  # probes ask from inside, without the proxy
+if HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True

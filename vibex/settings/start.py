@@ -1,0 +1,92 @@
+"""What happens before the first setting: a usable environment, or an end that says why not."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from environ import Env
+
+from vibex.lib import env
+from vibex.lib.variables import Environment
+
+USAGE_ERROR = 2
+
+
+def environment_or_exit() -> Environment:
+    """Return the validated environment; print one line per fault and leave with code 2 when it has any."""
+    with _faults_end_the_start():
+        return env.read()
+
+
+def secret_key(environment: Environment) -> str:
+    """Return the key of the environment or, outside production, the one kept in the data folder."""
+    if environment.SECRET_KEY:
+        return environment.SECRET_KEY
+    with _faults_end_the_start():
+        return kept_secret_key(environment.VIBEX_DATA_DIR)
+
+
+def kept_secret_key(folder: Path) -> str:
+    """Return the key in `folder`, made on first use. Raises BadEnvironment when the folder cannot be used."""
+    file = folder / "secret_key"
+    try:
+        if not file.exists():
+            _write_once(file, secrets.token_urlsafe(64))
+        return file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        wrong = f"{folder} cannot be used: {error.strerror}"
+        raise env.BadEnvironment([env.Fault("VIBEX_DATA_DIR", wrong, "data")]) from error
+
+
+def _write_once(file: Path, content: str) -> None:
+    """Create the file readable by its owner only, whole or not at all, also when two processes start at once."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(content, encoding="ascii")
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+
+
+def database(environment: Environment) -> dict[str, Any]:
+    """Return Django's database settings: PostgreSQL with a pool where a URL says so, else SQLite in one file."""
+    if environment.DATABASE_URL:
+        config: dict[str, Any] = Env.db_url_config(environment.DATABASE_URL)
+        # A pool replaces persistent connections, which Django rules out under ASGI.
+        pool = {"min_size": 1, "max_size": 20, "timeout": 10}
+        return {**config, "CONN_MAX_AGE": 0, "OPTIONS": {**config.get("OPTIONS", {}), "pool": pool}}
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": environment.VIBEX_DATA_DIR / "vibex.sqlite3",
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+def plotly_scripts() -> list[tuple[str, Path]]:
+    """Return the folder of plotly.min.js as a static files entry, without the import that costs half a second."""
+    found = find_spec("plotly")
+    if found is None or found.origin is None:
+        return []
+    return [("plotly", Path(found.origin).parent / "package_data")]
+
+
+@contextmanager
+def _faults_end_the_start() -> Iterator[None]:
+    try:
+        yield
+    except env.BadEnvironment as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(USAGE_ERROR) from None

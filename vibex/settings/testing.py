@@ -1,0 +1,34 @@
+"""Settings of the tests: nothing outside the process, unless DATABASE_URL asks for PostgreSQL."""
+
+import os
+
+# pytest names this module directly, so nobody has chosen yet. Child processes of a test inherit the choice.
+os.environ["VIBEX_ENV"] = "test"
+
+from vibex.settings.base import *
+
+SECRET_KEY = "a key for tests that protects nothing and is long enough to pass"  # noqa: S105
+
+# What a developer keeps in .env.local must not reach a test.
+OPENROUTER_API_KEY = LLM_BASE_URL = LLM_API_KEY = LLM_MODEL = ASTERDEX_API_KEY = ASTERDEX_API_SECRET = None
+ASTERDEX_KEY_PAIRS = {}
+FEATURES = variables.Features()
+ASSETS, INTERVAL = ("BTC", "ETH", "SOL"), "3m"
+LOG_FILES = "no"
+
+if DATABASE_URL:
+    DATABASES["default"]["OPTIONS"].pop("pool")  # an open pool would keep the test database from being dropped
+else:
+    DATABASES["default"]["NAME"] = ":memory:"
+
+REDIS_URL = None
+CELERY_BROKER_URL = "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.01}
+CELERY_TASK_ACKS_LATE = False
+CHANNEL_LAYERS = {"default": {"BACKEND": "vibex.lib.layers.EmbeddedChannelLayer"}}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+WHITENOISE_USE_FINDERS = False
+WHITENOISE_AUTOREFRESH = True
