@@ -41,6 +41,10 @@ class Position(models.Model):
     quantity = ExactDecimalField(help_text="Open quantity, zero once closed.")
     peak_quantity = ExactDecimalField(default=0)
     cost = ExactDecimalField(help_text="What the open quantity cost, in quote units.")
+    bought = ExactDecimalField(default=0, help_text="Quantity ever added.")
+    bought_value = ExactDecimalField(default=0, help_text="Quote units ever paid for it.")
+    sold = ExactDecimalField(default=0, help_text="Quantity ever taken off.")
+    sold_value = ExactDecimalField(default=0, help_text="Quote units ever received for it.")
     entry_price = ExactDecimalField(help_text="Average entry over its life.")
     exit_price = ExactDecimalField(null=True, blank=True, help_text="Average exit.")
     leverage = models.PositiveSmallIntegerField(default=1)
@@ -125,6 +129,7 @@ class Order(models.Model):
     created = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Wall time it left.")
     deadline = models.DateTimeField(null=True, blank=True, help_text="Wall time after which it cannot arrive any more.")
+    absent_answers = models.PositiveSmallIntegerField(default=0, help_text="Clean “no such order” answers in a row.")
     updated = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -242,6 +247,21 @@ class Reconciliation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.at:%F %T} {'clean' if self.clean else 'open'}"
+
+
+class Claim(models.Model):
+    """Who may write to the exchange for a symbol of an account right now. Taken over once it has run out."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="claims")
+    symbol = models.CharField(max_length=30)
+    holder = models.CharField(max_length=60)
+    until = models.DateTimeField(help_text="Wall time.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "symbol"], name="one_claim_per_account_and_symbol")]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} held by {self.holder}"
 
 
 class Lock(models.Model):

@@ -1,0 +1,178 @@
+"""The Journal port: where a cycle keeps what it did. In the database for live and paper, in memory for a backtest.
+
+The order methods are the write-ahead log of trading: `plan` is durable before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+from decisions.deciders.base import Answer, Question, Reading
+from decisions.domain.portfolio import Role
+from decisions.domain.proposal import Ruling, Side
+from marketdata.domain.snapshot import MarketSnapshot
+from trading.domain.orders import OrderFacts, OrderState
+from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
+from vibex.lib.errors import VibexError
+
+
+class Stage(StrEnum):
+    """The nine steps of a cycle."""
+
+    SNAPSHOT = "snapshot"
+    PORTFOLIO = "portfolio"
+    PROMPT = "prompt"
+    ASK = "ask"
+    READ = "read"
+    RULE = "rule"
+    EXECUTE = "execute"
+    RECORD = "record"
+    PUBLISH = "publish"
+
+
+class Bracket(StrEnum):
+    """State of the stop and the target of a position."""
+
+    NONE = "none"
+    ARMING = "arming"
+    ARMED = "armed"
+    ADJUSTING = "adjusting"
+    RELEASED = "released"
+
+
+class IntentVoid(VibexError):
+    """The intent may not be acted on any more: the lease is lost or the account was halted. Nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedOrder:
+    """One of our orders that is not over, as the books know it."""
+
+    role: Role
+    order: NewOrder
+    facts: OrderFacts
+    planned_at: datetime
+    """Market time."""
+    sent_at: datetime | None = None
+    """Wall time."""
+    absent_answers: int = 0
+    """Clean "no such order" answers in a row."""
+    cycle_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedPosition:
+    """An open position as the books know it, with what protects it."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    entry_price: Decimal
+    leverage: int
+    opened_at: datetime
+    stop: Decimal | None = None
+    target: Decimal | None = None
+    bracket: Bracket = Bracket.NONE
+    plan: str = ""
+    confidence: float | None = None
+    risk_usd: Decimal | None = None
+
+
+class Journal(Protocol):
+    """Where one account's orders, positions and cycles are kept."""
+
+    # -- orders: intent before action -------------------------------------------------------------------------
+
+    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, reason: str = "") -> None:
+        """Make the intent durable. `ruling` is the index of the ruling it follows. Raises IntentVoid."""
+        ...
+
+    def sending(self, client_order_id: str) -> None:
+        """Note that the order leaves now."""
+        ...
+
+    def observe(self, client_order_id: str, report: OrderReport) -> None:
+        """Take in what the exchange says of an order."""
+        ...
+
+    def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
+        """Move an order to a state that we decide on: denied, done after a refusal, unknown, cancelling, absent."""
+        ...
+
+    def asked_in_vain(self, client_order_id: str) -> None:
+        """Note one clean "no such order" answer."""
+        ...
+
+    def orders(self) -> list[TrackedOrder]:
+        """Return our orders that are not over, oldest first."""
+        ...
+
+    # -- positions ---------------------------------------------------------------------------------------------
+
+    def book(self, trades: Sequence[Trade]) -> int:
+        """Book the trades that are not booked yet and return how many they were."""
+        ...
+
+    def book_income(self, income: Sequence[Income]) -> None:
+        """Copy ledger lines of the exchange that are not copied yet."""
+        ...
+
+    def trades_since(self, symbol: str) -> datetime:
+        """Return the moment from which trades of a symbol must be asked for so that none is missed."""
+        ...
+
+    def income_since(self) -> datetime:
+        """Return the moment from which the ledger must be asked for so that nothing is missed."""
+        ...
+
+    def positions(self) -> list[TrackedPosition]:
+        """Return the open positions."""
+        ...
+
+    def bracket(
+        self,
+        symbol: str,
+        state: Bracket,
+        *,
+        stop: Decimal | None = None,
+        target: Decimal | None = None,
+        leverage: int | None = None,
+        verified_at: datetime | None = None,
+    ) -> None:
+        """Note the state of a position's protection; None leaves a value as it is."""
+        ...
+
+    def equity(self, state: AccountState) -> None:
+        """Add a point to the equity series."""
+        ...
+
+    def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
+        """Open an incident, once for each kind and text."""
+        ...
+
+    # -- the cycle ---------------------------------------------------------------------------------------------
+
+    def stage(self, stage: Stage) -> None:
+        """Note the step that begins. Renews the lease around the ask; raises IntentVoid when it is lost."""
+        ...
+
+    def saw(self, snapshot: MarketSnapshot) -> None:
+        """Keep the snapshot."""
+        ...
+
+    def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
+        """Keep the model call, whatever came of it."""
+        ...
+
+    def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
+        """Keep proposals and rulings, before anything is done about them."""
+        ...
+
+    def diary(self, kind: str, text: str, *, at: datetime, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
+        """Add a line to the bot's diary."""
+        ...

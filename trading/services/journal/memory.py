@@ -1,0 +1,202 @@
+"""The journal of a backtest: in memory, written out by whoever ran it. The same rules as the database's journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from decisions.deciders.base import Answer, Question, Reading
+from decisions.domain.portfolio import Role
+from decisions.domain.proposal import Ruling
+from marketdata.domain.snapshot import MarketSnapshot
+from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
+from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
+from trading.domain.venue import ZERO, AccountState, Income, IncomeKind, NewOrder, OrderReport, Trade
+from trading.services.journal.base import Bracket, Stage, TrackedOrder, TrackedPosition
+
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class KeptOrder:
+    """One order with everything that is known of it."""
+
+    role: Role
+    order: NewOrder
+    facts: OrderFacts
+    planned_at: datetime
+    ruling: Ruling | None
+    reason: str
+    absent_answers: int = 0
+    traded: Decimal = ZERO
+    traded_value: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class KeptPosition:
+    """An open position with its protection and the ruling it came from."""
+
+    booked: BookedPosition
+    stop: Decimal | None = None
+    target: Decimal | None = None
+    bracket: Bracket = Bracket.NONE
+    leverage: int = 1
+    ruling: Ruling | None = None
+    exit_reason: str = ""
+
+
+@dataclass(slots=True)
+class MemoryJournal:
+    """Journal of one account, kept until the run is over."""
+
+    kept: dict[str, KeptOrder] = field(default_factory=dict)
+    working: dict[str, KeptOrder] = field(default_factory=dict)
+    open: dict[str, KeptPosition] = field(default_factory=dict)
+    closed: list[KeptPosition] = field(default_factory=list)
+    fills: dict[tuple[str, str], Trade] = field(default_factory=dict)
+    ledger: dict[tuple[IncomeKind, str], Income] = field(default_factory=dict)
+    points: list[AccountState] = field(default_factory=list)
+    incidents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    lines: list[tuple[datetime, str, str, str]] = field(default_factory=list)
+    rulings: list[Ruling] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    current: Sequence[Ruling] = ()
+    now: datetime = DAWN
+    latest: dict[str, datetime] = field(default_factory=dict)
+    latest_income: datetime = DAWN
+
+    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, reason: str = "") -> None:
+        followed = self.current[ruling] if ruling is not None else None
+        kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), self.now, followed, reason)
+        self.kept[order.client_order_id] = self.working[order.client_order_id] = kept
+
+    def sending(self, client_order_id: str) -> None:
+        self._take(client_order_id, move(self.kept[client_order_id].facts, OrderState.SENDING))
+
+    def observe(self, client_order_id: str, report: OrderReport) -> None:
+        self._take(client_order_id, observe(self.kept[client_order_id].facts, report))
+
+    def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
+        self._take(client_order_id, move(self.kept[client_order_id].facts, to, reason=reason))
+
+    def asked_in_vain(self, client_order_id: str) -> None:
+        self.kept[client_order_id].absent_answers += 1
+
+    def orders(self) -> list[TrackedOrder]:
+        return [
+            TrackedOrder(kept.role, kept.order, kept.facts, kept.planned_at, kept.planned_at, kept.absent_answers)
+            for kept in self.working.values()
+        ]
+
+    def book(self, trades: Sequence[Trade]) -> int:
+        fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in self.fills]
+        for trade in fresh:
+            self._book_one(trade)
+        return len(fresh)
+
+    def book_income(self, income: Sequence[Income]) -> None:
+        for line in income:
+            if (line.kind, line.transaction_id) in self.ledger:
+                continue
+            self.ledger[line.kind, line.transaction_id] = line
+            self.latest_income = max(self.latest_income, line.at)
+            held = self.open.get(line.symbol)
+            if line.kind is IncomeKind.FUNDING_FEE and held:
+                held.booked = apply_funding(held.booked, line.amount)
+
+    def trades_since(self, symbol: str) -> datetime:
+        return self.latest.get(symbol, DAWN)
+
+    def income_since(self) -> datetime:
+        return self.latest_income
+
+    def positions(self) -> list[TrackedPosition]:
+        return [_tracked(kept) for kept in self.open.values()]
+
+    def bracket(
+        self,
+        symbol: str,
+        state: Bracket,
+        *,
+        stop: Decimal | None = None,
+        target: Decimal | None = None,
+        leverage: int | None = None,
+        verified_at: datetime | None = None,
+    ) -> None:
+        if kept := self.open.get(symbol):
+            kept.bracket = state
+            kept.stop = kept.stop if stop is None else stop
+            kept.target = kept.target if target is None else target
+            kept.leverage = leverage or kept.leverage
+
+    def equity(self, state: AccountState) -> None:
+        self.points.append(state)
+
+    def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
+        self.incidents.setdefault((kind, text), data or {})
+
+    def stage(self, stage: Stage) -> None:
+        """Nothing to keep: a backtest that dies is run again."""
+
+    def saw(self, snapshot: MarketSnapshot) -> None:
+        self.now = snapshot.at
+
+    def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
+        self.readings.append(reading)
+
+    def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
+        self.current = rulings
+        self.rulings.extend(rulings)
+
+    def diary(self, kind: str, text: str, *, at: datetime, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
+        self.lines.append((at, kind, symbol, text))
+
+    def _take(self, client_order_id: str, step: Step) -> None:
+        kept = self.kept[client_order_id]
+        kept.facts = step.facts
+        if step.incident:
+            self.incident("order-state", step.incident, data={"order": client_order_id})
+        if step.facts.state in FINAL:
+            self.working.pop(client_order_id, None)
+        else:
+            self.working[client_order_id] = kept
+
+    def _book_one(self, trade: Trade) -> None:
+        self.fills[trade.symbol, trade.trade_id] = trade
+        self.latest[trade.symbol] = max(trade.at, self.latest.get(trade.symbol, DAWN))
+        order = self.kept.get(trade.client_order_id)
+        if order:
+            order.traded += trade.quantity
+            order.traded_value += trade.quantity * trade.price
+            step = filled_to(order.facts, order.traded, order.traded_value / order.traded)
+            self._take(trade.client_order_id, step)
+        held = self.open.pop(trade.symbol, None)
+        for position in apply_trade(held.booked if held else None, trade):
+            kept = replace(held, booked=position) if held else KeptPosition(position, ruling=order and order.ruling)
+            if position.quantity:
+                self.open[trade.symbol] = kept
+            else:
+                kept.exit_reason, held = exit_reason(order and order.role, trade, order.reason if order else ""), None
+                kept.bracket = Bracket.RELEASED
+                self.closed.append(kept)
+
+
+def _tracked(kept: KeptPosition) -> TrackedPosition:
+    proposal = kept.ruling.proposal if kept.ruling else None
+    return TrackedPosition(
+        symbol=kept.booked.symbol,
+        side=kept.booked.side,
+        quantity=kept.booked.quantity,
+        entry_price=kept.booked.cost / kept.booked.quantity,
+        leverage=kept.leverage,
+        opened_at=kept.booked.opened_at,
+        stop=kept.stop,
+        target=kept.target,
+        bracket=kept.bracket,
+        plan=proposal.invalidation_condition if proposal else "",
+        confidence=proposal.confidence if proposal else None,
+        risk_usd=proposal.risk_usd if proposal else None,
+    )
