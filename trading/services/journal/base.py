@@ -112,6 +112,14 @@ class Journal(Protocol):
         """Return our orders that are not over, oldest first."""
         ...
 
+    def claim(self, symbol: str) -> bool:
+        """Become the only writer of a symbol for a while. False when somebody else is."""
+        ...
+
+    def release(self, symbol: str) -> None:
+        """Let go of a claim."""
+        ...
+
     # -- positions ---------------------------------------------------------------------------------------------
 
     def book(self, trades: Sequence[Trade]) -> int:
@@ -175,4 +183,8 @@ class Journal(Protocol):
 
     def diary(self, kind: str, text: str, *, at: datetime, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
         """Add a line to the bot's diary."""
+        ...
+
+    def publish(self, kind: str) -> None:
+        """Tell those who watch the account that something of this kind changed."""
         ...

@@ -91,6 +91,12 @@ class MemoryJournal:
             for kept in self.working.values()
         ]
 
+    def claim(self, symbol: str) -> bool:
+        return True  # nobody else is there
+
+    def release(self, symbol: str) -> None:
+        """Nothing was taken."""
+
     def book(self, trades: Sequence[Trade]) -> int:
         fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in self.fills]
         for trade in fresh:
@@ -154,6 +160,9 @@ class MemoryJournal:
     def diary(self, kind: str, text: str, *, at: datetime, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
         self.lines.append((at, kind, symbol, text))
 
+    def publish(self, kind: str) -> None:
+        """Nobody watches a backtest."""
+
     def _take(self, client_order_id: str, step: Step) -> None:
         kept = self.kept[client_order_id]
         kept.facts = step.facts
@@ -193,8 +202,8 @@ def _tracked(kept: KeptPosition) -> TrackedPosition:
         entry_price=kept.booked.cost / kept.booked.quantity,
         leverage=kept.leverage,
         opened_at=kept.booked.opened_at,
-        stop=kept.stop,
-        target=kept.target,
+        stop=kept.stop or (proposal.stop_loss if proposal else None),
+        target=kept.target or (proposal.profit_target if proposal else None),
         bracket=kept.bracket,
         plan=proposal.invalidation_condition if proposal else "",
         confidence=proposal.confidence if proposal else None,

@@ -1,0 +1,143 @@
+"""One cycle: the nine steps from snapshot to publication, the same for live, paper and backtest.
+
+Only the five ports of `World` differ. Errors of the world end a cycle with a reason; protection stays where it is.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from decisions.deciders.base import Answer, Outcome, Question, Reading
+from decisions.domain.portfolio import Portfolio
+from decisions.domain.prompt import build_prompt
+from decisions.domain.proposal import Proposal, Ruling
+from marketdata.domain.snapshot import MarketSnapshot, SymbolView
+from trading.domain.risk import rule_all
+from trading.domain.venue import AccountState
+from trading.services import diary
+from trading.services.execution import Done, execute
+from trading.services.journal.base import Journal, Stage
+from trading.services.portfolio import portfolio_of
+from trading.services.settle import settle
+from trading.services.world import Run, World
+from vibex.lib.clock import Deadline
+from vibex.lib.errors import Rejected, Retryable
+
+
+@dataclass(slots=True)
+class CycleResult:
+    """What one cycle saw, decided, ruled and did."""
+
+    snapshot: MarketSnapshot
+    portfolio: Portfolio
+    question: Question
+    answer: Answer
+    reading: Reading
+    rulings: tuple[Ruling, ...]
+    done: list[Done]
+    state: AccountState
+    timings: dict[str, float] = field(default_factory=dict)
+    """Milliseconds per step."""
+
+
+def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleResult:
+    """Run the nine steps. Raises Retryable when the market or the exchange does not answer, IntentVoid when overtaken."""
+    timings: dict[str, float] = {}
+    journal = world.journal
+    with _step(journal, Stage.SNAPSHOT, timings):
+        snapshot = world.market.snapshot(
+            symbols=run.bot.symbols, timeframes=run.bot.timeframes, at=world.clock.now()
+        )
+        journal.saw(snapshot)
+    with _step(journal, Stage.PORTFOLIO, timings):
+        settled = settle(world, cycle_id=cycle_id)
+        portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
+    with _step(journal, Stage.PROMPT, timings):
+        question = _question(world, run, snapshot, portfolio)
+    with _step(journal, Stage.ASK, timings):
+        deadline = Deadline(run.deadline_seconds)
+        answer = _ask(world, question, deadline)
+    with _step(journal, Stage.READ, timings):
+        reading = _read(world, question, answer, late=deadline.passed())
+        journal.asked(question, answer, reading)
+    with _step(journal, Stage.RULE, timings):
+        live = _with_live_quotes(world, snapshot, reading.proposals)
+        rulings = rule_all(
+            reading.proposals,
+            snapshot=live,
+            portfolio=portfolio,
+            limits=run.limits,
+            bot=run.bot,
+            standing=run.standing,
+        )
+        journal.ruled(rulings, at=snapshot.at)
+    with _step(journal, Stage.EXECUTE, timings):
+        done = execute(world, run, live, rulings)
+    with _step(journal, Stage.RECORD, timings):
+        state = world.exchange.account() if done else settled.state
+        journal.equity(state)
+        diary.write(journal, snapshot.at, answer, reading, rulings, done)
+    with _step(journal, Stage.PUBLISH, timings):
+        journal.publish("cycle")
+    return CycleResult(snapshot, portfolio, question, answer, reading, rulings, done, state, timings)
+
+
+@contextmanager
+def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator[None]:
+    journal.stage(stage)
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[stage.value] = round((time.perf_counter() - began) * 1000, 3)
+
+
+def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> Question:
+    question = Question(
+        decision_id=uuid.uuid4().hex[:16],
+        bot=run.bot,
+        snapshot=snapshot,
+        portfolio=portfolio,
+        limits=run.limits,
+        next_decision_at=run.next_decision_at,
+        started_at=run.started_at,
+        invocation=run.invocation,
+        feedback=run.feedback,
+    )
+    if not world.decider.wants_prompt or run.template is None:
+        return question
+    return replace(question, prompt=build_prompt(question, run.template))
+
+
+def _ask(world: World, question: Question, deadline: Deadline) -> Answer:
+    """Ask, unless the text to ask with is missing: a default text is never used in its place."""
+    if world.decider.wants_prompt and question.prompt is None:
+        reason = f"no_template: the prompt template {question.bot.prompt_template!r} does not exist"
+        return Answer(Outcome.NO_ANSWER, model_requested=question.bot.model, reason=reason)
+    return world.decider.ask(question, deadline)
+
+
+def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Reading:
+    if late:
+        return Reading(Outcome.NO_ANSWER, reason="late: the answer came after the deadline and is not used")
+    return world.decider.read(question, answer)
+
+
+def _with_live_quotes(world: World, snapshot: MarketSnapshot, proposals: Sequence[Proposal]) -> MarketSnapshot:
+    """Return the snapshot with the prices of now for what may be opened: an answer can take half a minute."""
+    opened = {proposal.symbol for proposal in proposals if proposal.action.opens} & snapshot.symbols.keys()
+    if not opened:
+        return snapshot
+    return replace(snapshot, symbols={**snapshot.symbols, **{name: _live(world, snapshot, name) for name in opened}})
+
+
+def _live(world: World, snapshot: MarketSnapshot, symbol: str) -> SymbolView:
+    view = snapshot.symbols[symbol]
+    try:
+        return replace(view, quote=world.market.quote(symbol, at=world.clock.now()))
+    except (Retryable, Rejected) as fault:
+        return replace(view, problem=view.problem or f"no price to trade at: {fault}")

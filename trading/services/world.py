@@ -1,0 +1,53 @@
+"""The five ports through which a cycle reaches the world. Live, paper and backtest differ in these alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from accounts.domain.limits import Limits
+from decisions.deciders.base import BotView, Decider, Feedback
+from marketdata.market import Market
+from trading.domain.risk import Standing
+from trading.exchange.base import Exchange
+from trading.services.journal.base import Journal
+from vibex.lib.clock import Clock
+
+DECISION_SECONDS = 30.0
+"""What comes later than this after the ask is discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Clock, market, decider, exchange and journal of one account."""
+
+    clock: Clock
+    market: Market
+    decider: Decider
+    exchange: Exchange
+    journal: Journal
+    installation: str = "demo"
+    """Four characters that mark our client order ids on the exchange."""
+    sleep: Callable[[float], None] = time.sleep
+    """How to wait between two questions to the exchange; a test passes something faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is run: one bot, for one candle, within its limits."""
+
+    bot: BotView
+    limits: Limits
+    standing: Standing
+    scheduled_for: datetime
+    next_decision_at: datetime
+    started_at: datetime
+    starting_balance: Decimal
+    invocation: int = 0
+    feedback: tuple[Feedback, ...] = ()
+    template: str | None = None
+    """Text of the prompt template; None when the bot's template does not exist."""
+    deadline_seconds: float = field(default=DECISION_SECONDS)
