@@ -1,11 +1,18 @@
 """The Celery app. The same tasks run inside the web process and in workers of their own."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vibex.settings")
 
-app = Celery("vibex")
+app = Celery("vibex", task_cls="vibex.lib.tasks:CarryingTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_logging(**_: Any) -> None:
+    """Celery configures logging of its own unless somebody listens here; ours stands already."""

@@ -1,8 +1,10 @@
 """Settings that all environments share. The environment itself is declared in `vibex.lib.variables`."""
 
+import sys
+
 from django.utils.csp import CSP
 
-from vibex.lib import variables
+from vibex.lib import logging, variables
 from vibex.lib.env import ROOT
 from vibex.settings import start
 
@@ -63,6 +65,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "vibex.lib.requests.request_log",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
@@ -153,6 +156,19 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 50,
 }
+
+# Log: one line per event, masked. `up` is the one process that writes files.
+start.register_secrets(environment, SECRET_KEY)
+LOGGING_CONFIG = "vibex.lib.logging.configure"
+LOGGING = logging.configuration(
+    level=LOG_LEVEL,
+    levels=LOG_LEVELS,
+    files=logging.writes_files(LOG_FILES, one_process=not REDIS_URL, argv=sys.argv),
+    folder=VIBEX_LOG_DIR,
+    max_total_mb=LOG_MAX_TOTAL_MB,
+    stdout=logging.serves(sys.argv),
+)
+DEFAULT_EXCEPTION_REPORTER_FILTER = "vibex.lib.reports.MaskedReports"
 
 # Tasks, streams and cache: over Redis when several processes run, else inside this one.
 CELERY_TIMEZONE = "UTC"

@@ -11,7 +11,7 @@ from typing import Any
 
 from environ import Env
 
-from vibex.lib import env
+from vibex.lib import env, masking
 from vibex.lib.variables import Environment
 
 USAGE_ERROR = 2
@@ -55,6 +55,13 @@ def _write_once(file: Path, content: str) -> None:
         return
     finally:
         draft.unlink()
+
+
+def register_secrets(environment: Environment, key: str) -> None:
+    """Make every secret of the environment known to the masking of logs and error pages."""
+    masking.register_secret(key)
+    for secret in env.secret_values(environment):
+        (masking.register_url if "://" in secret else masking.register_secret)(secret)
 
 
 def database(environment: Environment) -> dict[str, Any]:

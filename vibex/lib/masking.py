@@ -1,0 +1,145 @@
+"""Take secrets out of text and data before they are written anywhere.
+
+Three nets, one behind the other: values that are known to be secret (registered at start), values under a name that
+says so, and values of a shape that only secrets have.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date
+from math import isfinite
+from numbers import Number
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+
+MASK = "***"
+SHORTEST_SECRET = 6
+"""Shorter values are not registered: masking them everywhere would make the log unreadable."""
+_DEEPEST = 8
+
+# Names whose values are secret. Counts of model tokens are not: numbers under `…tokens` stay.
+_NAMES = (
+    r"secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|signature"
+    r"|authorization|credential|cookie|mnemonic|(?:seed|recovery)[_ -]?(?:phrase|words)|token(?!s|iz|_count|_limit)"
+)
+_SECRET_NAME = re.compile(rf"{_NAMES}|^key$|^session(?:id|_key)?$", re.IGNORECASE)
+_TOKENS_NAME = re.compile(r"tokens", re.IGNORECASE)
+_SEED_NAME = re.compile(r"^seed$", re.IGNORECASE)
+
+_QUOTED = r"""b?"(?:[^"\\]|\\.)*(?:"|$)|b?'(?:[^'\\]|\\.)*(?:'|$)|\\+".*?(?:\\+"|$)|\\+'.*?(?:\\+'|$)"""
+_VALUE = rf"(?:{_QUOTED}|\[[^\]]*\]?|\{{[^}}]*\}}?|\([^)]*\)?|(?:bearer|basic)\s+[^\s,;&]+|[^\s,;&]+)"
+_EQUALS = r"""\w*\\*["']?\s*(?::=|=>|[:=])\s*"""
+_WORDS = r"[a-z]{3,8}(?:[\s,'\"]+[a-z]{3,8}){11,23}"
+
+_NAMED = re.compile(rf"((?:{_NAMES}){_EQUALS}){_VALUE}", re.IGNORECASE | re.DOTALL)
+_NAMED_TOKENS = re.compile(rf"(tokens{_EQUALS})(?!\d+(?:\.\d+)?(?!\w)){_VALUE}", re.IGNORECASE | re.DOTALL)
+_NAMED_KEY = re.compile(rf"""(["']key["']\s*[:=]\s*|\bkey=)({_QUOTED})""", re.IGNORECASE | re.DOTALL)
+_NAMED_WORDS = re.compile(
+    rf"((?:mnemonic|seed|recovery|backup)[^a-z]{{0,5}}(?:\w+\W{{1,5}}){{0,3}}?){_WORDS}", re.IGNORECASE
+)
+_ONLY_WORDS = re.compile(rf"\s*{_WORDS}\s*")
+
+_SHAPES = [
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
+    (re.compile(r"(?<![0-9a-zA-Z])(?:0x)?[0-9a-fA-F]{64,}(?![0-9a-zA-Z])"), MASK),
+    (re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\b(basic\s+)[\w+/]{16,}=*", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\b(?:sk|pk|rk)[-_][\w-]{8,}"), MASK),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]+)?"), MASK),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@:\"'<>]*(?::[^\s\"'<>]*)?@", re.IGNORECASE), rf"\1{MASK}@"),
+]
+
+
+class _Registered:
+    """Values known to be secret, in every spelling in which a formatter may write them."""
+
+    def __init__(self) -> None:
+        self._spellings: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, value: str) -> None:
+        spellings = {value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe=""), quote_plus(value)}
+        self._spellings |= spellings
+        longest_first = sorted(self._spellings, key=len, reverse=True)
+        self._pattern = re.compile("|".join(re.escape(spelling) for spelling in longest_first))
+
+    def mask(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+_registered = _Registered()
+
+
+def register_secret(value: str) -> None:
+    """Mask `value` from now on wherever it turns up. Values under 6 characters are left to the other nets."""
+    if len(value) >= SHORTEST_SECRET:
+        _registered.add(value)
+
+
+def register_url(url: str) -> None:
+    """Register a URL that carries a password, and the password."""
+    password = urlsplit(url).password
+    if password:
+        register_secret(url)
+        register_secret(password)
+
+
+def mask_text(text: str) -> str:
+    """Return `text` without registered secrets, named secrets and values shaped like secrets."""
+    text = _registered.mask(text)
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    if _ONLY_WORDS.fullmatch(text):
+        return MASK
+    text = _NAMED_WORDS.sub(rf"\1{MASK}", text)
+    text = _NAMED.sub(rf"\1{MASK}", text)
+    text = _NAMED_KEY.sub(rf"\1{MASK}", text)
+    return _NAMED_TOKENS.sub(rf"\1{MASK}", text)
+
+
+def mask_value(value: Any, name: str = "", depth: int = 0) -> Any:
+    """Return `value` as plain data that JSON can hold, masked. `name` is the key under which it stands."""
+    if value is None or isinstance(value, bool):
+        return value
+    if _says_secret(name, value):
+        return MASK
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {mask_text(_text(key)): mask_value(item, _inner(name, key), depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [mask_value(item, name, depth + 1) for item in value]
+    if isinstance(value, (int, float)) and isfinite(value):
+        return value if mask_text(str(value)) == str(value) else MASK
+    return mask_text(_text(value))
+
+
+def mask_argument(value: Any, name: str = "") -> Any:
+    """Return an argument of a %-format, masked; numbers and dates keep their type, so that %d and %.2f work."""
+    if isinstance(value, (Number, date)) and not _says_secret(name, value):
+        return value if mask_text(str(value)) == str(value) else MASK
+    return mask_value(value, name)
+
+
+def _says_secret(name: str, value: Any) -> bool:
+    if _SECRET_NAME.search(name):
+        return True
+    if isinstance(value, (Number, Mapping, list, tuple)):
+        return False
+    return bool(_TOKENS_NAME.search(name)) or (bool(_SEED_NAME.search(name)) and " " in _text(value))
+
+
+def _inner(outer: str, key: Any) -> str:
+    """Return the name that judges an inner value: below `tokens` everything but numbers stays suspicious."""
+    inner = _text(key)
+    return "tokens" if _TOKENS_NAME.search(outer) and not _SECRET_NAME.search(inner) else inner
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not cost the log line
+        return f"<unprintable {type(value).__name__}>"
