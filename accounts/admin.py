@@ -1,0 +1,156 @@
+"""Admin of people, accounts and limits."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import UserAdmin as StockUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
+from accounts.services import audit_write, incident_resolve, limits_change
+from vibex.lib.admin import HistoryAdmin, KeptAdmin, link_to, link_to_list
+
+
+class AuditedAdmin(KeptAdmin):
+    """Rows whose every change is on record: who changed what from what to what."""
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        audit_write(
+            actor=request.user,  # type: ignore[arg-type]
+            action=f"{obj._meta.model_name}-{'change' if change else 'create'}",
+            obj=obj,
+            before={name: str(form.initial.get(name)) for name in form.changed_data} if change else {},
+            after={name: str(form.cleaned_data[name]) for name in form.changed_data},
+        )
+
+
+class NewUserForm(AdminUserCreationForm):
+    class Meta:
+        model = User
+        fields = ("email",)
+        field_classes: dict[str, Any] = {}
+
+
+@admin.register(User)
+class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
+    add_form = NewUserForm
+    list_display = (
+        "email",
+        "is_active",
+        "is_staff",
+        "time_zone",
+        "last_login",
+        link_to_list(Account, "owner", "accounts"),
+    )
+    list_filter = ("is_active", "is_staff", "groups")
+    search_fields = ("email",)
+    ordering = ("email",)
+    readonly_fields = ("last_login", "created")
+    fieldsets = (
+        (None, {"fields": ("email", "password", "time_zone")}),
+        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Dates", {"fields": ("last_login", "created")}),
+    )
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Limits as shares of equity. A new account gets its row even when the defaults are left as they are."""
+
+    def has_changed(self) -> bool:
+        return self.instance._state.adding or super().has_changed()
+
+
+class LimitsInline(admin.StackedInline):  # type: ignore[type-arg]
+    model = RiskLimits
+    form = LimitsForm
+    min_num = 1
+    can_delete = False
+    fieldsets = (
+        ("Size", {"fields": (("risk_per_trade", "max_leverage", "max_positions"),)}),
+        ("Exposure ÷ equity", {"fields": (("max_position", "max_group"), ("max_net", "max_gross"))}),
+        ("Stops and prices", {"fields": (("min_stop_distance", "max_stop_distance", "max_slippage"),)}),
+        ("Margin ÷ equity", {"fields": (("max_margin_use", "margin_buffer"),)}),
+    )
+
+
+@admin.register(Account)
+class AccountAdmin(AuditedAdmin):
+    list_display = (
+        "name",
+        link_to("owner"),
+        "venue",
+        "mode",
+        "network",
+        "state",
+        "starting_balance",
+        link_to_list(Bot, "account", "bots"),
+        link_to_list(Incident, "account", "incidents"),
+    )
+    list_filter = ("mode", "state", "venue", "network")
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__email")
+    inlines = (LimitsInline,)
+    fields = (
+        ("name", "owner"),
+        ("venue", "mode", "network"),
+        ("starting_balance", "time_zone"),
+        ("state", "state_reason", "state_since"),
+        ("epoch", "halted_at", "promoted_from"),
+        "created",
+    )
+    readonly_fields = ("mode", "state", "state_reason", "state_since", "epoch", "halted_at", "promoted_from", "created")
+    fixed_once_made = ("owner", "venue", "network", "starting_balance")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return self.readonly_fields if obj is None else (*self.readonly_fields, *self.fixed_once_made)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        for limits in formset.save(commit=False):
+            limits_change(limits=limits, actor=request.user)
+
+
+@admin.register(Incident)
+class IncidentAdmin(HistoryAdmin):
+    list_display = ("opened", "severity", "kind", link_to("account"), "text", "resolved")
+    list_filter = ("severity", ("resolved", admin.EmptyFieldListFilter), "kind", "account")
+    list_select_related = ("account",)
+    search_fields = ("kind", "text")
+    date_hierarchy = "opened"
+    actions = ("resolve",)
+
+    def has_resolve_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_incident")
+
+    @admin.action(description="Resolve", permissions=["resolve"])
+    def resolve(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
+        resolved = sum(incident_resolve(incident=incident, actor=request.user) for incident in incidents)  # type: ignore[arg-type]
+        self.message_user(request, f"{resolved} resolved.")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(HistoryAdmin):
+    list_display = ("at", link_to("actor"), "action", "object_type", "object_id", "before", "after")
+    list_filter = ("action", "object_type")
+    list_select_related = ("actor",)
+    search_fields = ("object_id", "action", "actor__email")
+    date_hierarchy = "at"
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(HistoryAdmin):
+    """What was edited in the admin itself."""
+
+    list_display = ("action_time", link_to("user"), "content_type", "object_repr", "get_change_message")
+    list_filter = ("content_type",)
+    list_select_related = ("user", "content_type")
+    search_fields = ("object_repr", "user__email")
+    date_hierarchy = "action_time"

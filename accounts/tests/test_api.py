@@ -1,0 +1,78 @@
+"""Accounts and bots over the API: to read, one's own only."""
+
+import pytest
+from django.test import Client
+
+from tests.support.demo import account_of, bot_of, person
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def signed_in(client: Client) -> Client:
+    client.force_login(person())
+    return client
+
+
+def test_nobody_reads_anything_without_signing_in(client):
+    for path in ("accounts/", "bots/", "positions/", "diary/", "status/"):
+        assert client.get(f"/api/v1/{path}").status_code in (401, 403)
+
+
+def test_the_list_holds_ones_own_accounts_and_only_the_named_fields(client):
+    mine, other = account_of(person()), account_of(person("other@vibex.local"))
+    client.force_login(mine.owner)
+    body = client.get("/api/v1/accounts/").json()
+    assert [row["id"] for row in body["results"]] == [mine.pk]
+    assert "owner" not in body["results"][0]
+    assert "epoch" not in body["results"][0]
+    assert other.pk not in [row["id"] for row in body["results"]]
+
+
+def test_amounts_are_text_without_trailing_zeros(client):
+    account = account_of(person())
+    client.force_login(account.owner)
+    assert client.get(f"/api/v1/accounts/{account.pk}/").json()["starting_balance"] == "10000"
+
+
+def test_anothers_account_and_bot_do_not_exist(signed_in):
+    theirs = account_of(person("other@vibex.local"))
+    bot = bot_of(theirs)
+    assert signed_in.get(f"/api/v1/accounts/{theirs.pk}/").status_code == 404
+    assert signed_in.get(f"/api/v1/bots/{bot.pk}/").status_code == 404
+    assert signed_in.get(f"/api/v1/bots/?account={theirs.pk}").json()["results"] == []
+
+
+def test_bots_can_be_narrowed_to_an_account(client):
+    user = person()
+    first, second = account_of(user, "one"), account_of(user, "two")
+    bot_of(first)
+    wanted = bot_of(second)
+    client.force_login(user)
+    assert [row["id"] for row in client.get(f"/api/v1/bots/?account={second.pk}").json()["results"]] == [wanted.pk]
+
+
+@pytest.mark.parametrize("query", ["account=x", "status=asleep", "acount=1"])
+def test_a_filter_that_does_not_fit_is_refused_by_name(signed_in, query):
+    answer = signed_in.get(f"/api/v1/bots/?{query}")
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.json()
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nothing_can_be_written(client, method):
+    account = account_of(person())
+    client.force_login(account.owner)
+    assert getattr(client, method)(f"/api/v1/accounts/{account.pk}/").status_code == 405
+
+
+def test_a_list_takes_two_queries_however_long_it_is(client, django_assert_num_queries):
+    user = person()
+    account = account_of(user)
+    for index in range(60):
+        bot_of(account, f"bot-{index}")
+    client.force_login(user)
+    with django_assert_num_queries(4):  # session, user, count, rows
+        body = client.get("/api/v1/bots/").json()
+    assert body["count"] == 60
+    assert len(body["results"]) == 50

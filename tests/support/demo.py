@@ -1,0 +1,426 @@
+"""A small, deterministic trading history for tests of the faces and for screenshots. Written through the ORM."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
+from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from marketdata.models import Feed, FundingRate, Instrument, QuarantinedCandle, Snapshot, Ticker
+from trading.models import (
+    EquityPoint,
+    Fill,
+    IncomeEntry,
+    Lock,
+    Order,
+    OrderEvent,
+    PaperAccount,
+    PaperIncome,
+    PaperOrder,
+    PaperPosition,
+    PaperTrade,
+    Position,
+    Reconciliation,
+)
+
+PASSWORD = "correct horse battery"
+NOW = datetime(2026, 3, 14, 15, 6, tzinfo=UTC)
+HOSTILE = "<script>alert('from the model')</script>"
+CENT = Decimal("0.01")
+
+INSTRUMENTS = {
+    # symbol: tick, step, mark
+    "BTCUSDT": ("0.1", "0.001", "71284.6"),
+    "ETHUSDT": ("0.01", "0.001", "2106.44"),
+    "SOLUSDT": ("0.01", "0.01", "88.31"),
+    "XRPUSDT": ("0.0001", "0.1", "1.4127"),
+    "DOGEUSDT": ("0.00001", "1", "0.09483"),
+}
+
+CLOSED = [
+    # symbol, side, quantity, entry, exit, why, opened (hours ago), lasted (minutes)
+    ("ETHUSDT", "long", "0.620", "2071.18", "2113.02", "target", 66, 214),
+    ("BTCUSDT", "short", "0.017", "70120.4", "70688.9", "stop", 58, 47),
+    ("SOLUSDT", "long", "14.20", "84.02", "86.91", "target", 49, 388),
+    ("XRPUSDT", "long", "880.4", "1.4402", "1.4271", "stop", 40, 95),
+    ("ETHUSDT", "short", "0.588", "2144.70", "2119.33", "close", 29, 160),
+    ("DOGEUSDT", "short", "12800", "0.09711", "0.09742", "close", 20, 72),
+    ("BTCUSDT", "long", "0.016", "70410.0", "71102.3", "target", 11, 266),
+]
+
+OPEN = [
+    # symbol, side, quantity, entry, stop, target, leverage, opened (minutes ago), why
+    (
+        "BTCUSDT", "long", "0.018", "70866.2", "70190.0", "72240.0", 3, 66,
+        ("EMA20 70,912 is above EMA50 70,655 on 15m and ADX 27.4 confirms the trend; MACD histogram turned up on 3m "
+        "(+12.1) with RSI14 at 58. Stop 2.0 × ATR14 below the ask, target at 2.0 × the risk."),
+    ),
+    (
+        "SOLUSDT", "short", "21.40", "89.14", "90.08", "87.20", 2, 21,
+        ("Lower highs on 15m, EMA20 88.97 under EMA50 89.41, ADX 22.8. RSI14 41 on 3m with a falling MACD histogram. "
+        "Funding is slightly positive, so the short is paid. Stop above the last swing."),
+    ),
+]  # fmt: skip
+
+HOLDS = [
+    ("ETHUSDT", "hold", "Trend is flat: ADX 14.2 is below 20 on 15m. Nothing to do until it picks a side."),
+    ("XRPUSDT", "hold", "EMA20 1.4131 and EMA50 1.4128 are within 0.1 %. Waiting for them to part."),
+    ("BTCUSDT", "hold", "Position runs as planned: 0.6 % in profit, the stop is 1.5 % away. The plan still stands."),
+    ("SOLUSDT", "hold", "Short is 0.9 % in profit. RSI14 34 is low but the trend on 15m has not turned."),
+]
+
+
+@dataclass(slots=True)
+class Demo:
+    """What was written, for tests to find it again."""
+
+    user: User
+    account: Account
+    bot: Bot
+    now: datetime
+    positions: list[Position] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    cycles: list[Cycle] = field(default_factory=list)
+    entries: list[DiaryEntry] = field(default_factory=list)
+
+
+def person(email: str = "operator@vibex.local", **fields: object) -> User:
+    """Return a user whose password is PASSWORD."""
+    return User.objects.create_user(email, PASSWORD, **fields)
+
+
+def account_of(user: User, name: str = "paper", venue: str = "sim") -> Account:
+    """Return a paper account with limits and nothing in it."""
+    account = Account.objects.create(owner=user, name=name, venue=venue, starting_balance=Decimal(10_000))
+    RiskLimits.objects.create(account=account)
+    return account
+
+
+def bot_of(account: Account, name: str = "trend", **fields: object) -> Bot:
+    """Return a stopped bot on the built-in rules."""
+    given: dict[str, object] = {
+        "model": "rules/trend",
+        "symbols": ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"],
+        "interval": "3m",
+        "timeframes": ["3m", "15m", "4h"],
+    }
+    return Bot.objects.create(account=account, name=name, **{**given, **fields})
+
+
+def market(now: datetime = NOW, venue: str = "sim", **fields: object) -> Feed:
+    """Return a running feed with instruments and prices."""
+    given: dict[str, object] = {"kind": Feed.Kind.SIMULATED, "seed": 42, "running": True}
+    feed = Feed.objects.create(venue=venue, market_at=now, wall_at=now, heartbeat=now, **{**given, **fields})
+    for symbol, (tick, step, mark) in INSTRUMENTS.items():
+        _instrument(venue, symbol, Decimal(tick), Decimal(step), Decimal(mark), now)
+    return feed
+
+
+def _instrument(venue: str, symbol: str, tick: Decimal, step: Decimal, mark: Decimal, now: datetime) -> None:
+    Instrument.objects.create(
+        venue=venue,
+        symbol=symbol,
+        base=symbol.removesuffix("USDT"),
+        tick_size=tick,
+        step_size=step,
+        min_quantity=step,
+        max_quantity=Decimal(1_000_000),
+        maker_fee=Decimal("0.00005"),
+        taker_fee=Decimal("0.0004"),
+    )
+    Ticker.objects.create(
+        venue=venue,
+        symbol=symbol,
+        at=now - timedelta(seconds=1),
+        last=mark,
+        bid=mark - tick,
+        ask=mark + tick,
+        mark=mark,
+        funding_rate=Decimal("0.0001"),
+        next_funding_at=now + timedelta(minutes=54),
+    )
+    FundingRate.objects.create(venue=venue, symbol=symbol, at=now - timedelta(hours=7), rate=Decimal("0.0001"))
+
+
+def demo(
+    email: str = "operator@vibex.local",
+    *,
+    now: datetime = NOW,
+    name: str = "paper",
+    feed: bool = True,
+    cycles: int = 12,
+    equity_points: int = 400,
+    **user: object,
+) -> Demo:
+    """Return an operator with one running bot, three days of history and two open positions."""
+    if feed:
+        market(now)
+    owner = person(email, **user)
+    account = account_of(owner, name)
+    bot = bot_of(account, status=Bot.Status.RUNNING, status_reason="started by operator")
+    made = Demo(owner, account, bot, now)
+    _closed_positions(made)
+    _open_positions(made)
+    _cycles(made, cycles)
+    _equity(made, equity_points)
+    _around(made)
+    _paper_venue(made)
+    return made
+
+
+def _cycle(made: Demo, at: datetime, **fields: object) -> Cycle:
+    given: dict[str, object] = {
+        "status": Cycle.Status.DONE,
+        "stage": "publish",
+        "lease_until": at + timedelta(seconds=90),
+        "began": at + timedelta(seconds=11),
+        "ended": at + timedelta(seconds=11, milliseconds=64),
+        "timings": {
+            "snapshot": 8.1, "portfolio": 2.4, "prompt": 0.0, "ask": 0.7, "read": 0.2, "rule": 0.6, "execute": 31.5,
+            "record": 9.8, "publish": 0.4,
+        },
+    }  # fmt: skip
+    cycle = Cycle.objects.create(bot=made.bot, account=made.account, scheduled_for=at, **{**given, **fields})
+    made.cycles.append(cycle)
+    return cycle
+
+
+def _decision(
+    made: Demo, cycle: Cycle, sequence: int, symbol: str, action: str, text: str, **fields: object
+) -> Decision:
+    given: dict[str, object] = {"verdict": "accepted", "confidence": 0.62}
+    return Decision.objects.create(
+        cycle=cycle, bot=made.bot, sequence=sequence, symbol=symbol, action=action, justification=text,
+        at=cycle.scheduled_for, **{**given, **fields},
+    )  # fmt: skip
+
+
+def _write(
+    made: Demo, at: datetime, kind: str, text: str, symbol: str = "", cycle: Cycle | None = None, **data: object
+) -> None:
+    entry = DiaryEntry.objects.create(bot=made.bot, cycle=cycle, at=at, kind=kind, symbol=symbol, text=text, data=data)
+    made.entries.append(entry)
+
+
+def _order(made: Demo, position: Position, role: str, at: datetime, **fields: object) -> Order:
+    number = len(made.orders) + 1
+    opening = {"long": "BUY", "short": "SELL"}[position.side]
+    closing = {"long": "SELL", "short": "BUY"}[position.side]
+    given: dict[str, object] = {
+        "side": opening if role == "entry" else closing,
+        "type": {"entry": "LIMIT", "stop": "STOP_MARKET", "target": "TAKE_PROFIT_MARKET", "close": "MARKET"}[role],
+        "reduce_only": role == "close",
+        "close_position": role in ("stop", "target"),
+    }
+    order = Order.objects.create(
+        account=made.account, bot=made.bot, position=position, role=role, symbol=position.symbol, created=at,
+        updated=at, client_order_id=f"vx{made.account.name[:4]}{made.account.pk}{number:04d}", exchange_id=str(9000 + number),
+        **{**given, **fields},
+    )  # fmt: skip
+    made.orders.append(order)
+    for sequence, (kind, state) in enumerate([("planned", "planned"), ("sent", "sending"), ("report", order.state)], 1):
+        OrderEvent.objects.create(order=order, sequence=sequence, kind=kind, state=state, at=at)
+    return order
+
+
+def _fill(
+    made: Demo, order: Order, quantity: Decimal, price: Decimal, at: datetime, realised: Decimal = Decimal(0)
+) -> Fill:
+    return Fill.objects.create(
+        account=made.account, order=order, position=order.position, symbol=order.symbol, side=order.side, quantity=quantity,
+        price=price, fee=(quantity * price * Decimal("0.0004")).quantize(Decimal("0.00000001")), realised=realised, at=at,
+        exchange_trade_id=str(70_000 + order.pk),
+    )  # fmt: skip
+
+
+def _closed_positions(made: Demo) -> None:
+    for symbol, side, quantity, entry, exit_, why, hours, minutes in CLOSED:
+        opened = made.now - timedelta(hours=hours)
+        closed = opened + timedelta(minutes=minutes)
+        _closed(made, symbol, side, Decimal(quantity), Decimal(entry), Decimal(exit_), why, opened, closed)
+
+
+def _closed(
+    made: Demo,
+    symbol: str,
+    side: str,
+    size: Decimal,
+    entry: Decimal,
+    exit_: Decimal,
+    why: str,
+    opened: datetime,
+    closed: datetime,
+) -> None:
+    realised = (size * (exit_ - entry) * (1 if side == "long" else -1)).quantize(Decimal("0.00000001"))
+    position = Position.objects.create(
+        account=made.account, bot=made.bot, symbol=symbol, side=side, quantity=0, peak_quantity=size, cost=0, entry_price=entry,
+        exit_price=exit_, leverage=3, bracket="released", opened=opened, closed=closed, exit_reason=why, realised=realised,
+        fees=(size * (entry + exit_) * Decimal("0.0004")).quantize(CENT), funding=Decimal("-0.12"),
+    )  # fmt: skip
+    made.positions.append(position)
+    done = {"state": "done", "reason": "filled", "quantity": size, "filled": size}
+    first = _order(made, position, "entry", opened, price=entry, average_price=entry, **done)
+    last = _order(made, position, why, closed, average_price=exit_, **done)
+    _fill(made, first, size, entry, opened)
+    _fill(made, last, size, exit_, closed, realised)
+    _write(made, closed, "trade", f"Closed {side} {size} {symbol} at {exit_} by {why}.", symbol)
+
+
+def _open_positions(made: Demo) -> None:
+    for symbol, side, quantity, entry, stop, target, leverage, minutes, text in OPEN:
+        opened = made.now - timedelta(minutes=minutes)
+        cycle = _cycle(made, opened)
+        action = "buy_to_enter" if side == "long" else "sell_to_enter"
+        size = Decimal(quantity)
+        decision = _decision(
+            made, cycle, 1, symbol, action, text, asked_quantity=size * 2, asked_leverage=leverage, quantity=size,
+            leverage=leverage, stop_loss=Decimal(stop), profit_target=Decimal(target), risk_usd=Decimal("24.34"),
+            verdict="reduced", rule_ids=["size.risk"], invalidation_condition="15m close back across EMA50",
+            hits=[{
+                "rule": "size.risk", "effect": "reduced", "text": "The loss at the stop may be 1 % of equity.",
+                "numbers": {"asked": str(size * 2), "allowed": quantity, "equity": "10,164.20"},
+            }],
+        )  # fmt: skip
+        position = _position(
+            made, decision, symbol, side, size, Decimal(entry), Decimal(stop), Decimal(target), leverage, opened
+        )
+        first = _order(
+            made, position, "entry", opened, state="done", reason="filled", quantity=size, filled=size, price=Decimal(entry),
+            average_price=Decimal(entry), decision=decision, cycle=cycle,
+        )  # fmt: skip
+        _fill(made, first, size, Decimal(entry), opened)
+        _order(made, position, "stop", opened, state="live", trigger=Decimal(stop), decision=decision, cycle=cycle)
+        _order(made, position, "target", opened, state="live", trigger=Decimal(target), decision=decision, cycle=cycle)
+        _write(made, opened, "decision", text, symbol, cycle, action=action, verdict="reduced", rules=["size.risk"])
+        _write(
+            made,
+            opened,
+            "trade",
+            f"Opened {side} {size} {symbol} at {entry}, stop {stop}, target {target}.",
+            symbol,
+            cycle,
+        )
+
+
+def _position(
+    made: Demo, decision: Decision, symbol: str, side: str, size: Decimal, entry: Decimal, stop: Decimal, target: Decimal,
+    leverage: int, opened: datetime,
+) -> Position:  # fmt: skip
+    position = Position.objects.create(
+        account=made.account, bot=made.bot, decision=decision, symbol=symbol, side=side, quantity=size, peak_quantity=size,
+        cost=size * entry, entry_price=entry, leverage=leverage, stop=stop, target=target, bracket="armed",
+        protected_at=made.now - timedelta(seconds=18), opened=opened, fees=(size * entry * Decimal("0.0004")).quantize(CENT),
+    )  # fmt: skip
+    made.positions.append(position)
+    return position
+
+
+def _cycles(made: Demo, count: int) -> None:
+    for index in range(count):
+        at = made.now - timedelta(minutes=3 * (count - index)) + timedelta(seconds=5)
+        failed = index == count // 3
+        cycle = _cycle(
+            made,
+            at,
+            **({"status": "failed", "stage": "ask", "error": "The model server did not answer."} if failed else {}),
+        )
+        interaction = _interaction(made, cycle)
+        if failed:
+            _write(made, at, "error", "The model server did not answer in 30 s: everything holds.", "", cycle)
+            continue
+        for sequence, (symbol, action, text) in enumerate(HOLDS, 1):
+            _decision(made, cycle, sequence, symbol, action, text, interaction=interaction)
+            _write(made, at, "hold", text, symbol, cycle, action=action)
+
+
+def _interaction(made: Demo, cycle: Cycle) -> Interaction:
+    return Interaction.objects.create(
+        bot=made.bot, cycle=cycle, model_requested="openrouter/deepseek/deepseek-chat-v3.1", template="arena v1",
+        model_served="deepseek/deepseek-chat-v3.1", system_prompt="You are a trading agent.", prompt_digest="5f" * 32,
+        user_prompt=f"It has been 198 minutes since you started trading. {HOSTILE}\n\nALL BTC DATA\ncurrent_price = 71284.6",
+        reply='{"decisions": [{"symbol": "ETHUSDT", "signal": "hold", "justification": "' + HOSTILE + '"}]}',
+        finish_reason="stop", prompt_tokens=6120, completion_tokens=412, cost=Decimal("0.00231"), latency_ms=4180,
+        outcome="answered", at=cycle.began,
+    )  # fmt: skip
+
+
+def _equity(made: Demo, count: int) -> None:
+    """Write a curve that ends where the books end."""
+    walk = random.Random(7)
+    booked = sum((position.realised - position.fees + position.funding for position in made.positions), Decimal(0))
+    end = float(made.account.starting_balance + booked)
+    points = []
+    for index in range(count + 1):
+        share = index / count
+        at = made.now - timedelta(hours=72) * (1 - share)
+        drift = (
+            10_000 + (end - 10_000) * share + 45 * math.sin(share * 9) * (1 - share) + walk.gauss(0, 6) * (1 - share)
+        )
+        wallet = Decimal(drift).quantize(CENT)
+        unrealised = Decimal(20 * math.sin(share * 40)).quantize(CENT)
+        points.append(
+            EquityPoint(account=made.account, at=at, wallet=wallet, unrealised=unrealised, equity=wallet + unrealised)
+        )
+    EquityPoint.objects.bulk_create(points)
+
+
+def _around(made: Demo) -> None:
+    now, account = made.now, made.account
+    _write(made, now - timedelta(hours=71), "state", "Started by operator.")
+    Incident.objects.create(
+        account=account, kind="order-late", severity="warning", opened=now - timedelta(minutes=44),
+        text="The stop of SOLUSDT was confirmed after 4.2 s; normal is below 1 s.",
+    )  # fmt: skip
+    Incident.objects.create(
+        account=account, kind="feed-gap", severity="error", opened=now - timedelta(hours=30), text="Two candles of XRPUSDT were missing.",
+        resolved=now - timedelta(hours=29),
+    )  # fmt: skip
+    AuditEntry.objects.create(
+        actor=made.user, action="bot-start", object_type="bot", object_id=str(made.bot.pk), before={"status": "stopped"},
+        after={"status": "running"}, at=now - timedelta(hours=71),
+    )  # fmt: skip
+    IncomeEntry.objects.create(
+        account=account,
+        kind="FUNDING_FEE",
+        transaction_id="f1",
+        symbol="BTCUSDT",
+        amount=Decimal("-0.12"),
+        at=now - timedelta(hours=7),
+    )
+    Lock.objects.create(
+        account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
+    )
+    Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", clean=True)
+    PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
+    Snapshot.objects.get_or_create(venue="sim", at=now, digest="ab" * 32)
+    QuarantinedCandle.objects.get_or_create(
+        venue="sim", symbol="XRPUSDT", interval="1m", open_time=now - timedelta(hours=30),
+        defaults={"values": {"open": 1.4, "high": 1.3}, "reason": "high below open"},
+    )  # fmt: skip
+
+
+def _paper_venue(made: Demo) -> None:
+    paper = PaperAccount.objects.create(
+        account=made.account, wallet=Decimal("10118.42"), opened=made.now - timedelta(hours=72)
+    )
+    for number, order in enumerate(made.orders, 1):
+        PaperOrder.objects.create(
+            paper=paper, exchange_id=number, client_order_id=order.client_order_id, symbol=order.symbol, side=order.side,
+            type=order.type, status="NEW" if order.state == "live" else "FILLED", quantity=order.quantity or 0,
+            created=order.created, updated=order.created,
+        )  # fmt: skip
+        PaperTrade.objects.create(
+            paper=paper, trade_id=number, exchange_id=number, client_order_id=order.client_order_id, symbol=order.symbol,
+            side=order.side, quantity=1, price=1, fee=0, realised=0, maker=False, at=order.created,
+        )  # fmt: skip
+        PaperIncome.objects.create(paper=paper, transaction_id=number, kind="COMMISSION", amount=0, at=order.created)
+    for position in made.positions:
+        if position.closed is None:
+            PaperPosition.objects.create(
+                paper=paper, symbol=position.symbol, quantity=position.quantity, cost=position.cost, margin=0, leverage=3,
+                opened=position.opened,
+            )  # fmt: skip

@@ -1,0 +1,276 @@
+"""Admin of bots, and of the books as they are."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts.admin import AuditedAdmin
+from accounts.models import Bot
+from decisions.models import Cycle, Decision, DiaryEntry
+from trading.models import (
+    EquityPoint,
+    Fill,
+    IncomeEntry,
+    Lock,
+    Order,
+    OrderEvent,
+    PaperAccount,
+    PaperIncome,
+    PaperOrder,
+    PaperPosition,
+    PaperTrade,
+    Position,
+    Reconciliation,
+)
+from vibex.lib.admin import HistoryAdmin, link_to, link_to_list
+from vibex.lib.errors import Rejected
+
+if find_spec("trading.schedule_admin"):
+    import trading.schedule_admin  # noqa: F401 - registers the schedules of the bots
+
+
+@admin.register(Bot)
+class BotAdmin(AuditedAdmin):
+    list_display = (
+        "name",
+        link_to("account"),
+        "status",
+        "status_reason",
+        "model",
+        "symbols",
+        "interval",
+        link_to_list(Cycle, "bot", "cycles"),
+        link_to_list(Decision, "bot", "decisions"),
+        link_to_list(DiaryEntry, "bot", "diary"),
+        link_to_list(Position, "bot", "positions"),
+    )
+    list_filter = ("status", "interval", "model", "account")
+    list_select_related = ("account",)
+    search_fields = ("name", "model", "account__name", "account__owner__email")
+    readonly_fields = ("status", "status_reason", "created")
+    actions = ("start", "pause", "stop")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Bot | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return self.readonly_fields
+        if obj.status == Bot.Status.STOPPED:
+            return (*self.readonly_fields, "account")
+        # A bot that decides is not changed under its feet: stop it first.
+        return tuple(field.name for field in Bot._meta.fields)
+
+    @admin.action(description="Start", permissions=["change"])
+    def start(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:
+        from trading.services.schedule import bot_start
+
+        self._each(request, bots, bot_start, "started")
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:
+        from trading.services.schedule import bot_pause
+
+        self._each(request, bots, bot_pause, "paused")
+
+    @admin.action(description="Stop", permissions=["change"])
+    def stop(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:
+        from trading.services.schedule import bot_stop
+
+        self._each(request, bots, bot_stop, "stopped")
+
+    def _each(self, request: HttpRequest, bots: QuerySet[Bot], act: Callable[..., Any], done: str) -> None:
+        for bot in bots.select_related("account"):
+            try:
+                act(bot=bot, actor=request.user, reason="in the admin")
+            except Rejected as refusal:
+                self.message_user(request, f"{bot}: {refusal}", messages.ERROR)
+            else:
+                self.message_user(request, f"{bot}: {done}.", messages.SUCCESS)
+
+
+@admin.register(Order)
+class OrderAdmin(HistoryAdmin):
+    list_display = (
+        "client_order_id",
+        "created",
+        link_to("account"),
+        "symbol",
+        "role",
+        "side",
+        "type",
+        "state",
+        "quantity",
+        "filled",
+        "average_price",
+        "trigger",
+        "reason",
+        link_to("position"),
+        link_to("decision"),
+        link_to_list(OrderEvent, "order", "events"),
+        link_to_list(Fill, "order", "fills"),
+    )
+    list_filter = ("state", "role", "origin", "symbol", "account")
+    list_select_related = ("account", "position", "decision")
+    search_fields = ("client_order_id", "exchange_id", "symbol")
+    date_hierarchy = "created"
+
+
+@admin.register(OrderEvent)
+class OrderEventAdmin(HistoryAdmin):
+    list_display = ("at", link_to("order"), "sequence", "kind", "state", "data")
+    list_filter = ("kind", "state")
+    list_select_related = ("order",)
+    search_fields = ("order__client_order_id",)
+    date_hierarchy = "at"
+
+
+@admin.register(Fill)
+class FillAdmin(HistoryAdmin):
+    list_display = (
+        "at",
+        link_to("account"),
+        link_to("order"),
+        link_to("position"),
+        "symbol",
+        "side",
+        "quantity",
+        "price",
+        "fee",
+        "realised",
+        "maker",
+    )
+    list_filter = ("symbol", "side", "maker", "account")
+    list_select_related = ("account", "order", "position")
+    search_fields = ("exchange_trade_id", "order__client_order_id", "symbol")
+    date_hierarchy = "at"
+
+
+@admin.register(Position)
+class PositionAdmin(HistoryAdmin):
+    list_display = (
+        "opened",
+        link_to("account"),
+        link_to("bot"),
+        "symbol",
+        "side",
+        "quantity",
+        "peak_quantity",
+        "entry_price",
+        "exit_price",
+        "stop",
+        "target",
+        "bracket",
+        "closed",
+        "exit_reason",
+        "realised",
+        "fees",
+        "funding",
+        link_to("decision"),
+        link_to_list(Order, "position", "orders"),
+        link_to_list(Fill, "position", "fills"),
+    )
+    list_filter = (("closed", admin.EmptyFieldListFilter), "exit_reason", "side", "bracket", "symbol", "account")
+    list_select_related = ("account", "bot__account", "decision")
+    search_fields = ("symbol", "bot__name")
+    date_hierarchy = "opened"
+
+
+@admin.register(EquityPoint)
+class EquityPointAdmin(HistoryAdmin):
+    list_display = ("at", link_to("account"), "equity", "wallet", "unrealised", "transfers")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    date_hierarchy = "at"
+    ordering = ("-at",)
+
+
+@admin.register(IncomeEntry)
+class IncomeEntryAdmin(HistoryAdmin):
+    list_display = ("at", link_to("account"), "kind", "symbol", "amount", "transaction_id", "trade_id")
+    list_filter = ("kind", "symbol", "account")
+    list_select_related = ("account",)
+    search_fields = ("transaction_id", "trade_id", "symbol")
+    date_hierarchy = "at"
+
+
+@admin.register(Reconciliation)
+class ReconciliationAdmin(HistoryAdmin):
+    list_display = ("at", link_to("account"), "trigger", "clean", "mended", "left")
+    list_filter = ("clean", "trigger", "account")
+    list_select_related = ("account",)
+    date_hierarchy = "at"
+
+
+@admin.register(Lock)
+class LockAdmin(HistoryAdmin):
+    list_display = ("since", link_to("account"), "symbol", "side", "reason", "until", "lifted", link_to("lifted_by"))
+    list_filter = (("lifted", admin.EmptyFieldListFilter), "symbol", "account")
+    list_select_related = ("account", "lifted_by")
+    search_fields = ("reason", "symbol")
+    date_hierarchy = "since"
+
+
+@admin.register(PaperAccount)
+class PaperAccountAdmin(HistoryAdmin):
+    list_display = (
+        link_to("account"),
+        "wallet",
+        "version",
+        "opened",
+        link_to_list(PaperPosition, "paper", "positions"),
+        link_to_list(PaperOrder, "paper", "orders"),
+        link_to_list(PaperTrade, "paper", "trades"),
+        link_to_list(PaperIncome, "paper", "income"),
+    )
+    list_display_links = ("wallet",)
+    list_select_related = ("account",)
+
+
+@admin.register(PaperPosition)
+class PaperPositionAdmin(HistoryAdmin):
+    list_display = ("symbol", link_to("paper"), "quantity", "cost", "margin", "leverage", "opened")
+    list_filter = ("symbol",)
+    list_select_related = ("paper",)
+    search_fields = ("symbol",)
+
+
+@admin.register(PaperOrder)
+class PaperOrderAdmin(HistoryAdmin):
+    list_display = (
+        "exchange_id",
+        "client_order_id",
+        link_to("paper"),
+        "symbol",
+        "side",
+        "type",
+        "status",
+        "quantity",
+        "filled",
+        "price",
+        "trigger",
+        "created",
+    )
+    list_filter = ("status", "type", "symbol")
+    list_select_related = ("paper",)
+    search_fields = ("client_order_id", "exchange_id", "symbol")
+    date_hierarchy = "created"
+
+
+@admin.register(PaperTrade)
+class PaperTradeAdmin(HistoryAdmin):
+    list_display = ("at", link_to("paper"), "symbol", "side", "quantity", "price", "fee", "realised", "client_order_id")
+    list_filter = ("symbol", "side", "maker")
+    list_select_related = ("paper",)
+    search_fields = ("client_order_id", "trade_id", "symbol")
+    date_hierarchy = "at"
+
+
+@admin.register(PaperIncome)
+class PaperIncomeAdmin(HistoryAdmin):
+    list_display = ("at", link_to("paper"), "kind", "symbol", "amount", "transaction_id", "trade_id")
+    list_filter = ("kind", "symbol")
+    list_select_related = ("paper",)
+    search_fields = ("transaction_id", "trade_id", "symbol")
+    date_hierarchy = "at"

@@ -1,0 +1,99 @@
+"""Every admin list opens, costs the same queries for many rows as for few, and history cannot be touched."""
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts.models import Account, Bot, User
+from tests.support.demo import demo, person
+from vibex.lib.admin import HistoryAdmin
+
+pytestmark = pytest.mark.django_db
+
+OURS = {"accounts", "marketdata", "decisions", "trading"}
+MODELS = [model for model in admin.site._registry if model._meta.app_label in OURS]
+HISTORY = [model for model in MODELS if isinstance(admin.site._registry[model], HistoryAdmin)]
+
+
+def named(model):
+    return model._meta.label_lower
+
+
+def url(model, page, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+@pytest.fixture
+def boss(client):
+    client.force_login(person("boss@vibex.local", is_staff=True, is_superuser=True))
+    return client
+
+
+def queries(client, path):
+    with CaptureQueriesContext(connection) as seen:
+        assert client.get(path).status_code == 200
+    return len(seen)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_a_list_costs_no_more_queries_for_more_rows(boss, model):
+    demo(cycles=2, equity_points=2)
+    boss.get(url(model, "changelist"))  # content types are read once a process
+    few = queries(boss, url(model, "changelist"))
+    for number in range(3):
+        demo(f"more{number}@vibex.local", feed=False, cycles=3, equity_points=3)
+    assert queries(boss, url(model, "changelist")) <= few
+    assert few <= 16
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_every_row_has_a_page(boss, model):
+    demo(cycles=2, equity_points=2)
+    row = model.objects.first()
+    assert row is not None
+    assert boss.get(url(model, "change", row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if admin.site._registry[model].search_fields], ids=named)
+def test_every_search_works(boss, model):
+    demo(cycles=1, equity_points=2)
+    assert boss.get(url(model, "changelist"), {"q": "a"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", HISTORY, ids=named)
+def test_history_cannot_be_added_changed_or_deleted(boss, model):
+    demo(cycles=1, equity_points=2)
+    row = model.objects.first()
+    assert boss.get(url(model, "add")).status_code == 403
+    assert boss.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    boss.post(url(model, "change", row.pk), {})
+    assert b'name="_save"' not in boss.get(url(model, "change", row.pk)).content
+
+
+@pytest.mark.parametrize("model", [User, Account, Bot], ids=named)
+def test_what_history_refers_to_cannot_be_deleted(boss, model):
+    demo(cycles=1, equity_points=2)
+    assert boss.post(url(model, "delete", model.objects.first().pk), {"post": "yes"}).status_code == 403
+
+
+def test_rows_link_to_the_rows_that_belong_to_them(boss):
+    made = demo(cycles=2, equity_points=2)
+    page = boss.get(url(Bot, "changelist")).content.decode()
+    assert f'href="{url(Account, "change", made.account.pk)}"' in page
+    link = f"/admin/decisions/cycle/?bot__id__exact={made.bot.pk}"
+    assert link in page
+    assert boss.get(link).status_code == 200
+
+
+def test_a_bot_that_runs_is_not_edited(boss):
+    made = demo(cycles=1, equity_points=2)
+    boss.post(url(Bot, "change", made.bot.pk), {"name": "other", "model": "rules/other"})
+    made.bot.refresh_from_db()
+    assert made.bot.model == "rules/trend"
+
+
+def test_people_without_staff_rights_see_no_admin(client):
+    client.force_login(person())
+    assert client.get("/admin/").status_code == 302

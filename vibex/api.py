@@ -1,0 +1,32 @@
+"""Routes below `/api/v1/`, assembled from the apps."""
+
+from django.urls import include, path
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+
+from accounts.api import AccountViewSet, BotViewSet
+from decisions.api import DiaryViewSet
+from trading.api import PositionViewSet
+
+
+class StatusView(APIView):
+    """How the installation is doing, with details: for signed-in people only."""
+
+    def get(self, request: Request) -> Response:
+        from vibex.health import health_report
+
+        return Response(health_report())
+
+
+router = SimpleRouter()
+router.register("accounts", AccountViewSet, basename="account")
+router.register("bots", BotViewSet, basename="bot")
+router.register("positions", PositionViewSet, basename="position")
+router.register("diary", DiaryViewSet, basename="diary")
+
+urlpatterns = [
+    path("status/", StatusView.as_view(), name="status"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,74 @@
+"""What the admin pages of every app share: read-only history and links between rows."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+Column = Callable[[Any], str]
+
+
+class KeptAdmin(ModelAdmin):
+    """Rows that may be made and edited but never deleted: history refers to them."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class HistoryAdmin(KeptAdmin):
+    """Rows that people may read, filter and search, and nothing else."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class RelatedFilter(admin.RelatedFieldListFilter):
+    """The stock filter by a foreign key, with the rows that are needed to name its choices read at once."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        rows = field.remote_field.model._default_manager.select_related().order_by("pk")
+        return [(row.pk, str(row)) for row in rows]
+
+
+def link(row: Model | None) -> str:
+    """Return a link to the admin page of `row`, a dash when there is none."""
+    if row is None:
+        return "–"
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', url, row)
+
+
+def link_to(field: str) -> Column:
+    """Return a list column that links to the row in the foreign key `field`. The list has to select it."""
+
+    @admin.display(description=field.replace("_", " "), ordering=field)
+    def column(row: Model) -> str:
+        return link(getattr(row, field))
+
+    return column
+
+
+def link_to_list(target: type[Model], field: str, title: str) -> Column:
+    """Return a list column that links to the rows of `target` whose foreign key `field` is this row."""
+
+    @admin.display(description=title)
+    def column(row: Model) -> str:
+        url = reverse(f"admin:{target._meta.app_label}_{target._meta.model_name}_changelist")
+        return format_html('<a href="{}?{}__id__exact={}">{}</a>', url, field, row.pk, title)
+
+    return column
