@@ -11,6 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vibex.settings")
 app = Celery("vibex", task_cls="vibex.lib.tasks:CarryingTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.set_default()  # else a thread other than the one that imported this would send to a broker that does not exist
 
 
 @setup_logging.connect

@@ -181,7 +181,7 @@ CELERY_TASK_DEFAULT_QUEUE = "vibex"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "vibex.beat:Scheduler"  # the DatabaseScheduler that overwrites no edit
 
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL

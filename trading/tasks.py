@@ -1,0 +1,73 @@
+"""What the scheduler sends and workers run. Each task finds out from the database whether there is anything to do."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.db import InterfaceError, OperationalError
+
+from trading.services import periodic, schedule
+
+GUARD_EXPIRES = 25
+"""Seconds after which a look that nobody took is left to the next one."""
+
+
+@shared_task(
+    autoretry_for=(OperationalError, InterfaceError),
+    retry_backoff=1,
+    retry_backoff_max=10,
+    retry_kwargs={"max_retries": 8},
+)
+def bot_tick(bot_id: int, at_once: bool = False) -> None:
+    """Run the bot's cycle for its latest closed candle, at its own moment after the close, once."""
+    from trading.services.live import cycle_run
+
+    tick = schedule.tick_of(bot_id)
+    if tick is None:
+        return
+    if tick.wait_seconds > 0 and not at_once:
+        schedule.tick_send(bot_id, countdown=tick.wait_seconds)
+        return
+    cycle_run(bot_id=bot_id, scheduled_for=tick.slot)
+
+
+@shared_task
+def guard_all() -> None:
+    """Look after every account that has something open, each by itself: one that fails does not hide another."""
+    for account_id in schedule.accounts_in_play():
+        guard_account.apply_async(args=[account_id], expires=GUARD_EXPIRES)
+
+
+@shared_task
+def guard_account(account_id: int) -> None:
+    """Look after one account."""
+    from trading.services.guard import guard_run
+
+    guard_run(account_id=account_id)
+
+
+@shared_task
+def reconcile_all(trigger: str = "hourly") -> None:
+    """Compare the books of every account in play with the exchange."""
+    for account_id in schedule.accounts_to_reconcile():
+        reconcile_account.delay(account_id, trigger)
+
+
+@shared_task
+def reconcile_account(account_id: int, trigger: str) -> None:
+    """Compare the books of one account with the exchange."""
+    from trading.services.reconcile import account_reconcile
+
+    account_reconcile(account_id=account_id, trigger=trigger)
+
+
+@shared_task
+def schedules_sync() -> None:
+    """Mend schedules that were edited, and find decisions that were missed."""
+    schedule.schedules_sync()
+    schedule.ticks_catch_up()
+
+
+@shared_task
+def beat_heartbeat() -> None:
+    """Prove that beat sends and a worker runs: health reads the age of this."""
+    periodic.system_heartbeat()
