@@ -122,6 +122,7 @@ class Order(models.Model):
     reduce_only = models.BooleanField(default=False)
     close_position = models.BooleanField(default=False)
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED)
+    purpose = models.CharField(max_length=20, blank=True, help_text="Why a closing order was sent: close, flatten, …")
     reason = models.CharField(max_length=300, blank=True, help_text="How it ended, or why it was denied.")
     filled = ExactDecimalField(default=0)
     average_price = ExactDecimalField(null=True, blank=True)

@@ -18,7 +18,7 @@ from decisions.domain.proposal import Proposal, Ruling
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.risk import rule_all
 from trading.domain.venue import AccountState
-from trading.services import diary
+from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
 from trading.services.journal.base import Journal, Stage
 from trading.services.portfolio import portfolio_of
@@ -55,6 +55,7 @@ def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleRe
         journal.saw(snapshot)
     with _step(journal, Stage.PORTFOLIO, timings):
         settled = settle(world, cycle_id=cycle_id)
+        standing = replace(run.standing, blocked={**run.standing.blocked, **settled.blocked})
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     with _step(journal, Stage.PROMPT, timings):
         question = _question(world, run, snapshot, portfolio)
@@ -72,7 +73,7 @@ def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleRe
             portfolio=portfolio,
             limits=run.limits,
             bot=run.bot,
-            standing=run.standing,
+            standing=standing,
         )
         journal.ruled(rulings, at=snapshot.at)
     with _step(journal, Stage.EXECUTE, timings):
@@ -80,7 +81,7 @@ def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleRe
     with _step(journal, Stage.RECORD, timings):
         state = world.exchange.account() if done else settled.state
         journal.equity(state)
-        diary.write(journal, snapshot.at, answer, reading, rulings, done)
+        journal.diary(lines_of(snapshot.at, answer, reading, rulings, done))
     with _step(journal, Stage.PUBLISH, timings):
         journal.publish("cycle")
     return CycleResult(snapshot, portfolio, question, answer, reading, rulings, done, state, timings)

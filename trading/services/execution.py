@@ -54,7 +54,7 @@ def _carry_out(world: World, run: Run, snapshot: MarketSnapshot, index: int, rul
         return Done(symbol, action, "not entered: another writer holds the symbol")
     try:
         if action is Action.CLOSE:
-            flat = flatten(world, symbol, reason="close", ruling=index)
+            flat = flatten(world, symbol, purpose="close", ruling=index)
             return Done(symbol, action, "closed" if flat else "could not be closed: see the incident")
         return enter(world, run, snapshot, index, ruling)
     finally:
@@ -140,7 +140,7 @@ def place_target(world: World, position: TrackedPosition, target: Decimal) -> No
         send(world, child_order(world.installation, position, Role.TARGET, target), role=Role.TARGET)
     except Refused as refusal:
         if refusal.refusal is Refusal.WOULD_TRIGGER:
-            flatten(world, position.symbol, reason="target")  # the price is there already: take it
+            flatten(world, position.symbol, purpose="target")  # the price is there already: take it
         else:
             world.journal.incident("target-failed", f"{position.symbol}: {refusal}")
     except (Unavailable, Ambiguous) as fault:
@@ -168,7 +168,7 @@ def _place_stop(world: World, position: TrackedPosition, stop: Decimal) -> bool:
     world.journal.incident(
         "stop-failed", f"{position.symbol}: the stop at {stop:f} could not be confirmed ({fault})", critical=True
     )
-    flatten(world, position.symbol, reason="flatten")
+    flatten(world, position.symbol, purpose="flatten")
     return False
 
 
@@ -180,7 +180,7 @@ def _read_back(world: World, order: NewOrder) -> bool:
     return state.position(order.symbol) is None  # fired at once and closed it
 
 
-def flatten(world: World, symbol: str, *, reason: str, ruling: int | None = None) -> bool:
+def flatten(world: World, symbol: str, *, purpose: str, ruling: int | None = None) -> bool:
     """Close all of a position at market, reduce-only, and sweep its children. Returns whether the exchange shows it flat."""
     for _ in range(CLOSE_TRIES):
         try:
@@ -196,7 +196,7 @@ def flatten(world: World, symbol: str, *, reason: str, ruling: int | None = None
                 quantity=min(held.quantity, spec.max_quantity),
                 reduce_only=True,
             )
-            send(world, order, role=Role.CLOSE, ruling=ruling, reason=reason)
+            send(world, order, role=Role.CLOSE, ruling=ruling, purpose=purpose)
         except Refused as refusal:
             if refusal.refusal is not Refusal.REDUCE_ONLY:
                 world.journal.incident("close-refused", f"{symbol}: {refusal}", critical=True)
@@ -232,14 +232,14 @@ def cancel(world: World, tracked: TrackedOrder) -> None:
         world.journal.incident("cancel-unanswered", f"{order.symbol} {order.client_order_id}: {fault}")
 
 
-def send(world: World, order: NewOrder, *, role: Role, ruling: int | None = None, reason: str = "") -> OrderReport:
+def send(world: World, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> OrderReport:
     """Put the intent on record, send the order, take in the answer.
 
     Raises IntentVoid before anything left, Refused and Unavailable when certainly nothing was placed, Ambiguous when
     the exchange did not say what became of it: the order is then `unknown`.
     """
     key = order.client_order_id
-    world.journal.plan(order, role=role, ruling=ruling, reason=reason)
+    world.journal.plan(order, role=role, ruling=ruling, purpose=purpose)
     world.journal.sending(key)
     try:
         report = world.exchange.place(order)

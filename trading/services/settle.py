@@ -29,10 +29,17 @@ class Settled:
     state: AccountState
     mended: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    blocked: dict[str, str] = field(default_factory=dict)
+    """Symbols on which nothing may be opened until this is cleared up, with the reason."""
 
     @property
     def clean(self) -> bool:
         return not self.left
+
+    def leave(self, symbol: str, text: str) -> None:
+        """Note something that is open: a person may have to look, and nothing is opened on the symbol."""
+        self.left.append(f"{symbol}: {text}")
+        self.blocked[symbol] = text
 
 
 def settle(world: World, *, cycle_id: int | None = None) -> Settled:
@@ -85,7 +92,7 @@ def _judge_absence(world: World, tracked: TrackedOrder, settled: Settled) -> Non
         world.journal.move(key, OrderState.ABSENT, reason=f"{answers} clean answers: the exchange has no such order")
         settled.mended.append(f"{key} is proved absent")
     else:
-        settled.left.append(f"{tracked.order.symbol}: nobody knows yet what became of order {key}")
+        settled.leave(tracked.order.symbol, f"nobody knows yet what became of order {key}")
 
 
 def _mend(world: World, symbol: str, settled: Settled) -> None:
@@ -94,8 +101,8 @@ def _mend(world: World, symbol: str, settled: Settled) -> None:
         book(world, symbol)  # a fill may have fallen between the two readings
         state, ours = _both_sides(world, symbol)
     if text := _differ(state, ours, symbol):
-        world.journal.incident("position-mismatch", text, critical=True)
-        settled.left.append(text)
+        world.journal.incident("position-mismatch", f"{symbol}: {text}", critical=True)
+        settled.leave(symbol, text)
     if state.position(symbol) is None:
         _sweep(world, symbol, settled)
     elif ours is not None:
@@ -108,11 +115,11 @@ def _both_sides(world: World, symbol: str) -> tuple[AccountState, TrackedPositio
 
 
 def _differ(state: AccountState, ours: TrackedPosition | None, symbol: str) -> str:
-    """Return in words how the two sides differ about a position, "" when they agree."""
+    """Return in words how the two sides differ about the position, "" when they agree."""
     held = state.position(symbol)
     expected = f"{ours.side} {ours.quantity.normalize():f}" if ours else "flat"
     shown = f"{held.side} {held.quantity.normalize():f}" if held else "flat"
-    return "" if expected == shown else f"{symbol}: our books say {expected}, the exchange says {shown}"
+    return "" if expected == shown else f"our books say {expected}, the exchange says {shown}"
 
 
 def _check_protection(world: World, position: TrackedPosition, state: AccountState, settled: Settled) -> None:
@@ -134,7 +141,7 @@ def _check_protection(world: World, position: TrackedPosition, state: AccountSta
 
 def _protect_again(world: World, position: TrackedPosition, settled: Settled) -> None:
     if position.stop is None:
-        flatten(world, position.symbol, reason="flatten")
+        flatten(world, position.symbol, purpose="flatten")
         settled.mended.append(f"{position.symbol}: had no stop and none was known: closed")
         return
     armed = protect(world, position, stop=position.stop, target=None)

@@ -6,7 +6,7 @@ The order methods are the write-ahead log of trading: `plan` is durable before a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -83,13 +83,27 @@ class TrackedPosition:
     risk_usd: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the diary, at a moment of market time."""
+
+    at: datetime
+    kind: str
+    text: str
+    symbol: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Journal(Protocol):
     """Where one account's orders, positions and cycles are kept."""
 
     # -- orders: intent before action -------------------------------------------------------------------------
 
-    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, reason: str = "") -> None:
-        """Make the intent durable. `ruling` is the index of the ruling it follows. Raises IntentVoid."""
+    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
+        """Make the intent durable. `ruling` is the index of the ruling it follows, `purpose` why a close is sent.
+
+        Raises IntentVoid when the lease is lost or the account was halted.
+        """
         ...
 
     def sending(self, client_order_id: str) -> None:
@@ -181,8 +195,8 @@ class Journal(Protocol):
         """Keep proposals and rulings, before anything is done about them."""
         ...
 
-    def diary(self, kind: str, text: str, *, at: datetime, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
-        """Add a line to the bot's diary."""
+    def diary(self, lines: Sequence[Line]) -> None:
+        """Add lines to the bot's diary."""
         ...
 
     def publish(self, kind: str) -> None:

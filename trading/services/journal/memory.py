@@ -15,7 +15,7 @@ from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
 from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
 from trading.domain.venue import ZERO, AccountState, Income, IncomeKind, NewOrder, OrderReport, Trade
-from trading.services.journal.base import Bracket, Stage, TrackedOrder, TrackedPosition
+from trading.services.journal.base import Bracket, Line, Stage, TrackedOrder, TrackedPosition
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ class KeptOrder:
     facts: OrderFacts
     planned_at: datetime
     ruling: Ruling | None
-    reason: str
+    purpose: str
     absent_answers: int = 0
     traded: Decimal = ZERO
     traded_value: Decimal = ZERO
@@ -60,7 +60,7 @@ class MemoryJournal:
     ledger: dict[tuple[IncomeKind, str], Income] = field(default_factory=dict)
     points: list[AccountState] = field(default_factory=list)
     incidents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    lines: list[tuple[datetime, str, str, str]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     rulings: list[Ruling] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     current: Sequence[Ruling] = ()
@@ -68,9 +68,9 @@ class MemoryJournal:
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
 
-    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, reason: str = "") -> None:
+    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         followed = self.current[ruling] if ruling is not None else None
-        kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), self.now, followed, reason)
+        kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), self.now, followed, purpose)
         self.kept[order.client_order_id] = self.working[order.client_order_id] = kept
 
     def sending(self, client_order_id: str) -> None:
@@ -157,8 +157,8 @@ class MemoryJournal:
         self.current = rulings
         self.rulings.extend(rulings)
 
-    def diary(self, kind: str, text: str, *, at: datetime, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
-        self.lines.append((at, kind, symbol, text))
+    def diary(self, lines: Sequence[Line]) -> None:
+        self.lines.extend(lines)
 
     def publish(self, kind: str) -> None:
         """Nobody watches a backtest."""
@@ -188,7 +188,7 @@ class MemoryJournal:
             if position.quantity:
                 self.open[trade.symbol] = kept
             else:
-                kept.exit_reason, held = exit_reason(order and order.role, trade, order.reason if order else ""), None
+                kept.exit_reason, held = exit_reason(order and order.role, trade, order.purpose if order else ""), None
                 kept.bracket = Bracket.RELEASED
                 self.closed.append(kept)
 

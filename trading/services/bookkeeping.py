@@ -1,0 +1,210 @@
+"""From the exchange's trades and ledger to our fills, positions and equity. Each line is booked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Max, Q, Sum
+
+from accounts.models import Account
+from decisions.domain.portfolio import Role
+from decisions.domain.proposal import Side
+from trading.domain.books import BookedPosition, apply_trade, exit_reason
+from trading.domain.orders import OrderState, filled_to
+from trading.domain.venue import AccountState, Income, IncomeKind, OrderType, Trade
+from trading.models import EquityPoint, Fill, IncomeEntry, Order, Position
+from trading.services.journal.rows import facts_of, order_step
+from vibex.lib.fields import booked
+
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def trades_book(*, account: Account, trades: Sequence[Trade]) -> int:
+    """Book the trades that are not booked yet, oldest first; return how many they were."""
+    if not trades:
+        return 0
+    with transaction.atomic():
+        Account.objects.select_for_update().get(pk=account.pk)  # one bookkeeper at a time
+        ids = [trade.trade_id for trade in trades]
+        known = Fill.objects.filter(account=account, symbol__in={trade.symbol for trade in trades})
+        seen = set(known.filter(exchange_trade_id__in=ids).values_list("symbol", "exchange_trade_id"))
+        fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in seen]
+        for trade in fresh:
+            _book_one(account, trade)
+    return len(fresh)
+
+
+def income_book(*, account: Account, income: Sequence[Income]) -> None:
+    """Copy the ledger lines that are not copied yet; funding is added to the position it belongs to."""
+    if not income:
+        return
+    with transaction.atomic():
+        Account.objects.select_for_update().get(pk=account.pk)
+        ids = [line.transaction_id for line in income]
+        known = IncomeEntry.objects.filter(account=account, transaction_id__in=ids)
+        seen = set(known.values_list("kind", "transaction_id", "symbol"))
+        fresh = [line for line in income if (line.kind.value, line.transaction_id, line.symbol) not in seen]
+        IncomeEntry.objects.bulk_create(_entry(account, line) for line in fresh)
+        for line in fresh:
+            if line.kind is IncomeKind.FUNDING_FEE:
+                _book_funding(account, line)
+
+
+def trades_since(*, account: Account, symbol: str) -> datetime:
+    """Return the time of the newest fill of a symbol, or of the dawn of time: asking from there misses nothing."""
+    newest = Fill.objects.filter(account=account, symbol=symbol).aggregate(at=Max("at"))["at"]
+    return newest or DAWN
+
+
+def income_since(*, account: Account) -> datetime:
+    """Return the time of the newest ledger line, or the dawn of time."""
+    newest = IncomeEntry.objects.filter(account=account).aggregate(at=Max("at"))["at"]
+    return newest or DAWN
+
+
+def equity_record(*, account: Account, state: AccountState) -> None:
+    """Add a point to the equity series; a second one of the same moment replaces the first."""
+    transfers = IncomeEntry.objects.filter(account=account, kind=IncomeKind.TRANSFER.value)
+    EquityPoint.objects.update_or_create(
+        account=account,
+        at=state.at,
+        defaults={
+            "wallet": booked(state.wallet),
+            "unrealised": booked(state.unrealised),
+            "equity": booked(state.equity),
+            "transfers": transfers.aggregate(total=Sum("amount"))["total"] or Decimal(0),
+        },
+    )
+
+
+def _book_one(account: Account, trade: Trade) -> None:
+    order = Order.objects.select_for_update().filter(account=account, client_order_id=trade.client_order_id).first()
+    order = order or _external_order(account, trade)
+    row = Position.objects.select_for_update().filter(account=account, symbol=trade.symbol, closed=None).first()
+    for position in apply_trade(_booked(row) if row else None, trade):
+        row = _store(account, row, position, order, trade)
+        row = None if position.closed_at else row
+    Fill.objects.create(
+        account=account,
+        order=order,
+        position=order.position,
+        symbol=trade.symbol,
+        exchange_trade_id=trade.trade_id,
+        side=trade.side.value,
+        quantity=trade.quantity,
+        price=trade.price,
+        fee=trade.fee,
+        realised=trade.realised,
+        maker=trade.maker,
+        at=trade.at,
+    )
+    filled = order.fills.values_list("quantity", "price")
+    total = sum((quantity for quantity, _ in filled), Decimal(0))
+    value = sum((quantity * price for quantity, price in filled), Decimal(0))
+    order_step(order, filled_to(facts_of(order), total, _places(value / total)), "trade")
+
+
+def _store(
+    account: Account, row: Position | None, position: BookedPosition, order: Order, trade: Trade
+) -> Position:
+    values = {
+        "quantity": position.quantity,
+        "peak_quantity": position.peak,
+        "cost": position.cost,
+        "bought": position.bought,
+        "bought_value": position.bought_value,
+        "sold": position.sold,
+        "sold_value": position.sold_value,
+        "entry_price": _places(position.entry_price),
+        "exit_price": None if position.exit_price is None else _places(position.exit_price),
+        "realised": position.realised,
+        "fees": position.fees,
+        "funding": position.funding,
+        "closed": position.closed_at,
+    }
+    if position.closed_at:
+        values |= {"bracket": Position.Bracket.RELEASED, "exit_reason": _reason(order, trade)}
+    if row is None:
+        row = Position.objects.create(
+            account=account,
+            bot_id=order.bot_id,
+            decision_id=order.decision_id,
+            symbol=position.symbol,
+            side=position.side.value,
+            leverage=order.decision.leverage or 1 if order.decision else 1,
+            opened=position.opened_at,
+            **values,
+        )
+    else:
+        Position.objects.filter(pk=row.pk).update(**values)
+    order.position = row
+    Order.objects.filter(pk=order.pk).update(position=row)
+    return row
+
+
+def _booked(row: Position) -> BookedPosition:
+    return BookedPosition(
+        symbol=row.symbol,
+        side=Side(row.side),
+        quantity=row.quantity,
+        cost=row.cost,
+        opened_at=row.opened,
+        bought=row.bought,
+        bought_value=row.bought_value,
+        sold=row.sold,
+        sold_value=row.sold_value,
+        realised=row.realised,
+        fees=row.fees,
+        funding=row.funding,
+        peak=row.peak_quantity,
+    )
+
+
+def _external_order(account: Account, trade: Trade) -> Order:
+    """Keep a trade whose order is not ours: by hand, a liquidation, another program."""
+    return Order.objects.create(
+        account=account,
+        client_order_id=trade.client_order_id or f"external-{trade.symbol}-{trade.exchange_id}",
+        origin=Order.Origin.EXTERNAL,
+        role=Role.CLOSE.value,
+        symbol=trade.symbol,
+        side=trade.side.value,
+        type=OrderType.MARKET.value,
+        quantity=trade.quantity,
+        state=OrderState.DONE.value,
+        reason="external",
+        exchange_id=trade.exchange_id,
+    )
+
+
+def _book_funding(account: Account, line: Income) -> None:
+    """Add a payment to the position that was open when it was settled."""
+    held = Position.objects.filter(account=account, symbol=line.symbol, opened__lte=line.at)
+    row = held.filter(Q(closed=None) | Q(closed__gte=line.at)).order_by("-opened").first()
+    if row is not None:
+        Position.objects.filter(pk=row.pk).update(funding=row.funding + line.amount)
+
+
+def _entry(account: Account, line: Income) -> IncomeEntry:
+    return IncomeEntry(
+        account=account,
+        kind=line.kind.value,
+        transaction_id=line.transaction_id,
+        symbol=line.symbol,
+        amount=line.amount,
+        trade_id=line.trade_id,
+        at=line.at,
+    )
+
+
+def _reason(order: Order, trade: Trade) -> str:
+    external = order.origin == Order.Origin.EXTERNAL
+    return exit_reason(None if external else Role(order.role), trade, order.purpose)
+
+
+def _places(price: Decimal) -> Decimal:
+    """Quantise an average price for storing."""
+    return price.quantize(Decimal("0.00000001"))

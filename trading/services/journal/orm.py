@@ -1,0 +1,187 @@
+"""The journal of live and paper trading: every method is a transaction of its own, committed when it returns."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Account, Incident
+from accounts.services import incident_open
+from decisions.deciders.base import Answer, Question, Reading
+from decisions.domain.portfolio import Role
+from decisions.domain.proposal import Ruling
+from decisions.models import Cycle, Decision, DiaryEntry, Interaction
+from decisions.services import decisions_record, interaction_record
+from marketdata.domain.snapshot import MarketSnapshot
+from marketdata.services import snapshot_store
+from trading.domain.orders import FINAL, OrderState, Step, move, observe
+from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
+from trading.models import Order
+from trading.services import bookkeeping
+from trading.services.claims import claim_release, claim_take
+from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
+from trading.services.journal.rows import facts_of, order_create, order_step, tracked_order, tracked_position
+from trading.services.lease import cycle_renew
+from vibex.lib.events import publish_on_commit
+
+ARRIVAL = timedelta(seconds=10)
+"""A request that left cannot be accepted later than this."""
+
+
+@dataclass(slots=True)
+class OrmJournal:
+    """Journal of one account in the database. With a `cycle` it also keeps what that cycle saw and decided."""
+
+    account: Account
+    cycle: Cycle | None = None
+    decisions: list[Decision] = field(default_factory=list)
+    interaction: Interaction | None = None
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    # -- orders ------------------------------------------------------------------------------------------------
+
+    def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
+        with transaction.atomic():
+            self._still_allowed(role)
+            order_create(
+                account=self.account,
+                bot_id=self.cycle.bot_id if self.cycle else None,
+                cycle=self.cycle,
+                decision=self.decisions[ruling] if ruling is not None else None,
+                order=order,
+                role=role,
+                purpose=purpose,
+            )
+
+    def sending(self, client_order_id: str) -> None:
+        now = datetime.now(UTC)
+        self._step(client_order_id, "sent", OrderState.SENDING, sent_at=now, deadline=now + ARRIVAL)
+
+    def observe(self, client_order_id: str, report: OrderReport) -> None:
+        with transaction.atomic():
+            row = self._locked(client_order_id)
+            self._take(row, observe(facts_of(row), report), report.status.value.lower())
+
+    def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
+        self._step(client_order_id, to.value, to, reason=reason)
+
+    def asked_in_vain(self, client_order_id: str) -> None:
+        with transaction.atomic():
+            row = self._locked(client_order_id)
+            row.absent_answers += 1
+            row.save(update_fields=["absent_answers"])
+
+    def orders(self) -> list[TrackedOrder]:
+        rows = Order.objects.filter(account=self.account).exclude(state__in=FINAL).order_by("created", "pk")
+        return [tracked_order(row) for row in rows]
+
+    def claim(self, symbol: str) -> bool:
+        return claim_take(account_id=self.account.pk, symbol=symbol, holder=self.holder)
+
+    def release(self, symbol: str) -> None:
+        claim_release(account_id=self.account.pk, symbol=symbol, holder=self.holder)
+
+    # -- positions ---------------------------------------------------------------------------------------------
+
+    def book(self, trades: Sequence[Trade]) -> int:
+        return bookkeeping.trades_book(account=self.account, trades=trades)
+
+    def book_income(self, income: Sequence[Income]) -> None:
+        bookkeeping.income_book(account=self.account, income=income)
+
+    def trades_since(self, symbol: str) -> datetime:
+        return bookkeeping.trades_since(account=self.account, symbol=symbol)
+
+    def income_since(self) -> datetime:
+        return bookkeeping.income_since(account=self.account)
+
+    def positions(self) -> list[TrackedPosition]:
+        rows = self.account.positions.filter(closed__isnull=True).select_related("decision").order_by("opened")
+        return [tracked_position(row) for row in rows]
+
+    def bracket(
+        self,
+        symbol: str,
+        state: Bracket,
+        *,
+        stop: Decimal | None = None,
+        target: Decimal | None = None,
+        leverage: int | None = None,
+        verified_at: datetime | None = None,
+    ) -> None:
+        given = {"stop": stop, "target": target, "leverage": leverage, "protected_at": verified_at}
+        changes = {name: value for name, value in given.items() if value is not None}
+        self.account.positions.filter(symbol=symbol, closed__isnull=True).update(bracket=state.value, **changes)
+
+    def equity(self, state: AccountState) -> None:
+        bookkeeping.equity_record(account=self.account, state=state)
+
+    def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
+        incident_open(
+            account=self.account,
+            kind=kind,
+            text=text,
+            severity=Incident.Severity.CRITICAL if critical else Incident.Severity.ERROR,
+            data=dict(data or {}),
+        )
+
+    # -- the cycle ---------------------------------------------------------------------------------------------
+
+    def stage(self, stage: Stage) -> None:
+        if self.cycle is None or stage in (Stage.SNAPSHOT, Stage.PORTFOLIO, Stage.PROMPT, Stage.RULE, Stage.PUBLISH):
+            return  # short steps: the lease covers them, and each renewal is a write
+        if not cycle_renew(cycle=self.cycle, stage=stage.value):
+            raise IntentVoid(f"cycle {self.cycle.pk} lost its lease before the step {stage}")
+
+    def saw(self, snapshot: MarketSnapshot) -> None:
+        if self.cycle is not None:
+            stored = snapshot_store(snapshot)
+            Cycle.objects.filter(pk=self.cycle.pk).update(snapshot=stored)
+
+    def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
+        if self.cycle is not None and (question.prompt is not None or answer.raw):
+            self.interaction = interaction_record(cycle=self.cycle, question=question, answer=answer, reading=reading)
+
+    def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
+        if self.cycle is not None:
+            self.decisions = decisions_record(cycle=self.cycle, interaction=self.interaction, rulings=rulings, at=at)
+
+    def diary(self, lines: Sequence[Line]) -> None:
+        if self.cycle is not None:
+            DiaryEntry.objects.bulk_create(
+                DiaryEntry(bot_id=self.cycle.bot_id, cycle=self.cycle, **asdict(line)) for line in lines
+            )
+
+    def publish(self, kind: str) -> None:
+        publish_on_commit(account_id=self.account.pk, kind=kind)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _still_allowed(self, role: Role) -> None:
+        """Refuse the intent when the account was halted since, or the cycle was overtaken. Inside the intent's transaction."""
+        now = Account.objects.select_for_update().values("epoch", "state", "state_reason").get(pk=self.account.pk)
+        if now["epoch"] != self.account.epoch:
+            raise IntentVoid(f"account {self.account.name} was halted after this was decided")
+        if role is Role.ENTRY and now["state"] != Account.State.ACTIVE:
+            raise IntentVoid(f"account {self.account.name} is {now['state']}: {now['state_reason']}")
+        if self.cycle is not None and not cycle_renew(cycle=self.cycle):
+            raise IntentVoid(f"cycle {self.cycle.pk} lost its lease")
+
+    def _step(self, client_order_id: str, kind: str, to: OrderState, *, reason: str = "", **stamps: datetime) -> None:
+        with transaction.atomic():
+            row = self._locked(client_order_id)
+            self._take(row, move(facts_of(row), to, reason=reason), kind, **stamps)
+
+    def _locked(self, client_order_id: str) -> Order:
+        return Order.objects.select_for_update().get(client_order_id=client_order_id)
+
+    def _take(self, row: Order, step: Step, kind: str, **stamps: datetime) -> None:
+        if step.incident:
+            self.incident("order-state", f"{row.client_order_id}: {step.incident}")
+        order_step(row, step, kind, **stamps)

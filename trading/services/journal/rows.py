@@ -1,0 +1,108 @@
+"""Rows of the books as the plain data of the journal port, and the two ways in which an order row is written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from accounts.models import Account
+from decisions.domain.portfolio import Role
+from decisions.domain.proposal import Side
+from decisions.models import Cycle, Decision
+from trading.domain.orders import OrderFacts, OrderState, Step
+from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
+from trading.models import Order, OrderEvent, Position
+from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
+
+
+def order_create(
+    *,
+    account: Account,
+    order: NewOrder,
+    role: Role,
+    bot_id: int | None = None,
+    cycle: Cycle | None = None,
+    decision: Decision | None = None,
+    purpose: str = "",
+) -> Order:
+    """Store an order in state planned with its first event."""
+    values = asdict(order) | {"time_in_force": order.time_in_force or ""}
+    row = Order.objects.create(
+        account=account,
+        bot_id=bot_id,
+        cycle=cycle,
+        decision=decision,
+        epoch=account.epoch,
+        role=role.value,
+        purpose=purpose,
+        **values,
+    )
+    OrderEvent.objects.create(order=row, sequence=1, kind="planned", state=OrderState.PLANNED.value)
+    return row
+
+
+def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> None:
+    """Append an event and bring the projection up to it. The row is locked by the caller; nothing new writes nothing."""
+    before, after = facts_of(row), step.facts
+    if before == after:
+        return
+    changes: dict[str, Any] = {
+        "state": after.state.value,
+        "filled": after.filled,
+        "average_price": after.average_price,
+        "exchange_id": after.exchange_id,
+        "reason": after.reason[:300],
+        **stamps,
+    }
+    Order.objects.filter(pk=row.pk).update(**changes)
+    OrderEvent.objects.create(
+        order=row,
+        sequence=row.events.count() + 1,
+        kind=kind[:20],
+        state=after.state.value,
+        data={"filled": str(after.filled), "reason": after.reason},
+    )
+
+
+def facts_of(row: Order) -> OrderFacts:
+    """Return what a row knows of its order."""
+    return OrderFacts(OrderState(row.state), row.filled, row.average_price, row.exchange_id, row.reason)
+
+
+def tracked_order(row: Order) -> TrackedOrder:
+    """Return a row as the journal port shows it."""
+    order = NewOrder(
+        client_order_id=row.client_order_id,
+        symbol=row.symbol,
+        side=OrderSide(row.side),
+        type=OrderType(row.type),
+        quantity=row.quantity,
+        price=row.price,
+        trigger=row.trigger,
+        time_in_force=TimeInForce(row.time_in_force) if row.time_in_force else None,
+        reduce_only=row.reduce_only,
+        close_position=row.close_position,
+    )
+    return TrackedOrder(
+        Role(row.role), order, facts_of(row), row.created, row.sent_at, row.absent_answers, row.cycle_id
+    )
+
+
+def tracked_position(row: Position) -> TrackedPosition:
+    """Return a position row as the journal port shows it. Until the stop is armed its decision says where it belongs."""
+    decision = row.decision
+    return TrackedPosition(
+        symbol=row.symbol,
+        side=Side(row.side),
+        quantity=row.quantity,
+        entry_price=row.cost / row.quantity,
+        leverage=row.leverage,
+        opened_at=row.opened,
+        stop=row.stop if row.stop is not None or decision is None else decision.stop_loss,
+        target=row.target if row.target is not None or decision is None else decision.profit_target,
+        bracket=Bracket(row.bracket),
+        plan=decision.invalidation_condition if decision else "",
+        confidence=decision.confidence if decision else None,
+        risk_usd=decision.risk_usd if decision else None,
+    )

@@ -1,0 +1,82 @@
+"""The running cycle row as lock and lease. The database decides; workers, beats and clocks may do what they like."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import Bot
+from decisions.models import Cycle
+
+LEASE = timedelta(seconds=90)
+"""Three times the longest single step, the ask. Wall time."""
+
+
+def cycle_acquire(*, bot: Bot, scheduled_for: datetime) -> Cycle | None:
+    """Start the cycle of a bot for a candle. None when it has run already or another one of the account is running."""
+    now = datetime.now(UTC)
+    cycles_abandon(account_id=bot.account_id, before=now)
+    try:
+        with transaction.atomic():
+            return Cycle.objects.create(
+                bot=bot,
+                account_id=bot.account_id,
+                scheduled_for=scheduled_for,
+                epoch=bot.account.epoch,
+                lease_until=now + LEASE,
+                began=now,
+                stage="snapshot",
+            )
+    except IntegrityError:
+        return None
+
+
+def cycle_renew(*, cycle: Cycle, **changes: object) -> bool:
+    """Renew the lease and store `changes`. False when the lease is lost: then nothing may be done any more."""
+    now = datetime.now(UTC)
+    held = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING, lease_until__gte=now)
+    return held.update(lease_until=now + LEASE, **changes) == 1
+
+
+def cycle_finish(*, cycle: Cycle, status: Cycle.Status, **changes: object) -> bool:
+    """End a running cycle. False when it was abandoned meanwhile; its record is then left as it is."""
+    running = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING)
+    return running.update(status=status, ended=datetime.now(UTC), **changes) == 1
+
+
+def cycle_skip(*, bot: Bot, scheduled_for: datetime, reason: str) -> Cycle | None:
+    """Record that a cycle did not run, and why. None when the candle has a cycle already."""
+    now = datetime.now(UTC)
+    try:
+        with transaction.atomic():
+            return Cycle.objects.create(
+                bot=bot,
+                account_id=bot.account_id,
+                scheduled_for=scheduled_for,
+                status=Cycle.Status.SKIPPED,
+                epoch=bot.account.epoch,
+                lease_until=now,
+                began=now,
+                ended=now,
+                error=reason,
+            )
+    except IntegrityError:
+        return None
+
+
+def cycles_abandon(*, account_id: int | None = None, before: datetime | None = None) -> int:
+    """Mark running cycles whose lease ended before `before` as abandoned; all of them when `before` is None.
+
+    Without a bound only for a process that knows itself to be the only one: nobody else can be running a cycle then.
+    """
+    running = Cycle.objects.filter(status=Cycle.Status.RUNNING)
+    if account_id is not None:
+        running = running.filter(account_id=account_id)
+    if before is not None:
+        running = running.filter(lease_until__lt=before)
+    return running.update(
+        status=Cycle.Status.ABANDONED,
+        ended=datetime.now(UTC),
+        error="the process that ran it ended before it was done",
+    )

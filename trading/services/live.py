@@ -1,0 +1,167 @@
+"""A cycle of a real bot: assemble the world from the database, hold the lease, run the nine steps, keep what came of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+
+from django.db import transaction
+
+from accounts.domain.limits import Limits
+from accounts.models import Account, Bot, RiskLimits
+from decisions.deciders.base import BotView, Outcome
+from decisions.deciders.registry import decider_for
+from decisions.models import Cycle
+from decisions.selectors import feedback_for, last_invocation_count, prompt_template_text
+from decisions.services import diary_write
+from marketdata.domain.candles import interval_ms
+from marketdata.market import Market
+from marketdata.selectors import market_clock, market_for
+from trading.domain.risk import Standing
+from trading.exchange.base import Exchange
+from trading.exchange.paper import PaperExchange
+from trading.models import Lock
+from trading.services.cycle import CycleResult, run_cycle
+from trading.services.journal.base import IntentVoid
+from trading.services.journal.orm import OrmJournal
+from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
+from trading.services.world import DECISION_SECONDS, Run, World
+from vibex.lib.clock import Clock
+from vibex.lib.errors import NeedsOperator, Rejected, Retryable
+from vibex.lib.events import publish_on_commit
+from vibex.lib.installation import installation_tag
+
+log = logging.getLogger(__name__)
+
+NOBODY = BotView(name="guard", model="rules/hold", symbols=(), interval="3m", timeframes=())
+"""Who decides in a world that only guards: nobody asks for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleRun:
+    """How a cycle of a bot ended. `result` is there when it went through all nine steps."""
+
+    status: str
+    text: str
+    cycle_id: int | None = None
+    result: CycleResult | None = None
+
+
+def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float = DECISION_SECONDS) -> CycleRun:
+    """Run the cycle of a bot for the candle that closed at `scheduled_for`, once.
+
+    Ordinary faults of the market, the exchange or the model end the cycle with a reason that is stored and shown.
+    """
+    bot = Bot.objects.select_related("account__limits").get(pk=bot_id)
+    cycle = cycle_acquire(bot=bot, scheduled_for=scheduled_for)
+    if cycle is None:
+        return _not_run(bot, scheduled_for)
+    try:
+        world = world_for(bot.account, bot=bot, cycle=cycle)
+        result = run_cycle(world, run_for(bot, scheduled_for, deadline_seconds=deadline_seconds), cycle_id=cycle.pk)
+    except IntentVoid as void:
+        return _ended(cycle, Cycle.Status.ABANDONED, str(void))
+    except (Retryable, Rejected, NeedsOperator) as fault:
+        return _ended(cycle, Cycle.Status.FAILED, f"{type(fault).__name__}: {fault}")
+    except Exception as bug:
+        _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
+        raise
+    cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings, stage="publish")
+    return CycleRun("done", _summary(result), cycle.pk, result)
+
+
+def world_for(account: Account, *, bot: Bot | None = None, cycle: Cycle | None = None) -> World:
+    """Return the five ports of an account; without a bot, those of the guard."""
+    clock, market = market_clock(account.venue), market_for(account.venue)
+    return World(
+        clock=clock,
+        market=market,
+        decider=decider_for(bot_view(bot) if bot else NOBODY),
+        exchange=exchange_for(account, market, clock),
+        journal=OrmJournal(account, cycle),
+        installation=installation_tag(),
+    )
+
+
+def exchange_for(account: Account, market: Market, clock: Clock) -> Exchange:
+    """Return the exchange of an account. Raises NeedsOperator for one that this version cannot trade on."""
+    if account.mode != Account.Mode.PAPER:
+        raise NeedsOperator(f"account {account.name} is live and this version trades on paper only")
+    return PaperExchange(account.pk, market, clock)
+
+
+def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECISION_SECONDS) -> Run:
+    """Return what is run for a bot and a candle."""
+    view = bot_view(bot)
+    return Run(
+        bot=view,
+        limits=limits_of(bot.account.limits),
+        standing=standing_of(bot.account),
+        scheduled_for=scheduled_for,
+        next_decision_at=scheduled_for + timedelta(milliseconds=interval_ms(bot.interval)),
+        started_at=bot.created,
+        starting_balance=bot.account.starting_balance,
+        invocation=last_invocation_count(bot),
+        feedback=feedback_for(bot),
+        template=prompt_template_text(bot.prompt_template),
+        deadline_seconds=deadline_seconds,
+    )
+
+
+def bot_view(bot: Bot) -> BotView:
+    """Return a bot row as plain data."""
+    return BotView(
+        name=bot.name,
+        model=bot.model,
+        symbols=tuple(bot.symbols),
+        interval=bot.interval,
+        timeframes=tuple(bot.timeframes),
+        fallback_models=tuple(bot.fallback_models),
+        capital=bot.capital,
+        prompt_template=bot.prompt_template,
+    )
+
+
+def limits_of(row: RiskLimits) -> Limits:
+    """Return a limits row as plain data."""
+    return Limits(**{name.name: getattr(row, name.name) for name in fields(Limits)})
+
+
+def standing_of(account: Account) -> Standing:
+    """Return what else bears on the entries of an account: its state and the locks that hold."""
+    locks = Lock.objects.filter(account=account, lifted__isnull=True).exclude(until__lt=datetime.now(UTC))
+    return Standing(state=account.state, blocked={lock.symbol: lock.reason for lock in locks})
+
+
+def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:
+    """Say why a cycle did not run; a cycle that was in its way is put on record."""
+    held = Cycle.objects.filter(bot=bot, scheduled_for=scheduled_for).first()
+    if held is not None:
+        return CycleRun("skipped", f"the bot has decided on this candle already: cycle {held.pk} is {held.status}")
+    running = Cycle.objects.filter(account=bot.account, status=Cycle.Status.RUNNING).first()
+    reason = f"cycle {running.pk} of this account was still running" if running else "another cycle was running"
+    skipped = cycle_skip(bot=bot, scheduled_for=scheduled_for, reason=reason)
+    return CycleRun("skipped", reason, skipped.pk if skipped else None)
+
+
+def _ended(cycle: Cycle, status: Cycle.Status, text: str) -> CycleRun:
+    """Store how a cycle failed, tell the bot's diary and those who watch."""
+    log.warning("cycle ended early", extra={"cycle": cycle.pk, "status": status.value, "reason": text})
+    with transaction.atomic():
+        cycle_finish(cycle=cycle, status=status, error=text)
+        diary_write(
+            bot=cycle.bot,
+            cycle=cycle,
+            at=cycle.scheduled_for,
+            kind="error",
+            text=f"The cycle ended early; nothing more was done. {text}",
+        )
+        publish_on_commit(account_id=cycle.account_id, kind="cycle")
+    return CycleRun(status.value, text, cycle.pk)
+
+
+def _summary(result: CycleResult) -> str:
+    if result.reading.outcome is not Outcome.ANSWERED:
+        return f"held everything: {result.reading.reason or result.answer.reason}"
+    return "; ".join(f"{deed.symbol}: {deed.text}" for deed in result.done) or "held"
