@@ -11,3 +11,4 @@ class VibexConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("vibex.celery")  # shared tasks bind to the app that exists when they are first used
+        import_module("vibex.checks")

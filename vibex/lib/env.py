@@ -14,11 +14,13 @@ from typing import Any
 import environ
 
 from vibex.lib.errors import Rejected
-from vibex.lib.variables import VARIABLES, Environment, KeyPair
+from vibex.lib.variables import VARIABLES, Environment, KeyPair, Variable
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORTEST_SECRET_KEY = 50
 OWN_PREFIXES = ("VIBEX_", "FEATURE_")
+TABLE_BEGINS, TABLE_ENDS = "<!-- variables: made by python -m vibex.lib.env -->", "<!-- end of variables -->"
+_LINE = re.compile(r"\s*(#.*)?|(export )?[A-Za-z_0-9]+=.*")
 _KEY_OF_ACCOUNT = re.compile(r"ASTERDEX_API_(KEY|SECRET)_([A-Z0-9_]+)")
 
 
@@ -29,9 +31,10 @@ class Fault:
     name: str
     wrong: str
     example: str
+    """A line that would be right."""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.wrong} (example: {self.name}={self.example})"
+        return f"{self.name}: {self.wrong} (example: {self.example})"
 
 
 class BadEnvironment(Rejected):
@@ -51,7 +54,7 @@ class _Reading:
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, name: str, wrong: str, example: str | None = None) -> None:
-        self.faults.append(Fault(name, wrong, example if example is not None else VARIABLES[name].example))
+        self.faults.append(Fault(name, wrong, f"{name}={example or VARIABLES[name].example}"))
 
 
 def read(root: Path = ROOT, process: Mapping[str, str] | None = None) -> Environment:
@@ -69,28 +72,37 @@ def read(root: Path = ROOT, process: Mapping[str, str] | None = None) -> Environ
 
 
 def layered(root: Path, process: Mapping[str, str]) -> dict[str, str]:
-    """Return the process environment completed from the files below `root`; empty values count as unset."""
+    """Return the process environment completed from the files below `root`; empty values count as unset.
 
+    Raises BadEnvironment for a file that cannot be read.
+    """
+    chosen = _merged({"VIBEX_ENV": process.get("VIBEX_ENV", "")}, root, [".env.local", ".env"])
+    environment = chosen.get("VIBEX_ENV", "dev")
+    return _merged(process, root, [".env.local", f".env.{environment}", ".env"])
+
+
+def _merged(process: Mapping[str, str], root: Path, files: list[str]) -> dict[str, str]:
     class Layers(environ.Env):
         ENVIRON = {name: value for name, value in process.items() if value}
 
-    files = [".env.local", f".env.{_environment_name(root, process)}", ".env"]
-    for name in files:
-        if (root / name).is_file():
-            Layers.read_env(root / name)
+    for file in (root / name for name in files):
+        if file.is_file():
+            _refuse_unreadable(file)
+            Layers.read_env(file)
     return {name: value for name, value in Layers.ENVIRON.items() if value}
 
 
-def _environment_name(root: Path, process: Mapping[str, str]) -> str:
-    """Return VIBEX_ENV before it is validated: it decides which file is read."""
-
-    class Layers(environ.Env):
-        ENVIRON = {"VIBEX_ENV": process["VIBEX_ENV"]} if process.get("VIBEX_ENV") else {}
-
-    for name in (".env.local", ".env"):
-        if (root / name).is_file():
-            Layers.read_env(root / name)
-    return str(Layers.ENVIRON.get("VIBEX_ENV") or "dev")
+def _refuse_unreadable(file: Path) -> None:
+    """Raise BadEnvironment for what django-environ would pass over in silence."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise BadEnvironment([Fault(file.name, "is not UTF-8 text", "LLM_MODEL=name")]) from None
+    except OSError as error:
+        raise BadEnvironment([Fault(file.name, f"cannot be read: {error.strerror}", "chmod 600")]) from None
+    bad = [number for number, line in enumerate(lines, 1) if not _LINE.fullmatch(line)]
+    if bad:
+        raise BadEnvironment([Fault(file.name, f"line {number} sets nothing", "LLM_MODEL=name") for number in bad])
 
 
 def secret_values(environment: Environment) -> Iterator[str]:
@@ -163,14 +175,14 @@ def _refuse_unknown(reading: _Reading) -> None:
     for name in sorted(reading.raw):
         if name.startswith(OWN_PREFIXES) and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            meant = close[0] if close else None
-            reading.faults.append(_unknown(name, meant))
+            reading.faults.append(_unknown(name, close[0] if close else None))
 
 
 def _unknown(name: str, meant: str | None) -> Fault:
     if meant is None:
-        return Fault(name, "is no variable of Vibex; remove it", "")
-    return Fault(name, f"is no variable of Vibex; did you mean {meant}?", VARIABLES[meant].example)
+        return Fault(name, "is no variable of Vibex; remove it", f"unset {name}")
+    example = VARIABLES[meant.removesuffix("_FILE")].example
+    return Fault(name, f"is no variable of Vibex; did you mean {meant}?", f"{meant}={example}")
 
 
 def _refuse_for_production(reading: _Reading) -> None:
@@ -206,3 +218,43 @@ def _refuse_hosts(reading: _Reading, hosts: tuple[str, ...]) -> None:
 def _below(root: Path, value: Any) -> Any:
     """Anchor relative folders at the root of the repository, wherever the process was started."""
     return (root / value).resolve() if isinstance(value, Path) else value
+
+
+def example_file() -> str:
+    """Return the content of `.env.example`: every variable, explained, commented out."""
+    lines = ["# Copy to .env.local and fill in. Made by `python -m vibex.lib.env`; docs/configuration.md explains it."]
+    section = ""
+    for name, variable in VARIABLES.items():
+        if variable.section != section:
+            section = variable.section
+            lines += ["", f"# --- {section} ---"]
+        lines += [f"# {variable.help} Default: {_default_text(variable)}.", f"# {name}={variable.example}"]
+    return "\n".join(lines) + "\n"
+
+
+def table() -> str:
+    """Return the table of `docs/configuration.md`."""
+    lines = ["| variable | what it does | default | example |", "|---|---|---|---|"]
+    for name, variable in VARIABLES.items():
+        shown = f"`{name}` (or `{name}_FILE`)" if variable.secret else f"`{name}`"
+        lines.append(f"| {shown} | {variable.help} | {_default_text(variable)} | `{variable.example}` |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(page: str) -> str:
+    """Return the page with the table between its two markers renewed."""
+    before, _, rest = page.partition(TABLE_BEGINS)
+    _, _, after = rest.partition(TABLE_ENDS)
+    return f"{before}{TABLE_BEGINS}\n{table()}{TABLE_ENDS}{after}"
+
+
+def _default_text(variable: Variable) -> str:
+    if isinstance(variable.default, Mapping):
+        return ", ".join(f"{name}: {value or 'none'}" for name, value in variable.default.items())
+    return variable.default or "none"
+
+
+if __name__ == "__main__":
+    page = ROOT / "docs" / "configuration.md"
+    (ROOT / ".env.example").write_text(example_file(), encoding="utf-8")
+    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -40,7 +40,7 @@ def kept_secret_key(folder: Path) -> str:
         return file.read_text(encoding="ascii").strip()
     except OSError as error:
         wrong = f"{folder} cannot be used: {error.strerror}"
-        raise env.BadEnvironment([env.Fault("VIBEX_DATA_DIR", wrong, "data")]) from error
+        raise env.BadEnvironment([env.Fault("VIBEX_DATA_DIR", wrong, "VIBEX_DATA_DIR=data")]) from error
 
 
 def _write_once(file: Path, content: str) -> None:

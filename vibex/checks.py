@@ -1,0 +1,75 @@
+"""System checks: what `manage.py check` says about this installation. Ids are stable, hints tell what to do."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register
+def installation(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Judge how the parts of this installation fit together."""
+    return [
+        *_debug_in_production(),
+        *_data_folder(),
+        *_log_folder(),
+        *_live_on_sqlite(),
+        *_live_with_debug(),
+        *_processes_on_sqlite(),
+    ]
+
+
+def _debug_in_production() -> list[CheckMessage]:
+    if not (settings.VIBEX_ENV == "prod" and settings.DEBUG):
+        return []
+    return [Error("Debug is on in production.", hint="Set DEBUG=no.", id="vibex.E001")]
+
+
+def _data_folder() -> list[CheckMessage]:
+    folder = Path(settings.VIBEX_DATA_DIR)
+    if _writable(folder):
+        return []
+    hint = "Give this user write access, or set VIBEX_DATA_DIR to another folder."
+    return [Error(f"The data folder {folder} cannot be written.", hint=hint, id="vibex.E002")]
+
+
+def _log_folder() -> list[CheckMessage]:
+    folder = Path(settings.VIBEX_LOG_DIR)
+    if settings.LOG_FILES == "no" or (settings.LOG_FILES == "auto" and settings.REDIS_URL) or _writable(folder):
+        return []
+    hint = "Give this user write access, set VIBEX_LOG_DIR to another folder, or LOG_FILES=no."
+    return [Warning(f"The log folder {folder} cannot be written.", hint=hint, id="vibex.W001")]
+
+
+def _live_on_sqlite() -> list[CheckMessage]:
+    if not (settings.FEATURES.live_trading and _sqlite()):
+        return []
+    hint = "Set DATABASE_URL to a PostgreSQL database: SQLite keeps 15 significant digits of an amount."
+    return [Warning("Live trading runs on SQLite.", hint=hint, id="vibex.W002")]
+
+
+def _live_with_debug() -> list[CheckMessage]:
+    if not (settings.FEATURES.live_trading and settings.DEBUG):
+        return []
+    return [Error("Live trading runs with debug on.", hint="Set DEBUG=no.", id="vibex.E003")]
+
+
+def _processes_on_sqlite() -> list[CheckMessage]:
+    if not (settings.REDIS_URL and _sqlite()):
+        return []
+    hint = "Set DATABASE_URL too, or leave REDIS_URL out and run everything in one process."
+    return [Warning("Several processes share one SQLite file.", hint=hint, id="vibex.W003")]
+
+
+def _sqlite() -> bool:
+    return "sqlite" in str(settings.DATABASES["default"]["ENGINE"])
+
+
+def _writable(folder: Path) -> bool:
+    """Tell whether the folder, or the nearest one above it that exists, can be written."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
