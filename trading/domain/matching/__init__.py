@@ -1,0 +1,31 @@
+"""The matching engine: one account at a simulated venue. `docs/matching.md` says how it fills, charges and liquidates."""
+
+from trading.domain.matching.engine import Engine
+from trading.domain.matching.types import (
+    Changes,
+    EngineRefusal,
+    EngineSettings,
+    EngineState,
+    MarginMode,
+    OrderRecord,
+    Orphans,
+    PositionRecord,
+    Prices,
+    state_from_plain,
+    state_to_plain,
+)
+
+__all__ = [
+    "Changes",
+    "Engine",
+    "EngineRefusal",
+    "EngineSettings",
+    "EngineState",
+    "MarginMode",
+    "OrderRecord",
+    "Orphans",
+    "PositionRecord",
+    "Prices",
+    "state_from_plain",
+    "state_to_plain",
+]

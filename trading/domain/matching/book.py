@@ -1,0 +1,70 @@
+"""One symbol of an account: position, open orders and the prices seen last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from marketdata.domain.instruments import InstrumentSpec
+from trading.domain.matching.positions import reducible
+from trading.domain.matching.types import OrderRecord, PositionRecord
+from trading.domain.venue import ZERO, OrderSide
+
+
+@dataclass(slots=True)
+class Book:
+    """One symbol: its rules, the position, the open orders by client id, and the prices seen last."""
+
+    spec: InstrumentSpec
+    leverage: int
+    position: PositionRecord | None = None
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    last: Decimal = ZERO
+    mark: Decimal = ZERO
+    """Both are zero until the first price comes."""
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    quiet: tuple[Decimal, Decimal] | None = None
+    """Prices strictly between these two reach nothing that waits. None when it has to be worked out again."""
+
+    @property
+    def busy(self) -> bool:
+        return self.position is not None or bool(self.orders)
+
+    @property
+    def unrealised(self) -> Decimal:
+        if self.position is None:
+            return ZERO
+        return self.position.unrealised(self.mark_or_entry)
+
+    @property
+    def mark_or_entry(self) -> Decimal:
+        """The mark price, or the entry price of a position that nobody has quoted yet."""
+        return self.mark or (self.position.entry_price if self.position else ZERO)
+
+    def quoted(self, side: OrderSide) -> Decimal | None:
+        """Return the ask for a buyer, the bid for a seller; None after a bar, which has neither."""
+        return self.ask if side is OrderSide.BUY else self.bid
+
+    def touch(self, side: OrderSide, spread: Decimal) -> Decimal:
+        """Return the price a taker of `side` meets: ask or bid, or the last price ± half the spread after a bar."""
+        quoted = self.quoted(side)
+        if quoted is not None:
+            return quoted
+        return adverse(self.spec, side, self.last, self.last * spread / 2)
+
+    def reducible(self, side: OrderSide) -> Decimal:
+        return reducible(self.position, side)
+
+    def added_by(self, order: OrderRecord) -> Decimal:
+        """Return how much exposure the open part of `order` would add."""
+        if order.only_reduces:
+            return ZERO
+        return max(ZERO, order.remaining - self.reducible(order.side))
+
+
+def adverse(spec: InstrumentSpec, side: OrderSide, price: Decimal, slip: Decimal) -> Decimal:
+    """Return `price` worsened by `slip` for a taker of `side`, on the tick and never below one tick."""
+    if side is OrderSide.BUY:
+        return spec.price_up(price + slip)
+    return max(spec.tick_size, spec.price_down(price - slip))

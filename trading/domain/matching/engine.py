@@ -1,0 +1,234 @@
+"""The matching engine: one account over many symbols. Pure and deterministic: the same calls give the same events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from marketdata.domain.instruments import InstrumentSpec
+from marketdata.domain.snapshot import Quote
+from trading.domain.matching.book import Book
+from trading.domain.matching.ledger import Ledger
+from trading.domain.matching.rules import check_form, check_market, taker_price
+from trading.domain.matching.types import (
+    Changes,
+    EngineRefusal,
+    EngineSettings,
+    EngineState,
+    OrderRecord,
+    PositionRecord,
+    shown,
+)
+from trading.domain.matching.walk import Move, bar_moves, execute, quiet_range, run
+from trading.domain.venue import (
+    ZERO,
+    AccountState,
+    Bar,
+    IncomeKind,
+    NewOrder,
+    OrderReport,
+    OrderSide,
+    TimeInForce,
+    VenuePosition,
+    VenueStatus,
+)
+
+
+class Engine:
+    """Orders and prices in, executions and income out. Times are given by the caller and never compared."""
+
+    def __init__(
+        self,
+        *,
+        instruments: Mapping[str, InstrumentSpec],
+        settings: EngineSettings | None = None,
+        state: EngineState | None = None,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        self._ledger = Ledger(instruments, self.settings, state or EngineState())
+
+    # -- what an account asks for ------------------------------------------------------------------------------------
+
+    def deposit(self, amount: Decimal, at: datetime) -> None:
+        """Book a transfer in, or out when negative."""
+        self._ledger.pay(IncomeKind.TRANSFER, "", amount, at)
+
+    def set_leverage(self, symbol: str, leverage: int) -> int:
+        """Set the leverage of a symbol. Raises EngineRefusal while a position or an entry is open, or above the cap."""
+        book = self._ledger.book(symbol)
+        if not 1 <= leverage <= book.spec.max_leverage:
+            raise EngineRefusal(f"{symbol} allows a leverage of 1 to {book.spec.max_leverage}", code="leverage")
+        if leverage != book.leverage and _committed(book):
+            raise EngineRefusal(f"{symbol} has a position or an open entry", code="leverage")
+        self._ledger.set_leverage(book, leverage)
+        return leverage
+
+    def place(self, order: NewOrder, *, at: datetime) -> OrderReport:
+        """Take an order and fill what crosses. Raises EngineRefusal: then nothing has changed."""
+        book = self._ledger.book(order.symbol)
+        check_form(self._ledger, book, order)
+        check_market(self._ledger, book, OrderRecord.accepted(order, exchange_id=0, at=at))
+        record = OrderRecord.accepted(order, exchange_id=self._ledger.new_id(), at=at)
+        return self._enter(book, record, at).report()
+
+    def cancel(self, symbol: str, client_order_id: str, *, at: datetime) -> OrderReport:
+        """Cancel an open order. Raises EngineRefusal when it is not open."""
+        book = self._ledger.book(symbol)
+        order = book.orders.get(client_order_id)
+        if order is None:
+            raise EngineRefusal(f"no open order {client_order_id} on {symbol}", code="unknown_order")
+        return self._ledger.end(book, order, VenueStatus.CANCELED, at).report()
+
+    # -- what the market does ----------------------------------------------------------------------------------------
+
+    def on_quote(self, quote: Quote, *, span: Decimal = ZERO) -> None:
+        """Take in new prices. `span` is the price range of the bar that opens with them, if there is one: stops that
+        fire in the gap slip by their share of it."""
+        book = self._ledger.book(quote.symbol)
+        before = book.mark, book.last
+        book.bid, book.ask = quote.bid, quote.ask
+        prices = (quote.mark, quote.last, quote.bid, quote.ask)
+        if book.busy and not self._quiet(book, min(prices), max(prices)):
+            run(self._ledger, book, self._jump(quote, before, span))
+        book.mark, book.last = quote.mark, quote.last
+
+    def on_bar(self, bar: Bar) -> None:
+        """Walk through a bar. Afterwards bid and ask are the close ± half the spread of the settings."""
+        ledger = self._ledger
+        book = ledger.book(bar.symbol)
+        if book.busy and not self._quiet(book, *_extremes(bar)):
+            book.bid = book.ask = None
+            for move in bar_moves(bar, mark=book.mark, last=book.last, settings=self.settings):
+                run(ledger, book, move)
+        book.bid = book.ask = None
+        book.last = bar.close
+        book.mark = bar.close if bar.mark_close is None else bar.mark_close
+
+    def on_funding(self, symbol: str, rate: Decimal, mark: Decimal | None, at: datetime) -> None:
+        """Settle funding: −position × mark × rate to the wallet. Without a mark price the one seen last is taken."""
+        book = self._ledger.book(symbol)
+        if book.position is None:
+            return
+        price = book.mark_or_entry if mark is None else mark
+        self._ledger.pay(IncomeKind.FUNDING_FEE, symbol, -book.position.quantity * price * rate, at)
+        self._ledger.cover(symbol, at)
+        if not self._ledger.isolated:
+            self._stand_still(book, at)
+
+    # -- what stands -------------------------------------------------------------------------------------------------
+
+    def needs(self, symbol: str) -> bool:
+        """Return whether prices of this symbol can change anything: a position or an open order is there."""
+        book = self._ledger.books.get(symbol)
+        return book is not None and book.busy
+
+    def quiet_range(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Return the prices strictly between which nothing of this symbol is met; nothing is ever quiet in cross margin."""
+        if not self._ledger.isolated:
+            return ZERO, ZERO
+        return quiet_range(self._ledger, self._ledger.book(symbol))
+
+    def order(self, symbol: str, client_order_id: str) -> OrderReport | None:
+        """Return an open order, or None."""
+        order = self._ledger.book(symbol).orders.get(client_order_id)
+        return order.report() if order else None
+
+    def account_state(self, at: datetime) -> AccountState:
+        """Return balance, positions and open orders at the prices seen last."""
+        ledger = self._ledger
+        return AccountState(
+            at=at,
+            wallet=ledger.wallet,
+            unrealised=ledger.unrealised(),
+            margin=ledger.margin(),
+            available=max(ledger.free(), ZERO),
+            positions=tuple(self._view(book, position) for book, position in ledger.held()),
+            orders=tuple(order.report() for order in ledger.open_orders()),
+        )
+
+    def state(self) -> EngineState:
+        """Return everything a new engine needs to go on from here."""
+        return self._ledger.state()
+
+    def drain(self) -> Changes:
+        """Return what happened since the last call."""
+        return self._ledger.drain()
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _enter(self, book: Book, order: OrderRecord, at: datetime) -> OrderRecord:
+        if order.type.conditional:
+            return self._ledger.keep(book, order)
+        price = self._crossing_price(book, order)
+        if price is None:
+            rests = order.time_in_force is not TimeInForce.IOC
+            return self._ledger.keep(book, order) if rests else self._ledger.end(book, order, VenueStatus.EXPIRED, at)
+        if order.time_in_force is TimeInForce.GTX:
+            return self._ledger.end(book, order, VenueStatus.EXPIRED, at)
+        return execute(self._ledger, book, order, price, maker=False, at=at)
+
+    def _crossing_price(self, book: Book, order: OrderRecord) -> Decimal | None:
+        """Return the price at which an order takes, None when it does not cross. A limit is never overstepped."""
+        price = taker_price(self._ledger, book, order.side)
+        if order.price is None:
+            return price
+        gap = (order.price - book.touch(order.side, self.settings.spread)) * order.side.sign
+        if gap < 0:
+            return None
+        return min(price, order.price) if order.side is OrderSide.BUY else max(price, order.price)
+
+    def _jump(self, quote: Quote, before: tuple[Decimal, Decimal], span: Decimal) -> Move:
+        mark, last = before
+        return Move(
+            mark or quote.mark,
+            quote.mark,
+            last or quote.last,
+            quote.last,
+            jump=True,
+            low=quote.mark,
+            high=quote.mark,
+            slip=self._slip(quote.last, span),
+            at=quote.at,
+        )
+
+    def _slip(self, price: Decimal, span: Decimal) -> Decimal:
+        wanted = price * self.settings.slippage
+        if not span:
+            return wanted
+        return max(wanted, price * self.settings.spread, span * self.settings.stop_slippage_range)
+
+    def _stand_still(self, book: Book, at: datetime) -> None:
+        mark, last = book.mark_or_entry, book.last or book.mark_or_entry
+        run(self._ledger, book, Move(mark, mark, last, last, jump=True, low=mark, high=mark, slip=ZERO, at=at))
+
+    def _quiet(self, book: Book, low: Decimal, high: Decimal) -> bool:
+        if not self._ledger.isolated:
+            return False
+        floor, ceiling = quiet_range(self._ledger, book)
+        return floor < low and high < ceiling
+
+    def _view(self, book: Book, position: PositionRecord) -> VenuePosition:
+        liquidation = self._ledger.liquidation_price(book)
+        return VenuePosition(
+            symbol=position.symbol,
+            side=position.side,
+            quantity=position.size,
+            entry_price=position.entry_price,
+            mark_price=book.mark_or_entry,
+            leverage=position.leverage,
+            unrealised=book.unrealised,
+            margin=self._ledger.position_margin(book, position),
+            liquidation_price=None if liquidation is None else shown(liquidation),
+            opened_at=position.opened,
+        )
+
+
+def _committed(book: Book) -> bool:
+    return book.position is not None or any(not order.only_reduces for order in book.orders.values())
+
+
+def _extremes(bar: Bar) -> tuple[Decimal, Decimal]:
+    low = bar.low if bar.mark_low is None else min(bar.low, bar.mark_low)
+    high = bar.high if bar.mark_high is None else max(bar.high, bar.mark_high)
+    return low, high

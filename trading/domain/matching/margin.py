@@ -1,0 +1,42 @@
+"""Margin arithmetic of one position. Source: research aster.md 5.5 (the schema of Binance USD-M futures)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from marketdata.domain.instruments import Bracket, InstrumentSpec
+from trading.domain.matching.types import PositionRecord, booked
+from trading.domain.venue import ZERO
+
+
+def initial_margin(notional: Decimal, leverage: int) -> Decimal:
+    """Return notional ÷ leverage in quote units."""
+    return booked(notional / leverage)
+
+
+def maintenance_margin(spec: InstrumentSpec, notional: Decimal) -> Decimal:
+    """Return notional × rate − cum of the bracket that holds `notional`, in quote units."""
+    return booked(spec.maintenance_margin(notional))
+
+
+def notional_cap(spec: InstrumentSpec, leverage: int) -> Decimal:
+    """Return the largest notional the brackets allow at this leverage; zero when none does."""
+    return max((bracket.cap for bracket in spec.brackets if bracket.max_leverage >= leverage), default=ZERO)
+
+
+def liquidation_price(spec: InstrumentSpec, position: PositionRecord, balance: Decimal) -> Decimal | None:
+    """Return the mark price at which balance + unrealised profit = maintenance margin, or None when there is none.
+
+    LP = (balance + cum − s·q·EP) ÷ (q·MMR − s·q), with s·q·EP the signed cost. `balance` is the isolated margin, or
+    with cross margin the wallet plus the other positions' unrealised profit minus their maintenance margin.
+    The bracket is the one in which the notional at that very price lies.
+    """
+    for bracket in spec.brackets:
+        price = _price_in(bracket, position, balance)
+        if bracket.floor <= position.size * price <= bracket.cap:
+            return price if price > 0 else None
+    return None
+
+
+def _price_in(bracket: Bracket, position: PositionRecord, balance: Decimal) -> Decimal:
+    return (balance + bracket.cum - position.cost) / (position.size * (bracket.maintenance_rate - position.sign))

@@ -1,0 +1,136 @@
+"""What the venue checks before it takes an order, in its order: the first failure wins (research aster.md 5.3)."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from trading.domain.matching.book import Book, adverse
+from trading.domain.matching.ledger import Ledger
+from trading.domain.matching.margin import notional_cap
+from trading.domain.matching.types import EngineRefusal, OrderRecord, booked
+from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType
+
+CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+
+
+def check_form(ledger: Ledger, book: Book, order: NewOrder) -> None:
+    """Check everything that does not need a price. Raises EngineRefusal."""
+    _check_fields(order)
+    _check_client_id(ledger, order)
+    _check_close_position(order)
+    _check_filters(book, order)
+
+
+def check_market(ledger: Ledger, book: Book, order: OrderRecord) -> None:
+    """Check what depends on prices, position and margin. Raises EngineRefusal."""
+    if not book.last:
+        raise EngineRefusal(f"there is no price of {order.symbol} yet", code="other")
+    price = order.price or book.mark
+    _check_notional(book, order, price)
+    _check_trigger(order, book.mark)
+    _check_count(ledger)
+    _check_reduces(book, order)
+    if book.added_by(order):
+        _check_status(book)
+        _check_cap(book, order, price)
+        _check_margin(ledger, book, order, book.mark)
+
+
+def reaches(order: OrderRecord, mark: Decimal) -> bool:
+    """Return whether the mark price fires a conditional order."""
+    return mark <= order.level if order.waits_below else mark >= order.level
+
+
+def taker_price(ledger: Ledger, book: Book, side: OrderSide) -> Decimal:
+    """Return what a market order of `side` is filled at: the touch and the slippage of the settings."""
+    touch = book.touch(side, ledger.settings.spread)
+    return adverse(book.spec, side, touch, touch * ledger.settings.slippage)
+
+
+def _check_fields(order: NewOrder) -> None:
+    wanted = {"price": order.type is OrderType.LIMIT, "trigger": order.type.conditional}
+    for name, needed in wanted.items():
+        if (getattr(order, name) is not None) != needed:
+            raise EngineRefusal(f"{order.type} {'needs' if needed else 'takes no'} {name}", code="other")
+    if order.time_in_force is not None and order.type is not OrderType.LIMIT:
+        raise EngineRefusal(f"{order.type} takes no time in force", code="other")
+
+
+def _check_client_id(ledger: Ledger, order: NewOrder) -> None:
+    if not CLIENT_ID.fullmatch(order.client_order_id):
+        raise EngineRefusal("a client order id has 1 to 36 letters, digits or . : / _ -", code="other")
+    if any(order.client_order_id in book.orders for book in ledger.books.values()):
+        raise EngineRefusal(f"an open order has the id {order.client_order_id}", code="duplicate_id")
+
+
+def _check_close_position(order: NewOrder) -> None:
+    if not order.close_position:
+        if order.quantity is None:
+            raise EngineRefusal("a quantity is missing", code="other")
+        return
+    if not order.type.conditional or order.quantity is not None or order.reduce_only:
+        raise EngineRefusal("closePosition goes with a trigger, without quantity and reduceOnly", code="other")
+
+
+def _check_filters(book: Book, order: NewOrder) -> None:
+    for price in (order.price, order.trigger):
+        if price is not None and (price <= 0 or price % book.spec.tick_size):
+            raise EngineRefusal(f"price {price} is not a multiple of the tick {book.spec.tick_size}", code="filter")
+    quantity = order.quantity
+    if quantity is None:
+        return
+    if quantity % book.spec.step_size:
+        raise EngineRefusal(f"quantity {quantity} is not a multiple of the step {book.spec.step_size}", code="filter")
+    if not max(book.spec.min_quantity, book.spec.step_size) <= quantity <= book.spec.max_quantity:
+        raise EngineRefusal(
+            f"quantity {quantity} is outside {book.spec.min_quantity} to {book.spec.max_quantity}", code="filter"
+        )
+
+
+def _check_notional(book: Book, order: OrderRecord, price: Decimal) -> None:
+    notional = order.quantity * price
+    if not order.only_reduces and notional < book.spec.min_notional:
+        raise EngineRefusal(f"notional {notional} is below the minimum {book.spec.min_notional}", code="filter")
+
+
+def _check_trigger(order: OrderRecord, mark: Decimal) -> None:
+    if order.type.conditional and reaches(order, mark):
+        raise EngineRefusal(f"mark price {mark} would fire the trigger {order.trigger} at once", code="would_trigger")
+
+
+def _check_count(ledger: Ledger) -> None:
+    if sum(len(book.orders) for book in ledger.books.values()) >= ledger.settings.max_open_orders:
+        raise EngineRefusal(f"{ledger.settings.max_open_orders} orders are open", code="other")
+
+
+def _check_reduces(book: Book, order: OrderRecord) -> None:
+    if order.reduce_only and not book.reducible(order.side):
+        raise EngineRefusal(f"there is nothing that {order.side} could reduce", code="reduce_only")
+
+
+def _check_status(book: Book) -> None:
+    if book.spec.status != "TRADING":
+        raise EngineRefusal(f"{book.spec.symbol} is {book.spec.status}: only reducing orders", code="other")
+
+
+def _check_cap(book: Book, order: OrderRecord, price: Decimal) -> None:
+    held = book.position.size if book.position and book.position.sign == order.side.sign else ZERO
+    waiting = sum((book.added_by(other) for other in book.orders.values() if other.side is order.side), ZERO)
+    notional = (held + waiting + book.added_by(order)) * price
+    cap = notional_cap(book.spec, book.leverage)
+    if notional > cap:
+        raise EngineRefusal(f"{notional} would be above {cap}, the most at leverage {book.leverage}", code="leverage")
+
+
+def _check_margin(ledger: Ledger, book: Book, order: OrderRecord, mark: Decimal) -> None:
+    price = taker_price(ledger, book, order.side)
+    if order.price is not None:
+        price = max(price, order.price) if order.side is OrderSide.BUY else order.price
+    added = book.added_by(order)
+    lost_at_once = max(ZERO, order.side.sign * (price - mark)) * added
+    share = 1 / Decimal(book.leverage) + book.spec.taker_fee + ledger.settings.margin_buffer
+    needed = booked(added * price * share + lost_at_once)
+    if needed > (free := ledger.free()):
+        raise EngineRefusal(f"margin, fee and buffer need {needed}, {max(free, ZERO)} is free", code="margin")

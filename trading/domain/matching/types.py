@@ -1,0 +1,280 @@
+"""What the matching engine is made of: its settings, its records and its state. All of it plain and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from decisions.domain.proposal import Side
+from trading.domain.venue import (
+    ZERO,
+    Income,
+    NewOrder,
+    OrderReport,
+    OrderSide,
+    OrderType,
+    TimeInForce,
+    Trade,
+    VenueStatus,
+)
+from vibex.lib.errors import Rejected
+
+CENT: Final = Decimal("0.00000001")
+SHOWN: Final = Context(prec=14, rounding=ROUND_HALF_EVEN)
+"""Derived prices (average, entry, liquidation) are shown with 14 significant digits; nothing is booked from them."""
+
+
+def booked(value: Decimal) -> Decimal:
+    """Quantise an amount of money for booking: 8 decimals, half even."""
+    return value.quantize(CENT, ROUND_HALF_EVEN)
+
+
+def shown(value: Decimal) -> Decimal:
+    """Round a derived price for display to 14 significant digits."""
+    return SHOWN.plus(value)
+
+
+class MarginMode(StrEnum):
+    ISOLATED = "isolated"
+    """Each position can lose its own margin and no more by liquidation."""
+    CROSS = "cross"
+    """The whole equity of the account carries all positions."""
+
+
+class Orphans(StrEnum):
+    """What becomes of the other closePosition orders of a symbol once the position is flat."""
+
+    KEEP = "keep"
+    """They stay open, the worse case reported for live venues."""
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the simulated venue behaves. Shares are fractions: 0.0002 is two basis points."""
+
+    margin_mode: MarginMode = MarginMode.ISOLATED
+    spread: Decimal = Decimal("0.0002")
+    """Ask − bid as a share of the price, where only bars are known."""
+    slippage: Decimal = ZERO
+    """How far beyond the touch a taker is filled, as a share of the price."""
+    stop_slippage_range: Decimal = Decimal("0.05")
+    """A stop or target that fires inside a bar slips by at least this share of the bar's range (and the spread)."""
+    margin_buffer: Decimal = Decimal("0.001")
+    """Share of the notional that must stay free on top of margin and fee when an order is placed."""
+    orphans: Orphans = Orphans.KEEP
+    default_leverage: int = 1
+    max_open_orders: int = 200
+
+
+class EngineRefusal(Rejected):
+    """The venue says no and nothing happened. `code` is a value of `trading.exchange.base.Refusal`."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRecord:
+    """An open position. `quantity` and `cost` are signed alike (negative for a short); cost and margin in quote units."""
+
+    symbol: str
+    quantity: Decimal
+    cost: Decimal
+    margin: Decimal
+    """What isolated margin has set aside for it."""
+    leverage: int
+    opened: datetime
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.quantity > 0 else -1
+
+    @property
+    def side(self) -> Side:
+        return Side.LONG if self.quantity > 0 else Side.SHORT
+
+    @property
+    def size(self) -> Decimal:
+        return abs(self.quantity)
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry from cost ÷ quantity, for display."""
+        return SHOWN.divide(self.cost, self.quantity)
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        """Return profit or loss at `mark`, booked to 8 decimals."""
+        return booked(mark * self.quantity) - self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order as the venue keeps it. `quantity` is zero for closePosition until it fires."""
+
+    exchange_id: int
+    client_order_id: str
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    time_in_force: TimeInForce | None
+    status: VenueStatus
+    quantity: Decimal
+    price: Decimal | None
+    trigger: Decimal | None
+    reduce_only: bool
+    close_position: bool
+    filled: Decimal
+    filled_cost: Decimal
+    """Sum of price × quantity of its fills, quote units, booked."""
+    created: datetime
+    updated: datetime
+
+    @classmethod
+    def accepted(cls, order: NewOrder, *, exchange_id: int, at: datetime) -> OrderRecord:
+        """Return the record of an order that has just passed all checks."""
+        return cls(
+            exchange_id=exchange_id,
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            type=order.type,
+            time_in_force=_time_in_force(order),
+            status=VenueStatus.NEW,
+            quantity=order.quantity or ZERO,
+            price=order.price,
+            trigger=order.trigger,
+            reduce_only=order.reduce_only,
+            close_position=order.close_position,
+            filled=ZERO,
+            filled_cost=ZERO,
+            created=at,
+            updated=at,
+        )
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.quantity - self.filled
+
+    @property
+    def only_reduces(self) -> bool:
+        return self.reduce_only or self.close_position
+
+    @property
+    def is_stop(self) -> bool:
+        return self.type is OrderType.STOP_MARKET
+
+    @property
+    def takes_profit(self) -> bool:
+        """True for a target: take-profit, or a limit that can only reduce."""
+        return self.type is OrderType.TAKE_PROFIT_MARKET or (self.type is OrderType.LIMIT and self.reduce_only)
+
+    @property
+    def waits_below(self) -> bool:
+        """True when a falling price reaches it: sell stop, buy target, buy limit."""
+        return (self.side is OrderSide.SELL) == self.is_stop
+
+    @property
+    def level(self) -> Decimal:
+        """The price it waits for: the trigger (mark) of a conditional order, the price (last) of a limit."""
+        return self.trigger or self.price or ZERO
+
+    def with_fill(self, *, quantity: Decimal, cost: Decimal, at: datetime) -> OrderRecord:
+        """Return the record after an execution of `quantity` for `cost` quote units."""
+        filled = self.filled + quantity
+        wanted = filled if self.close_position else self.quantity
+        return replace(
+            self,
+            status=VenueStatus.FILLED if filled == wanted else VenueStatus.PARTIALLY_FILLED,
+            quantity=wanted,
+            filled=filled,
+            filled_cost=self.filled_cost + cost,
+            updated=at,
+        )
+
+    def ended(self, status: VenueStatus, at: datetime) -> OrderRecord:
+        """Return the record with a final status."""
+        return replace(self, status=status, updated=at)
+
+    def report(self) -> OrderReport:
+        """Return what the venue says of it."""
+        return OrderReport(
+            client_order_id=self.client_order_id,
+            exchange_id=str(self.exchange_id),
+            symbol=self.symbol,
+            side=self.side,
+            type=self.type,
+            status=self.status,
+            quantity=self.quantity,
+            filled=self.filled,
+            average_price=SHOWN.divide(self.filled_cost, self.filled) if self.filled else None,
+            price=self.price,
+            trigger=self.trigger,
+            reduce_only=self.reduce_only,
+            close_position=self.close_position,
+            updated_at=self.updated,
+        )
+
+
+def _time_in_force(order: NewOrder) -> TimeInForce | None:
+    if order.type is OrderType.LIMIT:
+        return order.time_in_force or TimeInForce.GTC
+    return order.time_in_force
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The prices of a symbol that the engine saw last. Bid and ask are None after a bar, which has none."""
+
+    last: Decimal
+    mark: Decimal
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """Everything the engine needs to go on: written after an event, read before the next."""
+
+    wallet: Decimal = ZERO
+    next_id: int = 1
+    leverages: Mapping[str, int] = field(default_factory=dict)
+    positions: tuple[PositionRecord, ...] = ()
+    orders: tuple[OrderRecord, ...] = ()
+    """Open orders only, oldest first."""
+    prices: Mapping[str, Prices] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened since the last look: executions, changes of the wallet, orders that are new or different."""
+
+    trades: tuple[Trade, ...] = ()
+    income: tuple[Income, ...] = ()
+    orders: tuple[OrderRecord, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.trades or self.income or self.orders)
+
+
+def state_to_plain(state: EngineState) -> dict[str, Any]:
+    """Return the state as JSON-ready data: decimals and times as text."""
+    plain: dict[str, Any] = _adapter().dump_python(state, mode="json")
+    return plain
+
+
+def state_from_plain(plain: Mapping[str, Any]) -> EngineState:
+    """Return the state that `state_to_plain` wrote. Raises pydantic.ValidationError for anything else."""
+    return _adapter().validate_python(plain)
+
+
+@cache
+def _adapter() -> TypeAdapter[EngineState]:
+    return TypeAdapter(EngineState)

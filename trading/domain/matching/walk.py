@@ -1,0 +1,205 @@
+"""How prices move through an account: which order or liquidation is met first, and at what price it is filled.
+
+A bar is walked along a fixed path: a jump to the open, then open → low → high → close when close ≥ open, else
+open → high → low → close. What lies on a stretch is met in the order of its distance. Where a bar holds a target
+and the stop of the same side, the stop comes first, whatever the path says. When inside a bar something happened is
+not known: all of it carries the time of the close, so that times never run backwards across symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from trading.domain.matching.book import Book, adverse
+from trading.domain.matching.ledger import Ledger
+from trading.domain.matching.liquidation import liquidate
+from trading.domain.matching.rules import reaches
+from trading.domain.matching.types import EngineSettings, OrderRecord
+from trading.domain.venue import ZERO, Bar, OrderSide, OrderType, VenueStatus
+
+STOP, LIQUIDATION, LIMIT, TARGET = range(4)
+"""Who comes first where two are met at the same point."""
+
+EVERYWHERE: Final = (Decimal(0), Decimal("Infinity"))
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Prices on their way. In a jump (gap, quote) everything between is met at the end of it."""
+
+    mark_from: Decimal
+    mark_to: Decimal
+    last_from: Decimal
+    last_to: Decimal
+    jump: bool
+    low: Decimal
+    high: Decimal
+    """Extremes of the mark from here to the end of the bar."""
+    slip: Decimal
+    """How far a triggered order is filled beyond its reference price, in quote units."""
+    at: datetime
+
+    def last_at(self, share: Decimal) -> Decimal:
+        return self.last_to if self.jump else self.last_from + (self.last_to - self.last_from) * share
+
+    def mark_at(self, share: Decimal) -> Decimal:
+        return self.mark_to if self.jump else self.mark_from + (self.mark_to - self.mark_from) * share
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something met on a move. `order` is None for a liquidation, `level` its mark price."""
+
+    share: Decimal
+    """How far along the move, 0 to 1."""
+    priority: int
+    number: int
+    order: OrderRecord | None
+    level: Decimal
+
+    @property
+    def key(self) -> tuple[Decimal, int, int]:
+        return self.share, self.priority, self.number
+
+
+def bar_moves(bar: Bar, *, mark: Decimal, last: Decimal, settings: EngineSettings) -> Iterator[Move]:
+    """Yield the path of a bar, starting at the prices before it (zero when there were none)."""
+    rising = bar.close >= bar.open
+    lasts = (bar.open, *_turns(bar.high, bar.low, rising=rising), bar.close)
+    marks = _marks(bar, rising=rising)
+    slip = max(
+        settings.spread * bar.open, settings.slippage * bar.open, settings.stop_slippage_range * (bar.high - bar.low)
+    )
+    mark_from, last_from = mark or marks[0], last or lasts[0]
+    for step, (mark_to, last_to) in enumerate(zip(marks, lasts, strict=True)):
+        ahead = (mark_from, *marks[step:]) if step else marks
+        yield Move(
+            mark_from,
+            mark_to,
+            last_from,
+            last_to,
+            jump=step == 0,
+            low=min(ahead),
+            high=max(ahead),
+            slip=slip,
+            at=bar.closed_at,
+        )
+        mark_from, last_from = mark_to, last_to
+
+
+def _turns(high: Decimal, low: Decimal, *, rising: bool) -> tuple[Decimal, Decimal]:
+    return (low, high) if rising else (high, low)
+
+
+def _marks(bar: Bar, *, rising: bool) -> tuple[Decimal, ...]:
+    first = bar.open if bar.mark_open is None else bar.mark_open
+    high = bar.high if bar.mark_high is None else bar.mark_high
+    low = bar.low if bar.mark_low is None else bar.mark_low
+    close = bar.close if bar.mark_close is None else bar.mark_close
+    return (first, *_turns(high, low, rising=rising), close)
+
+
+def run(ledger: Ledger, book: Book, move: Move) -> None:
+    """Let prices move and do everything that they meet, nearest first."""
+    while (hit := min(_hits(ledger, book, move), key=lambda hit: hit.key, default=None)) is not None:
+        book.last, book.mark = move.last_at(hit.share), move.mark_at(hit.share) if move.jump else hit.level
+        if hit.order is None:
+            liquidate(ledger, book, at=move.at)
+        elif hit.order.type is OrderType.LIMIT and not _stop_ahead(book, hit.order, move):
+            execute(ledger, book, hit.order, hit.order.level, maker=True, at=move.at)
+        else:
+            _fire(ledger, book, hit.order, move)
+    book.last, book.mark = move.last_to, move.mark_to
+
+
+def execute(
+    ledger: Ledger, book: Book, order: OrderRecord, price: Decimal, *, maker: bool, at: datetime
+) -> OrderRecord:
+    """Fill what can be filled of an order at `price`; the rest expires."""
+    quantity = book.reducible(order.side) if order.close_position else order.remaining
+    if order.reduce_only:
+        quantity = min(quantity, book.reducible(order.side))
+    if not quantity or not ledger.affords(book, order, price):
+        return ledger.end(book, order, VenueStatus.EXPIRED, at)
+    order = ledger.fill(book, order, quantity, price, maker=maker, at=at)
+    return ledger.end(book, order, VenueStatus.EXPIRED, at) if order.status.open else order
+
+
+def quiet_range(ledger: Ledger, book: Book) -> tuple[Decimal, Decimal]:
+    """Return the two prices between which nothing of this book is met. Cross margin has no such range."""
+    if book.quiet is None:
+        book.quiet = _quiet_range(ledger, book)
+    return book.quiet
+
+
+def _quiet_range(ledger: Ledger, book: Book) -> tuple[Decimal, Decimal]:
+    floor, ceiling = EVERYWHERE
+    for order in book.orders.values():
+        floor, ceiling = (max(floor, order.level), ceiling) if order.waits_below else (floor, min(ceiling, order.level))
+    if book.position is None or (price := ledger.liquidation_price(book)) is None:
+        return floor, ceiling
+    return (max(floor, price), ceiling) if book.position.sign > 0 else (floor, min(ceiling, price))
+
+
+def _hits(ledger: Ledger, book: Book, move: Move) -> Iterator[Hit]:
+    for order in book.orders.values():
+        if order.type.conditional:
+            if reaches(order, move.mark_to):
+                priority = STOP if order.is_stop else TARGET
+                yield _hit(move.mark_from, move.mark_to, order.level, priority, order, order.level)
+        elif _trades_through(book, order, move):
+            share = _share(move.last_from, move.last_to, order.level)
+            priority = TARGET if order.takes_profit else LIMIT
+            yield Hit(share, priority, order.exchange_id, order, move.mark_at(share))
+    price = ledger.liquidation_price(book)
+    if price is not None and book.position is not None and (price - move.mark_to) * book.position.sign >= 0:
+        yield _hit(move.mark_from, move.mark_to, price, LIQUIDATION, None, price)
+
+
+def _hit(start: Decimal, end: Decimal, level: Decimal, priority: int, order: OrderRecord | None, mark: Decimal) -> Hit:
+    return Hit(_share(start, end, level), priority, order.exchange_id if order else 0, order, mark)
+
+
+def _share(start: Decimal, end: Decimal, level: Decimal) -> Decimal:
+    if start == end:
+        return ZERO
+    return min(max((level - start) / (end - start), ZERO), Decimal(1))
+
+
+def _trades_through(book: Book, order: OrderRecord, move: Move) -> bool:
+    if order.side is OrderSide.BUY:
+        return move.last_to < order.level or (move.jump and book.ask is not None and book.ask <= order.level)
+    return move.last_to > order.level or (move.jump and book.bid is not None and book.bid >= order.level)
+
+
+def _stop_ahead(book: Book, target: OrderRecord, move: Move) -> OrderRecord | None:
+    """Return the nearest stop of the same side that the rest of the bar reaches as well, if `target` is a target."""
+    if not target.takes_profit:
+        return None
+    stops = [
+        order
+        for order in book.orders.values()
+        if order.is_stop
+        and order.only_reduces
+        and order.side is target.side
+        and reaches(order, move.low if order.waits_below else move.high)
+    ]
+    nearest = max if target.side is OrderSide.SELL else min
+    return nearest(stops, key=lambda order: order.level, default=None)
+
+
+def _fire(ledger: Ledger, book: Book, order: OrderRecord, move: Move) -> None:
+    """Fill a triggered order at the market. A stop is never filled better than its trigger."""
+    reference = book.quoted(order.side) or book.last
+    if (stop := _stop_ahead(book, order, move)) is not None:
+        order, reference = stop, stop.level
+        book.mark = stop.level
+    if order.is_stop:
+        worse = max if order.side is OrderSide.BUY else min
+        reference = worse(reference, order.level)
+    price = adverse(book.spec, order.side, reference, move.slip)
+    execute(ledger, book, order, price, maker=False, at=move.at)
