@@ -1,17 +1,16 @@
 """System checks: what `manage.py check` says about this installation. Ids are stable, hints tell what to do."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
 
 
 @register
-def installation(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+def installation(**_: Any) -> list[CheckMessage]:
     """Judge how the parts of this installation fit together."""
     return [
         *_debug_in_production(),
@@ -42,14 +41,14 @@ def _log_folder() -> list[CheckMessage]:
     if settings.LOG_FILES == "no" or (settings.LOG_FILES == "auto" and settings.REDIS_URL) or _writable(folder):
         return []
     hint = "Give this user write access, set VIBEX_LOG_DIR to another folder, or LOG_FILES=no."
-    return [Warning(f"The log folder {folder} cannot be written.", hint=hint, id="vibex.W001")]
+    return [Caution(f"The log folder {folder} cannot be written.", hint=hint, id="vibex.W001")]
 
 
 def _live_on_sqlite() -> list[CheckMessage]:
     if not (settings.FEATURES.live_trading and _sqlite()):
         return []
     hint = "Set DATABASE_URL to a PostgreSQL database: SQLite keeps 15 significant digits of an amount."
-    return [Warning("Live trading runs on SQLite.", hint=hint, id="vibex.W002")]
+    return [Caution("Live trading runs on SQLite.", hint=hint, id="vibex.W002")]
 
 
 def _live_with_debug() -> list[CheckMessage]:
@@ -62,7 +61,7 @@ def _processes_on_sqlite() -> list[CheckMessage]:
     if not (settings.REDIS_URL and _sqlite()):
         return []
     hint = "Set DATABASE_URL too, or leave REDIS_URL out and run everything in one process."
-    return [Warning("Several processes share one SQLite file.", hint=hint, id="vibex.W003")]
+    return [Caution("Several processes share one SQLite file.", hint=hint, id="vibex.W003")]
 
 
 def _sqlite() -> bool:

@@ -11,13 +11,14 @@ from datetime import date
 from math import isfinite
 from numbers import Number
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 SHORTEST_SECRET = 6
 """Shorter values are not registered: masking them everywhere would make the log unreadable."""
 _DEEPEST = 8
 
+# Repetitions are bounded, so that a hostile text of any length costs linear time.
 # Names whose values are secret. Counts of model tokens are not: numbers under `…tokens` stay.
 _NAMES = (
     r"secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|signature"
@@ -29,7 +30,7 @@ _SEED_NAME = re.compile(r"^seed$", re.IGNORECASE)
 
 _QUOTED = r"""b?"(?:[^"\\]|\\.)*(?:"|$)|b?'(?:[^'\\]|\\.)*(?:'|$)|\\+".*?(?:\\+"|$)|\\+'.*?(?:\\+'|$)"""
 _VALUE = rf"(?:{_QUOTED}|\[[^\]]*\]?|\{{[^}}]*\}}?|\([^)]*\)?|(?:bearer|basic)\s+[^\s,;&]+|[^\s,;&]+)"
-_EQUALS = r"""\w*\\*["']?\s*(?::=|=>|[:=])\s*"""
+_EQUALS = r"""\w{0,40}\\{0,8}["']?\s*(?::=|=>|[:=])\s*"""
 _WORDS = r"[a-z]{3,8}(?:[\s,'\"]+[a-z]{3,8}){11,23}"
 
 _NAMED = re.compile(rf"((?:{_NAMES}){_EQUALS}){_VALUE}", re.IGNORECASE | re.DOTALL)
@@ -47,7 +48,10 @@ _SHAPES = [
     (re.compile(r"\b(basic\s+)[\w+/]{16,}=*", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"\b(?:sk|pk|rk)[-_][\w-]{8,}"), MASK),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]+)?"), MASK),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@:\"'<>]*(?::[^\s\"'<>]*)?@", re.IGNORECASE), rf"\1{MASK}@"),
+    (
+        re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)[^\s/?#@:\"'<>]{0,400}(?::[^\s\"'<>]{0,400})?@", re.IGNORECASE),
+        rf"\1{MASK}@",
+    ),
 ]
 
 
@@ -83,6 +87,7 @@ def register_url(url: str) -> None:
     if password:
         register_secret(url)
         register_secret(password)
+        register_secret(unquote(password))
 
 
 def mask_text(text: str) -> str:

@@ -176,8 +176,8 @@ class Environment:
     DEBUG: bool = variable(
         yes_or_no,
         "Error pages with details. Refused in production.",
-        default={"dev": "yes", "test": "no", "prod": "no"},
-        example="no",
+        default="no",
+        example="yes",
         section="General",
     )
     SECRET_KEY: str | None = variable(
