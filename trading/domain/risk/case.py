@@ -1,0 +1,177 @@
+"""What a rule looks at and what it can say.
+
+An `Ask` is an entry as it came, of which nothing is sure. Rules of form turn it, when they find no fault, into an
+`Entry`, in which every number is there and sane; the rules of price and size look at that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from accounts.domain.limits import Limits
+from decisions.domain.portfolio import Portfolio
+from decisions.domain.proposal import Proposal, Side, Verdict
+from decisions.domain.question import BotView
+from marketdata.domain.instruments import InstrumentSpec
+from marketdata.domain.snapshot import MarketSnapshot, SymbolView
+from trading.domain.matching.types import shown
+from trading.domain.sizing import Exposure, exposure_of
+from trading.domain.venue import ZERO
+
+SMALLEST_POWER: Final = -18
+LARGEST_POWER: Final = 15
+"""No price, size or amount of a market lies outside of 1e-18 to 1e16; what does is a fault, not a number."""
+MOST_DIGITS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What else bears on the entries of an account."""
+
+    state: str = "active"
+    """active | reducing | halted"""
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    """Symbol ("" = all) → reason: a lock, an incident, an order that is not resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """An entry as it was asked for, and everything it is judged by."""
+
+    proposal: Proposal
+    snapshot: MarketSnapshot
+    portfolio: Portfolio
+    limits: Limits
+    bot: BotView
+    standing: Standing
+
+    @property
+    def symbol(self) -> str:
+        return self.proposal.symbol
+
+    @property
+    def view(self) -> SymbolView | None:
+        return self.snapshot.symbols.get(self.proposal.symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry without a fault of form. `quantity` is what earlier rules have left of `asked`."""
+
+    ask: Ask
+    instrument: InstrumentSpec
+    side: Side
+    asked: Decimal
+    quantity: Decimal
+    leverage: int
+    stop: Decimal
+    mark: Decimal
+    touch: Decimal
+    """The price it would cross: the ask for a long, the bid for a short."""
+    limit: Decimal
+    """The worst price its order allows: touch ± max_slippage."""
+    base: Decimal
+    """What all shares are shares of: equity, or the bot's capital when that is less."""
+    exposure: Exposure
+
+    @property
+    def limits(self) -> Limits:
+        return self.ask.limits
+
+    @property
+    def portfolio(self) -> Portfolio:
+        return self.ask.portfolio
+
+    @property
+    def distance(self) -> Decimal:
+        """From the touch to the stop in quote units, negative when the stop lies on the wrong side of the touch."""
+        return (self.touch - self.stop) * self.side.sign
+
+    @property
+    def dearest(self) -> Decimal:
+        """The higher of touch and limit: what margin has to be enough for."""
+        return max(self.touch, self.limit)
+
+    @property
+    def cheapest(self) -> Decimal:
+        """The lower of touch and limit: what the venue's minimum notional has to be reached at."""
+        return min(self.touch, self.limit)
+
+
+def entry_of(ask: Ask) -> Entry:
+    """Return the entry in full. Raises ValueError when a rule of form would have found a part missing."""
+    view, wish = ask.view, ask.proposal
+    if view is None or wish.quantity is None or wish.leverage is None or wish.stop_loss is None:
+        raise ValueError(f"the entry on {ask.symbol} has passed the rules of form with a part missing")
+    side, quote, spec = wish.side, view.quote, view.instrument
+    touch = quote.ask if side is Side.LONG else quote.bid
+    groups = {symbol: known.instrument.group for symbol, known in ask.snapshot.symbols.items()}
+    return Entry(
+        ask=ask,
+        instrument=spec,
+        side=side,
+        asked=wish.quantity,
+        quantity=wish.quantity,
+        leverage=wish.leverage,
+        stop=wish.stop_loss,
+        mark=quote.mark,
+        touch=touch,
+        limit=touch * (1 + side.sign * ask.limits.max_slippage),
+        base=ask.portfolio.equity if ask.bot.capital is None else min(ask.portfolio.equity, ask.bot.capital),
+        exposure=exposure_of(ask.portfolio.positions, groups, spec.group),
+    )
+
+
+type Number = Decimal | int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule has to say: in words, with the numbers it compared. `allowed` is set by rules that reduce."""
+
+    text: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    allowed: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Rule[Seen]:
+    """One rule. Its doc says what has to hold; `check` returns None when it does."""
+
+    id: str
+    effect: Verdict
+    check: Callable[[Seen], Finding | None]
+
+    @property
+    def doc(self) -> str:
+        return (self.check.__doc__ or "").strip()
+
+
+def refuses[Seen](id: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
+    """Make a rule that refuses an entry out of the function that follows."""
+    return lambda check: Rule(id, Verdict.REFUSED, check)
+
+
+def reduces[Seen](id: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
+    """Make a rule that reduces an entry to what it allows out of the function that follows."""
+    return lambda check: Rule(id, Verdict.REDUCED, check)
+
+
+def known(*values: object) -> bool:
+    """Is each of these a finite Decimal of a size that a market can have?"""
+    return all(
+        isinstance(value, Decimal)
+        and value.is_finite()
+        and (not value or SMALLEST_POWER <= value.adjusted() <= LARGEST_POWER)
+        for value in values
+    )
+
+
+def plain(number: Number) -> str:
+    """Return a number for reading: at most 14 digits, no exponent, no trailing zeros."""
+    if isinstance(number, int):
+        return str(number)
+    return f"{shown(number).normalize():f}"

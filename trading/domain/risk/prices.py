@@ -1,0 +1,117 @@
+"""Rules of price: do stop, target and the stated risk fit the live price, the size and the leverage?"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from trading.domain.risk.case import Entry, Finding, Rule, plain, refuses
+from trading.domain.sizing import liquidation_of_entry
+
+RISK_TOLERANCE: Final = Decimal("0.25")
+"""A size or a stop that lost a digit disagrees with the stated risk by far more than this share."""
+LIQUIDATION_MARGIN: Final = Decimal("0.2")
+"""Share of the way to liquidation that must remain beyond the stop."""
+
+
+@refuses("price.tick")
+def price_tick(entry: Entry) -> Finding | None:
+    """Stop and target lie on the instrument's tick: the venue takes no other trigger."""
+    tick = entry.instrument.tick_size
+    stated = {"stop": entry.stop, "target": entry.ask.proposal.profit_target}
+    off = {name: price for name, price in stated.items() if price is not None and price % tick}
+    if not off:
+        return None
+    return Finding(f"Prices must be multiples of {plain(tick)}; not so: {', '.join(off)}.", {**off, "tick": tick})
+
+
+@refuses("stop.side")
+def stop_side(entry: Entry) -> Finding | None:
+    """The stop lies on the losing side of the mark price, which triggers it."""
+    if (entry.mark - entry.stop) * entry.side.sign > 0:
+        return None
+    where = "below" if entry.side.sign > 0 else "above"
+    return Finding(
+        f"The stop of a {entry.side} must lie {where} the mark price.", {"stop": entry.stop, "mark": entry.mark}
+    )
+
+
+@refuses("stop.distance")
+def stop_distance(entry: Entry) -> Finding | None:
+    """From the price crossed to the stop it is at least `min_stop_distance` and at most `max_stop_distance`."""
+    share, limits = entry.distance / entry.touch, entry.limits
+    if share > 0 and limits.min_stop_distance <= share <= limits.max_stop_distance:
+        return None
+    return Finding(
+        f"The stop is {share:.2%} away from the price; allowed are "
+        f"{limits.min_stop_distance:.2%} to {limits.max_stop_distance:.2%}.",
+        {
+            "stop": entry.stop,
+            "price": entry.touch,
+            "distance": share,
+            "least": limits.min_stop_distance,
+            "most": limits.max_stop_distance,
+        },
+    )
+
+
+@refuses("target.side")
+def target_side(entry: Entry) -> Finding | None:
+    """A target, when stated, lies on the winning side of the mark price and of the price crossed."""
+    target, sign = entry.ask.proposal.profit_target, entry.side.sign
+    if target is None:
+        return None
+    if target > 0 and (target - entry.mark) * sign > 0 and (target - entry.touch) * sign > 0:
+        return None
+    where = "above" if sign > 0 else "below"
+    return Finding(
+        f"The target of a {entry.side} must lie {where} the price.",
+        {"target": target, "mark": entry.mark, "price": entry.touch},
+    )
+
+
+@refuses("risk.stated")
+def risk_stated(entry: Entry) -> Finding | None:
+    """A stated risk_usd agrees within 25 % with the asked quantity × the distance to the stop."""
+    stated, meant = entry.ask.proposal.risk_usd, entry.asked * entry.distance
+    if stated is None or abs(stated - meant) <= RISK_TOLERANCE * meant:
+        return None
+    return Finding(
+        f"risk_usd says {plain(stated)}, quantity and stop say {plain(meant)}: one of them is wrong.",
+        {"stated": stated, "quantity": entry.asked, "distance": entry.distance, "risk": meant},
+    )
+
+
+@refuses("stop.liquidation")
+def stop_liquidation(entry: Entry) -> Finding | None:
+    """The stop comes first: it takes at most 80 % of the way to the liquidation price at this leverage."""
+    price = _liquidation(entry)
+    if price is None or entry.distance <= (1 - LIQUIDATION_MARGIN) * abs(entry.touch - price):
+        return None
+    return Finding(
+        f"At leverage {entry.leverage} liquidation comes near {plain(price)}: the stop is too far away.",
+        {"stop": entry.stop, "liquidation": price, "leverage": entry.leverage},
+    )
+
+
+def _liquidation(entry: Entry) -> Decimal | None:
+    """Estimate the liquidation price for what the position cap would leave of the size; brackets depend on size."""
+    most = entry.limits.max_position * entry.base / entry.touch
+    return liquidation_of_entry(
+        entry.instrument,
+        entry.side,
+        price=entry.touch,
+        quantity=min(entry.asked, most),
+        leverage=entry.leverage,
+        at=entry.portfolio.at,
+    )
+
+
+PRICES: Final[tuple[Rule[Entry], ...]] = (
+    price_tick,
+    stop_side,
+    stop_distance,
+    target_side,
+    risk_stated,
+    stop_liquidation,
+)

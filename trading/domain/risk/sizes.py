@@ -1,0 +1,155 @@
+"""Rules of size: each allows a quantity, and the smallest one stands. None of them can raise what was asked.
+
+Exposure is counted at the price crossed, margin at the worst price the order allows, open positions at mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from trading.domain.risk.case import Entry, Finding, Number, Rule, plain, reduces, refuses
+from trading.domain.sizing import largest_notional, loss_per_unit, margin_per_unit
+from trading.domain.venue import ZERO
+
+
+def _at_most(entry: Entry, quantity: Decimal, why: str, numbers: Mapping[str, Number]) -> Finding | None:
+    """Say that only `quantity`, rounded down to the step, is allowed; None when less than that is left anyway."""
+    allowed = max(ZERO, entry.instrument.quantity_down(quantity))
+    if allowed >= entry.quantity:
+        return None
+    text = f"Reduced from {plain(entry.quantity)} to {plain(allowed)}: {why}."
+    return Finding(text, {"from": entry.quantity, "allowed": allowed, **numbers}, allowed)
+
+
+@reduces("size.step")
+def size_step(entry: Entry) -> Finding | None:
+    """The quantity is a multiple of the instrument's step; it is rounded down."""
+    step = entry.instrument.step_size
+    return _at_most(entry, entry.quantity, f"quantities are multiples of {plain(step)}", {"step": step})
+
+
+@reduces("size.risk")
+def size_risk(entry: Entry) -> Finding | None:
+    """A hit stop loses at most `risk_per_trade` of equity: distance, both fees and slippage (`max_slippage`) counted."""
+    share = entry.limits.risk_per_trade
+    loss = loss_per_unit(
+        touch=entry.touch,
+        stop=entry.stop,
+        taker_fee=entry.instrument.taker_fee,
+        slippage=entry.limits.max_slippage,
+    )
+    return _at_most(
+        entry,
+        entry.base * share / loss,
+        f"the stop may lose {share:.2%} of equity, fees and slippage included",
+        {"equity": entry.base, "share": share, "loss per unit": loss},
+    )
+
+
+@reduces("cap.position")
+def cap_position(entry: Entry) -> Finding | None:
+    """The position's notional is at most `max_position` × equity."""
+    return _capped(entry, entry.limits.max_position, ZERO, "one position")
+
+
+@reduces("cap.group")
+def cap_group(entry: Entry) -> Finding | None:
+    """All notional in the symbol's group, both sides added up, is at most `max_group` × equity."""
+    return _capped(entry, entry.limits.max_group, entry.exposure.group, f"the group {entry.instrument.group}")
+
+
+@reduces("cap.net")
+def cap_net(entry: Entry) -> Finding | None:
+    """Long minus short notional lies within ± `max_net` × equity."""
+    return _capped(entry, entry.limits.max_net, entry.exposure.net * entry.side.sign, "the net exposure")
+
+
+@reduces("cap.gross")
+def cap_gross(entry: Entry) -> Finding | None:
+    """Long plus short notional is at most `max_gross` × equity."""
+    return _capped(entry, entry.limits.max_gross, entry.exposure.gross, "the gross exposure")
+
+
+def _capped(entry: Entry, share: Decimal, used: Decimal, what: str) -> Finding | None:
+    limit = share * entry.base
+    return _at_most(
+        entry,
+        (limit - used) / entry.touch,
+        f"{what} may have a notional of {plain(share)} × equity",
+        {"used": used, "limit": limit, "price": entry.touch},
+    )
+
+
+@reduces("margin.use")
+def margin_use(entry: Entry) -> Finding | None:
+    """All margin in use is at most `max_margin_use` × equity."""
+    limit, used = entry.limits.max_margin_use * entry.base, entry.portfolio.margin
+    return _at_most(
+        entry,
+        (limit - used) * entry.leverage / entry.dearest,
+        f"margin may take {entry.limits.max_margin_use:.0%} of equity",
+        {"used": used, "limit": limit, "price": entry.dearest, "leverage": entry.leverage},
+    )
+
+
+@reduces("margin.available")
+def margin_available(entry: Entry) -> Finding | None:
+    """Margin and fee come out of what is available, of which `margin_buffer` × equity is kept back."""
+    spare = entry.portfolio.available - entry.limits.margin_buffer * entry.portfolio.equity
+    each = margin_per_unit(price=entry.dearest, leverage=entry.leverage, taker_fee=entry.instrument.taker_fee)
+    return _at_most(
+        entry,
+        spare / each,
+        "there is no more margin available",
+        {"available": entry.portfolio.available, "spare": spare, "margin per unit": each},
+    )
+
+
+@reduces("size.bracket")
+def size_bracket(entry: Entry) -> Finding | None:
+    """The venue carries the notional at this leverage."""
+    most = largest_notional(entry.instrument, entry.leverage)
+    why = f"at leverage {entry.leverage} the venue carries a notional of {plain(most)}"
+    return _at_most(entry, most / entry.dearest, why, {"limit": most, "price": entry.dearest})
+
+
+@reduces("size.maximum")
+def size_maximum(entry: Entry) -> Finding | None:
+    """The quantity is at most the instrument's largest per order."""
+    most = entry.instrument.max_quantity
+    return _at_most(entry, most, f"one order may hold {plain(most)}", {"limit": most})
+
+
+@refuses("size.minimum")
+def size_minimum(entry: Entry) -> Finding | None:
+    """What the reductions leave still reaches the instrument's smallest quantity and notional."""
+    spec, notional = entry.instrument, entry.quantity * entry.cheapest
+    if 0 < entry.quantity >= spec.min_quantity and notional >= spec.min_notional:
+        return None
+    return Finding(
+        f"{plain(entry.quantity)} is below what the venue takes: "
+        f"at least {plain(spec.min_quantity)}, worth {plain(spec.min_notional)}.",
+        {
+            "quantity": entry.quantity,
+            "least quantity": spec.min_quantity,
+            "notional": notional,
+            "least notional": spec.min_notional,
+        },
+    )
+
+
+SIZES: Final[tuple[Rule[Entry], ...]] = (
+    size_step,
+    size_risk,
+    cap_position,
+    cap_group,
+    cap_net,
+    cap_gross,
+    margin_use,
+    margin_available,
+    size_bracket,
+    size_maximum,
+    size_minimum,
+)

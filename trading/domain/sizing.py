@@ -1,0 +1,76 @@
+"""The arithmetic behind the size rules: what a unit can lose, what is exposed already, where liquidation would come.
+
+Prices and amounts in quote units, quantities in the base asset. No rule and no limit is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from decisions.domain.portfolio import PositionView
+from decisions.domain.proposal import Side
+from marketdata.domain.instruments import InstrumentSpec
+from trading.domain.matching.margin import liquidation_price, notional_cap
+from trading.domain.matching.types import PositionRecord
+from trading.domain.venue import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Notional of the open positions at mark. `net` is long minus short; `group` and `gross` add both sides up."""
+
+    group: Decimal
+    net: Decimal
+    gross: Decimal
+
+
+def exposure_of(positions: Iterable[PositionView], groups: Mapping[str, str], group: str) -> Exposure:
+    """Return what is exposed. A position whose group nobody knows counts into every group."""
+    in_group = net = gross = ZERO
+    for position in positions:
+        notional = position.notional
+        gross += notional
+        net += notional * position.side.sign
+        if groups.get(position.symbol, group) == group:
+            in_group += notional
+    return Exposure(in_group, net, gross)
+
+
+def loss_per_unit(*, touch: Decimal, stop: Decimal, taker_fee: Decimal, slippage: Decimal) -> Decimal:
+    """Return what one unit loses when the stop is hit: distance + both fees + slippage of the stop (a fraction of it).
+
+    DESIGN.md section 7: distance + round-trip fees + stop slippage.
+    """
+    return abs(touch - stop) + taker_fee * (touch + stop) + slippage * stop
+
+
+def margin_per_unit(*, price: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
+    """Return what one unit takes from the free margin at entry: initial margin and the fee."""
+    return price / leverage + price * taker_fee
+
+
+def liquidation_of_entry(
+    instrument: InstrumentSpec, side: Side, *, price: Decimal, quantity: Decimal, leverage: int, at: datetime
+) -> Decimal | None:
+    """Return the mark price that liquidates a fresh isolated position, None when none does.
+
+    The formula is the one by which the matching engine liquidates; the margin is notional ÷ leverage.
+    """
+    cost = price * quantity
+    record = PositionRecord(
+        symbol=instrument.symbol,
+        quantity=quantity * side.sign,
+        cost=cost * side.sign,
+        margin=cost / leverage,
+        leverage=leverage,
+        opened=at,
+    )
+    return liquidation_price(instrument, record, record.margin)
+
+
+def largest_notional(instrument: InstrumentSpec, leverage: int) -> Decimal:
+    """Return the largest notional that the venue carries at this leverage, by its brackets."""
+    return notional_cap(instrument, leverage)
