@@ -13,8 +13,11 @@ __all__ = ["Answer", "BotView", "Decider", "Feedback", "Outcome", "Prompt", "Que
 class Decider(Protocol):
     """Asked once a cycle. Neither method raises for anything a model, a network or a reply can do wrong."""
 
-    name: str
-    wants_prompt: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def wants_prompt(self) -> bool: ...
 
     def ask(self, question: Question, deadline: Deadline) -> Answer:
         """Return the answer before the deadline. Holds no database connection while it waits."""

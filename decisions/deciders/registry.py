@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 
 from decisions.deciders.base import BotView, Decider
+from decisions.deciders.openrouter import OpenRouterDecider
 from decisions.deciders.rules import RULES, rules_decider
+from decisions.llm.client import endpoint_from_settings
 from vibex.lib.errors import Rejected
 
 PREFIX_OF_MODELS = "openrouter"
@@ -18,9 +20,6 @@ def decider_for(bot: BotView) -> Decider:
     if prefix == "rules":
         return rules_decider(rest)
     if prefix == PREFIX_OF_MODELS and rest:
-        from decisions.deciders.openrouter import OpenRouterDecider
-        from decisions.llm.client import endpoint_from_settings
-
         return OpenRouterDecider(
             models=(rest, *map(_without_prefix, bot.fallback_models)), endpoint=endpoint_from_settings()
         )

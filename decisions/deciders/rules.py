@@ -14,7 +14,13 @@ from vibex.lib.errors import Rejected
 
 type Rules = Callable[[Question], tuple[Proposal, ...]]
 
-RULES: Final[Mapping[str, Rules]] = {"trend": trend.decide}
+
+def hold(_: Question) -> tuple[Proposal, ...]:
+    """Ask for nothing: for a world that only guards, and as a baseline."""
+    return ()
+
+
+RULES: Final[Mapping[str, Rules]] = {"trend": trend.decide, "hold": hold}
 """Strategies by name; a bot names one as rules/<name>."""
 
 
