@@ -65,7 +65,7 @@ def _processes_on_sqlite() -> list[CheckMessage]:
 
 
 def _sqlite() -> bool:
-    return "sqlite" in str(settings.DATABASES["default"]["ENGINE"])
+    return not settings.DATABASE_URL
 
 
 def _writable(folder: Path) -> bool:

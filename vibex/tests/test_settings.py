@@ -1,0 +1,179 @@
+"""The settings of each environment, read by real processes."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from django.db import connection
+
+from vibex.lib.env import ROOT
+from vibex.lib.variables import VARIABLES, Features
+from vibex.settings import start
+
+PRODUCTION = {
+    "VIBEX_ENV": "prod",
+    "SECRET_KEY": "k3y-with-more-than-fifty-characters-that-nobody-else-knows",
+    "ALLOWED_HOSTS": "vibex.example.com",
+    "DATABASE_URL": "postgres://user:the-password@db:5432/vibex",
+}
+
+
+def run(code: str, tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code with the given environment and nothing of the surrounding one but what a process needs."""
+    clean = {"PATH": os.environ["PATH"], "VIBEX_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "vibex.settings"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        env=clean | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def values(tmp_path: Path, *names: str, **environment: str) -> dict:
+    shown = f"{{name: getattr(s, name) for name in {names}}}"
+    done = run(
+        f"import json; from django.conf import settings as s; print(json.dumps({shown}, default=str))",
+        tmp_path,
+        **environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_wrong_environment_ends_the_start_with_one_line_per_fault_and_no_traceback(tmp_path):
+    done = run("from django.conf import settings; settings.DEBUG", tmp_path, API_PORT="many", INTERVAL="2m")
+    assert done.returncode == 2
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["API_PORT", "INTERVAL"]
+
+
+def test_manage_py_ends_the_same_way(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "VIBEX_DATA_DIR": str(tmp_path), "FEATURE_ENSEMBEL": "yes"}
+    command = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(command, check=False, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_production_refuses_everything_at_once(tmp_path):
+    done = run("from django.conf import settings; settings.DEBUG", tmp_path, VIBEX_ENV="prod", DEBUG="yes")
+    assert done.returncode == 2
+    told = {line.split(":")[0] for line in done.stderr.splitlines()}
+    assert told == {"DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL"}
+
+
+def test_production_is_for_https_behind_a_proxy(tmp_path):
+    found = values(
+        tmp_path, "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS", "DEBUG", **PRODUCTION
+    )
+    assert found == {
+        "SESSION_COOKIE_SECURE": True,
+        "CSRF_COOKIE_SECURE": True,
+        "SECURE_HSTS_SECONDS": 31_536_000,
+        "DEBUG": False,
+    }
+
+
+def test_postgres_comes_with_a_pool_and_no_persistent_connections(tmp_path):
+    default = values(tmp_path, "DATABASES", **PRODUCTION)["DATABASES"]["default"]
+    assert (default["ENGINE"], default["NAME"], default["HOST"]) == ("django.db.backends.postgresql", "vibex", "db")
+    assert default["CONN_MAX_AGE"] == 0
+    assert default["OPTIONS"]["pool"]["max_size"] >= 10
+
+
+def test_redis_carries_tasks_streams_and_cache(tmp_path):
+    found = values(tmp_path, "CELERY_BROKER_URL", "CHANNEL_LAYERS", "CACHES", REDIS_URL="redis://localhost:6379/3")
+    assert found["CELERY_BROKER_URL"] == "redis://localhost:6379/3"
+    assert found["CHANNEL_LAYERS"]["default"]["BACKEND"] == "channels_redis.core.RedisChannelLayer"
+    assert found["CACHES"]["default"]["LOCATION"] == "redis://localhost:6379/3"
+
+
+def test_without_redis_everything_stays_in_the_process(tmp_path):
+    found = values(tmp_path, "CELERY_BROKER_URL", "CHANNEL_LAYERS", "CACHES")
+    assert found["CELERY_BROKER_URL"] == "memory://"
+    assert found["CHANNEL_LAYERS"]["default"]["BACKEND"] == "vibex.lib.layers.EmbeddedChannelLayer"
+    assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.locmem.LocMemCache"
+
+
+def test_sqlite_lies_in_the_data_folder_and_waits_for_its_lock(tmp_path):
+    code = (
+        "import django; django.setup()\nfrom django.db import connection as c\n"
+        "def pragma(name):\n"
+        "    with c.cursor() as cursor: return cursor.execute(f'PRAGMA {name}').fetchone()[0]\n"
+        "print([pragma(name) for name in ('journal_mode', 'synchronous', 'busy_timeout')])"
+    )
+    done = run(code, tmp_path)
+    assert done.stdout.strip() == "['wal', 1, 20000]", done.stderr
+    assert (tmp_path / "vibex.sqlite3").exists()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="about SQLite")
+def test_sqlite_transactions_take_the_write_lock_at_once():
+    assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_the_secret_key_is_made_once_and_readable_by_its_owner_only(tmp_path):
+    first = start.kept_secret_key(tmp_path / "data")
+    assert start.kept_secret_key(tmp_path / "data") == first
+    assert len(first) >= 50
+    assert stat.S_IMODE((tmp_path / "data" / "secret_key").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["secret_key"]
+
+
+def test_a_data_folder_that_cannot_be_used_is_a_fault_and_no_traceback(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = run("from django.conf import settings; settings.DEBUG", tmp_path, VIBEX_DATA_DIR=str(blocked / "data"))
+    assert done.returncode == 2
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["VIBEX_DATA_DIR"]
+
+
+def test_every_variable_is_a_setting_of_the_same_name():
+    assert [name for name in VARIABLES if not hasattr(settings, name)] == []
+
+
+def test_features_are_off_until_switched_on(tmp_path):
+    assert settings.FEATURES == Features(registration=False, live_trading=False, ensemble=False, external_text=False)
+    on = values(tmp_path, "FEATURES", FEATURE_ENSEMBLE="yes")["FEATURES"]
+    assert "ensemble=True" in on
+    assert "live_trading=False" in on
+
+
+def test_keys_of_a_developer_do_not_reach_the_tests(tmp_path):
+    code = "from django.conf import settings as s; print(s.OPENROUTER_API_KEY, s.ASTERDEX_KEY_PAIRS, s.VIBEX_ENV)"
+    mine = {"OPENROUTER_API_KEY": "k", "ASTERDEX_API_KEY": "k", "ASTERDEX_API_SECRET": "s"}
+    done = run(code, tmp_path, **mine, DJANGO_SETTINGS_MODULE="vibex.settings.testing")
+    assert done.stdout.strip() == "None {} test", done.stderr
+
+
+@pytest.mark.parametrize(
+    "module", ["openai", "plotly", "pandas", "ccxt", "talib", "numpy", "psycopg", "redis", "hypothesis"]
+)
+def test_settings_do_not_load_heavy_packages(tmp_path, module):
+    done = run(f"import sys, vibex.settings; print({module!r} in sys.modules)", tmp_path)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_the_script_of_the_charts_is_served_from_its_package():
+    assert finders.find("plotly/plotly.min.js")
+
+
+@pytest.mark.django_db
+def test_pages_carry_the_strict_content_security_policy(client):
+    policy = client.get("/admin/login/").headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_passwords_are_hashed_with_argon2(tmp_path):
+    assert values(tmp_path, "PASSWORD_HASHERS")["PASSWORD_HASHERS"][0].endswith("Argon2PasswordHasher")
