@@ -13,7 +13,7 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Ruling, Side, Verdict
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
-from trading.domain.orders import OrderState, new_client_order_id
+from trading.domain.orders import WORKING, OrderState, new_client_order_id
 from trading.domain.venue import NewOrder, OrderReport, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.services.journal.base import Bracket, IntentVoid, TrackedOrder, TrackedPosition
@@ -215,7 +215,7 @@ def cancel_children(world: World, symbol: str, *, keep: str = "") -> None:
     """Cancel our stops and targets of a symbol, except the one with the client id `keep`."""
     for child in world.journal.orders():
         mine = child.order.symbol == symbol and child.role.protects
-        if mine and child.order.client_order_id != keep and child.facts.state in (OrderState.LIVE, OrderState.CANCELLING):
+        if mine and child.order.client_order_id != keep and child.facts.state in WORKING:
             cancel(world, child)
 
 

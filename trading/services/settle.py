@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from decisions.domain.portfolio import Role
-from trading.domain.orders import UNRESOLVED, OrderState
+from trading.domain.orders import UNRESOLVED, WORKING, OrderState
 from trading.domain.venue import AccountState, OrderReport
 from trading.services.execution import book, cancel, flatten, look_up, place_target, protect
 from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
@@ -140,6 +140,11 @@ def _check_protection(world: World, position: TrackedPosition, state: AccountSta
 
 
 def _protect_again(world: World, position: TrackedPosition, settled: Settled) -> None:
+    if position.foreign:
+        text = f"{position.side} {position.quantity.normalize():f} was not opened by Vibex and has no stop of ours"
+        world.journal.incident("foreign-position", f"{position.symbol}: {text}", critical=True)
+        settled.leave(position.symbol, text)
+        return
     if position.stop is None:
         flatten(world, position.symbol, purpose="flatten")
         settled.mended.append(f"{position.symbol}: had no stop and none was known: closed")
@@ -151,7 +156,7 @@ def _protect_again(world: World, position: TrackedPosition, settled: Settled) ->
 def _sweep(world: World, symbol: str, settled: Settled) -> None:
     """Cancel our children of a symbol that is flat."""
     for child in world.journal.orders():
-        if child.order.symbol == symbol and child.role.protects and child.facts.state is not OrderState.PLANNED:
+        if child.order.symbol == symbol and child.role.protects and child.facts.state in WORKING:
             cancel(world, child)
             settled.mended.append(f"{symbol}: a {child.role} without a position was cancelled")
 

@@ -81,6 +81,8 @@ class TrackedPosition:
     plan: str = ""
     confidence: float | None = None
     risk_usd: Decimal | None = None
+    foreign: bool = False
+    """Nobody here decided on it: it was opened by hand or by another program."""
 
 
 @dataclass(frozen=True, slots=True)

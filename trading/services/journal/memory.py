@@ -30,6 +30,7 @@ class KeptOrder:
     planned_at: datetime
     ruling: Ruling | None
     purpose: str
+    sent_at: datetime | None = None
     absent_answers: int = 0
     traded: Decimal = ZERO
     traded_value: Decimal = ZERO
@@ -48,7 +49,7 @@ class KeptPosition:
     exit_reason: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class MemoryJournal:
     """Journal of one account, kept until the run is over."""
 
@@ -74,6 +75,7 @@ class MemoryJournal:
         self.kept[order.client_order_id] = self.working[order.client_order_id] = kept
 
     def sending(self, client_order_id: str) -> None:
+        self.kept[client_order_id].sent_at = datetime.now(UTC)
         self._take(client_order_id, move(self.kept[client_order_id].facts, OrderState.SENDING))
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:
@@ -87,7 +89,7 @@ class MemoryJournal:
 
     def orders(self) -> list[TrackedOrder]:
         return [
-            TrackedOrder(kept.role, kept.order, kept.facts, kept.planned_at, kept.planned_at, kept.absent_answers)
+            TrackedOrder(kept.role, kept.order, kept.facts, kept.planned_at, kept.sent_at, kept.absent_answers)
             for kept in self.working.values()
         ]
 
@@ -208,4 +210,5 @@ def _tracked(kept: KeptPosition) -> TrackedPosition:
         plan=proposal.invalidation_condition if proposal else "",
         confidence=proposal.confidence if proposal else None,
         risk_usd=proposal.risk_usd if proposal else None,
+        foreign=kept.ruling is None,
     )

@@ -105,4 +105,5 @@ def tracked_position(row: Position) -> TrackedPosition:
         plan=decision.invalidation_condition if decision else "",
         confidence=decision.confidence if decision else None,
         risk_usd=decision.risk_usd if decision else None,
+        foreign=decision is None,
     )

@@ -1,0 +1,106 @@
+"""`manage.py backtest`: the ordinary cycle over recorded candles."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentTypeError
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING, Limits
+from vibex.lib.errors import VibexError
+
+
+class Command(BaseCommand):
+    help = "Run a bot over recorded candles with a simulated clock; print equity, trades, fees, funding and drawdown."
+    requires_system_checks: list[str] = []  # noqa: RUF012  # Django's own spelling
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--data", type=Path, required=True, help="Folder with SYMBOL-interval.csv.gz files.")
+        parser.add_argument("--symbols", type=_symbols, required=True, help="BTCUSDT,ETHUSDT,…")
+        parser.add_argument("--from", dest="start", type=_moment, required=True, help="2025-09-15, UTC, included.")
+        parser.add_argument("--to", dest="end", type=_moment, required=True, help="2025-10-15, UTC, not included.")
+        parser.add_argument("--interval", default="1h", help="How often it decides (default 1h).")
+        parser.add_argument("--timeframes", type=_symbols, help="What it sees; default: the interval and the next ones.")
+        parser.add_argument("--decider", default="rules/trend", help="rules/<strategy> (default rules/trend).")
+        parser.add_argument("--capital", type=_amount, default=Decimal(10_000), help="Starting balance (default 10000).")
+        parser.add_argument("--max-leverage", type=int, help=f"Leverage cap, 1 to {LEVERAGE_CEILING}.")
+        parser.add_argument("--max-stop", type=_amount, help="Farthest stop as a share of price, for example 0.10.")
+        parser.add_argument("--json", action="store_true", help="Print the whole report as JSON.")
+
+    def handle(self, **options: Any) -> None:
+        # Imported here: the engine and TA-Lib are of no use to the other commands.
+        from trading.services.backtest import BacktestPlan, backtest_run
+        from trading.services.backtest_report import lines_of, report_of
+
+        try:
+            plan, market = _prepare(BacktestPlan, options)
+            backtest = backtest_run(plan=plan, market=market)
+            report = report_of(backtest)
+        except VibexError as fault:
+            raise CommandError(str(fault)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(report, indent=1))
+            return
+        for line in lines_of(report):
+            self.stdout.write(line)
+        self.stdout.write(f"{len(backtest.milliseconds)} cycles, median {backtest.median_ms:.2f} ms")
+
+
+def _prepare(plan_type: type[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the plan and the market of the command's options. Raises Rejected for what cannot be served."""
+    from marketdata.recorded_market import RecordedMarket
+    from trading.domain.schedule import timeframes_for
+
+    plan = plan_type(
+        symbols=options["symbols"],
+        start=options["start"],
+        end=options["end"],
+        interval=options["interval"],
+        timeframes=options["timeframes"] or timeframes_for(options["interval"]),
+        model=options["decider"],
+        capital=options["capital"],
+        limits=_limits(options["max_leverage"], options["max_stop"]),
+    )
+    market = RecordedMarket.load(options["data"], symbols=plan.symbols, timeframes=plan.timeframes)
+    return plan, market
+
+
+def _limits(max_leverage: int | None, max_stop: Decimal | None) -> Limits:
+    leverage = DEFAULTS.max_leverage if max_leverage is None else max_leverage
+    stop = DEFAULTS.max_stop_distance if max_stop is None else max_stop
+    if not 1 <= leverage <= LEVERAGE_CEILING:
+        raise CommandError(f"--max-leverage {leverage} is not between 1 and {LEVERAGE_CEILING}")
+    if not DEFAULTS.min_stop_distance < stop < 1:
+        raise CommandError(f"--max-stop {stop} is not a share between {DEFAULTS.min_stop_distance} and 1")
+    return replace(DEFAULTS, max_leverage=leverage, max_stop_distance=stop)
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) != len(names):
+        raise ArgumentTypeError(f"{text!r} is not a list like BTCUSDT,ETHUSDT with each name once")
+    return names
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a date like 2025-09-15 or 2025-09-15T12:00") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
+    if not amount.is_finite() or amount <= 0:
+        raise ArgumentTypeError(f"{text} is not above zero")
+    return amount

@@ -1,0 +1,58 @@
+"""What must hold after every cycle, whatever the market did. A backtest checks all of it and stops at the first breach."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from decisions.domain.portfolio import Role
+from trading.domain.venue import AccountState, Income
+from trading.services.journal.base import TrackedOrder, TrackedPosition
+from vibex.lib.errors import VibexError
+
+
+class BrokenPromise(VibexError):
+    """Something happened that the design rules out. The run is worthless and the code is wrong."""
+
+
+def check(
+    state: AccountState, ledger: list[Income], positions: list[TrackedPosition], orders: list[TrackedOrder]
+) -> None:
+    """Compare the exchange's state with its ledger and with our books. Raises BrokenPromise with the figures."""
+    _money_adds_up(state, ledger)
+    _books_agree(state, positions)
+    _all_protected(state, orders)
+    _nothing_left_behind(state, orders)
+
+
+def _money_adds_up(state: AccountState, ledger: list[Income]) -> None:
+    total = sum((line.amount for line in ledger), Decimal(0))
+    if total != state.wallet:
+        raise BrokenPromise(f"{state.at:%F %T}: the ledger adds up to {total}, the wallet holds {state.wallet}")
+
+
+def _books_agree(state: AccountState, positions: list[TrackedPosition]) -> None:
+    ours = {position.symbol: (position.side, position.quantity) for position in positions}
+    theirs = {position.symbol: (position.side, position.quantity) for position in state.positions}
+    if ours != theirs:
+        raise BrokenPromise(f"{state.at:%F %T}: our books say {ours}, the exchange says {theirs}")
+
+
+def _all_protected(state: AccountState, orders: list[TrackedOrder]) -> None:
+    working = {report.client_order_id for report in state.orders}
+    for position in state.positions:
+        stops = [
+            tracked
+            for tracked in orders
+            if tracked.role is Role.STOP
+            and tracked.order.symbol == position.symbol
+            and tracked.order.client_order_id in working
+        ]
+        if len(stops) != 1:
+            raise BrokenPromise(f"{state.at:%F %T}: {position.symbol} is open with {len(stops)} working stops")
+
+
+def _nothing_left_behind(state: AccountState, orders: list[TrackedOrder]) -> None:
+    held = {position.symbol for position in state.positions}
+    stray = [report.client_order_id for report in state.orders if report.symbol not in held]
+    if stray:
+        raise BrokenPromise(f"{state.at:%F %T}: orders are working where nothing is open: {', '.join(stray)}")
