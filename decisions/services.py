@@ -1,0 +1,140 @@
+"""What is written down of asking and deciding. Rows are added, never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from accounts.models import Bot
+from decisions.domain.prompt import template_parts
+from decisions.domain.proposal import RuleHit, Ruling
+from decisions.domain.question import Answer, Outcome, Question, Reading
+from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+
+SEEDS: Final = Path(__file__).parent / "prompts"
+"""Templates that come with the house, one file for each name."""
+
+
+def interaction_record(*, cycle: Cycle, question: Question, answer: Answer, reading: Reading) -> Interaction:
+    """Keep one model call whole, whatever came of it."""
+    prompt = question.prompt
+    return Interaction.objects.create(
+        bot_id=cycle.bot_id,
+        cycle=cycle,
+        model_requested=_fitting(Interaction, "model_requested", answer.model_requested),
+        model_served=_fitting(Interaction, "model_served", answer.model_served),
+        template=_fitting(Interaction, "template", prompt.template if prompt else ""),
+        prompt_digest=prompt.digest if prompt else "",
+        system_prompt=_storable(prompt.system if prompt else ""),
+        user_prompt=_storable(prompt.user if prompt else ""),
+        reply=_storable(answer.raw.decode("utf-8", "backslashreplace")),
+        finish_reason=_fitting(Interaction, "finish_reason", answer.finish_reason),
+        prompt_tokens=answer.usage.prompt_tokens,
+        completion_tokens=answer.usage.completion_tokens,
+        cost=answer.usage.cost,
+        latency_ms=round(answer.latency * 1000),
+        outcome=reading.outcome.value,
+        reason=_fitting(Interaction, "reason", _reason(answer, reading)),
+    )
+
+
+def decisions_record(
+    *, cycle: Cycle, interaction: Interaction | None, rulings: Sequence[Ruling], at: datetime
+) -> list[Decision]:
+    """Keep every proposal with its ruling, in the order they were ruled, before anything is done about them."""
+    rows = [_decision(cycle, interaction, sequence, ruling, at) for sequence, ruling in enumerate(rulings)]
+    return Decision.objects.bulk_create(rows)
+
+
+def diary_write(
+    *,
+    bot: Bot,
+    cycle: Cycle | None,
+    at: datetime,
+    kind: str,
+    symbol: str = "",
+    text: str,
+    data: Mapping[str, Any] | None = None,
+) -> DiaryEntry:
+    """Add a line to the diary of a bot. Raises ValueError for an unknown kind."""
+    return DiaryEntry.objects.create(
+        bot=bot,
+        cycle=cycle,
+        at=at,
+        kind=DiaryEntry.Kind(kind),
+        symbol=_fitting(DiaryEntry, "symbol", symbol),
+        text=_storable(text),
+        data=dict(data or {}),
+    )
+
+
+def prompt_template_install() -> list[PromptTemplate]:
+    """Add the templates that come with the house where no version of them is there. Returns what was added."""
+    known = set(PromptTemplate.objects.values_list("name", flat=True))
+    missing = [seed for seed in sorted(SEEDS.glob("*.txt")) if seed.stem not in known]
+    return [prompt_template_add(name=seed.stem, text=seed.read_text(encoding="utf-8")) for seed in missing]
+
+
+def prompt_template_add(*, name: str, text: str) -> PromptTemplate:
+    """Add the next version of a template. Raises Rejected when a placeholder is missing or unknown."""
+    template_parts(text)
+    template = PromptTemplate(name=name, version=_newest_version(name) + 1, text=text)
+    template.full_clean()
+    template.save(force_insert=True)
+    return template
+
+
+def _newest_version(name: str) -> int:
+    newest = PromptTemplate.objects.filter(name=name).order_by("-version").first()
+    return newest.version if newest else 0
+
+
+def _reason(answer: Answer, reading: Reading) -> str:
+    """Return why the reply or parts of it could not be used; for a usable one, what failed before it."""
+    if reading.outcome is not Outcome.ANSWERED:
+        return reading.reason or answer.reason
+    held = "; ".join(f"{symbol} held: {code}" for symbol, code in reading.held.items())
+    return "; ".join(part for part in (held, answer.reason) if part)
+
+
+def _decision(cycle: Cycle, interaction: Interaction | None, sequence: int, ruling: Ruling, at: datetime) -> Decision:
+    proposal = ruling.proposal
+    return Decision(
+        cycle=cycle,
+        interaction=interaction,
+        bot_id=cycle.bot_id,
+        sequence=sequence,
+        symbol=proposal.symbol,
+        action=proposal.action.value,
+        asked_quantity=proposal.quantity,
+        asked_leverage=proposal.leverage,
+        stop_loss=proposal.stop_loss,
+        profit_target=proposal.profit_target,
+        risk_usd=proposal.risk_usd,
+        confidence=proposal.confidence,
+        invalidation_condition=proposal.invalidation_condition,
+        justification=proposal.justification,
+        verdict=ruling.verdict.value,
+        quantity=ruling.quantity,
+        leverage=ruling.leverage,
+        rule_ids=list(ruling.rule_ids),
+        hits=[_hit(hit) for hit in ruling.hits],
+        at=at,
+    )
+
+
+def _hit(hit: RuleHit) -> dict[str, Any]:
+    return {"rule": hit.rule, "effect": hit.effect.value, "text": hit.text, "numbers": dict(hit.numbers)}
+
+
+def _storable(text: str) -> str:
+    """Return the text as a database can keep it: PostgreSQL refuses NUL, and no encoding has lone surrogates."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _fitting(model: type[Interaction | DiaryEntry], field: str, text: str) -> str:
+    """Return the text cut to the length of its column."""
+    column = model._meta.get_field(field)
+    return _storable(text)[: getattr(column, "max_length", None)]
