@@ -1,0 +1,149 @@
+"""Where an account stands now: money as the exchange stated it last, open positions at the present mark price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account
+from marketdata.models import Instrument, Ticker
+from trading.models import EquityPoint, Position
+
+ZERO = Decimal(0)
+DEFAULT_TICK = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How prices and quantities of one symbol are written."""
+
+    tick: Decimal = DEFAULT_TICK
+    step: Decimal = Decimal("0.001")
+
+
+@dataclass(frozen=True, slots=True)
+class PositionLine:
+    """An open position at the present mark. Amounts in quote units, distances as fractions of the mark price."""
+
+    position: Position
+    rules: Rules
+    mark: Decimal | None = None
+    unrealised: Decimal | None = None
+    share: Decimal | None = None
+    """Unrealised result ÷ cost."""
+    to_stop: Decimal | None = None
+    to_target: Decimal | None = None
+
+    @property
+    def margin(self) -> Decimal:
+        return self.position.cost / self.position.leverage
+
+    @property
+    def notional(self) -> Decimal:
+        return self.position.quantity * (self.mark or self.position.entry_price)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Money of an account. Everything but the positions is None until the exchange has stated a balance."""
+
+    positions: tuple[PositionLine, ...]
+    stated_at: datetime | None = None
+    wallet: Decimal | None = None
+    equity: Decimal | None = None
+    unrealised: Decimal = ZERO
+    day: Decimal | None = None
+    day_share: Decimal | None = None
+    total: Decimal | None = None
+    total_share: Decimal | None = None
+
+    @property
+    def margin(self) -> Decimal:
+        return sum((line.margin for line in self.positions), ZERO)
+
+    @property
+    def margin_share(self) -> Decimal | None:
+        return self.margin / self.equity if self.equity else None
+
+    @property
+    def exposure(self) -> Decimal:
+        """Gross notional of the open positions."""
+        return sum((line.notional for line in self.positions), ZERO)
+
+    @property
+    def exposure_share(self) -> Decimal | None:
+        return self.exposure / self.equity if self.equity else None
+
+
+def rules_of(venue: str) -> dict[str, Rules]:
+    """Return tick and step of every symbol of a venue."""
+    rows = Instrument.objects.filter(venue=venue).values_list("symbol", "tick_size", "step_size")
+    return {symbol: Rules(tick, step) for symbol, tick, step in rows}
+
+
+def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) -> Standing:
+    """Return where `account` stands at the market time `now`."""
+    lines = _lines(account, rules)
+    newest = EquityPoint.objects.filter(account=account).order_by("-at").first()
+    if newest is None:
+        return Standing(lines)
+    unrealised = sum((line.unrealised or ZERO for line in lines), ZERO)
+    equity = newest.wallet + unrealised
+    before, moved_before = _at_day_start(account, now)
+    day = equity - before - (newest.transfers - moved_before)
+    total = equity - account.starting_balance - newest.transfers
+    return Standing(
+        positions=lines,
+        stated_at=newest.at,
+        wallet=newest.wallet,
+        equity=equity,
+        unrealised=unrealised,
+        day=day,
+        day_share=day / before if before else None,
+        total=total,
+        total_share=total / account.starting_balance,
+    )
+
+
+def day_start(now: datetime, zone: str) -> datetime:
+    """Return the midnight (in `zone`) at which the trading day of `now` began."""
+    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight.astimezone(UTC)
+
+
+def _at_day_start(account: Account, now: datetime) -> tuple[Decimal, Decimal]:
+    """Return equity and net transfers when the day began; those of the start for an account younger than that."""
+    began = day_start(now, account.time_zone)
+    point = EquityPoint.objects.filter(account=account, at__lte=began).order_by("-at").first()
+    return (point.equity, point.transfers) if point else (account.starting_balance, ZERO)
+
+
+def _lines(account: Account, rules: Mapping[str, Rules]) -> tuple[PositionLine, ...]:
+    held = list(Position.objects.filter(account=account, closed__isnull=True).select_related("decision"))
+    marks = _marks(account.venue, [position.symbol for position in held])
+    return tuple(_line(position, rules.get(position.symbol, Rules()), marks.get(position.symbol)) for position in held)
+
+
+def _marks(venue: str, symbols: Sequence[str]) -> dict[str, Decimal]:
+    if not symbols:
+        return {}
+    return dict(Ticker.objects.filter(venue=venue, symbol__in=symbols).values_list("symbol", "mark"))
+
+
+def _line(position: Position, rules: Rules, mark: Decimal | None) -> PositionLine:
+    if mark is None:
+        return PositionLine(position, rules)
+    sign = 1 if position.side == Position.Side.LONG else -1
+    unrealised = (mark - position.entry_price) * position.quantity * sign
+    return PositionLine(
+        position,
+        rules,
+        mark=mark,
+        unrealised=unrealised,
+        share=unrealised / position.cost if position.cost else None,
+        to_stop=(mark - position.stop) * sign / mark if position.stop else None,
+        to_target=(position.target - mark) * sign / mark if position.target else None,
+    )

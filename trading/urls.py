@@ -1,0 +1,17 @@
+"""The operator's pages."""
+
+from django.urls import path
+
+from trading import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("accounts/<int:account_id>/", views.desk, name="desk"),
+    path("accounts/<int:account_id>/live/", views.desk_live, name="desk-live"),
+    path("accounts/<int:account_id>/equity/", views.equity, name="equity"),
+    path("accounts/<int:account_id>/books/", views.books, name="books"),
+    path("accounts/<int:account_id>/diary/", views.diary, name="diary"),
+    path("bots/<int:bot_id>/", views.bot, name="bot"),
+    path("bots/<int:bot_id>/<str:act>/", views.bot_act, name="bot-act"),
+    path("cycles/<int:cycle_id>/", views.cycle, name="cycle"),
+]

@@ -1,0 +1,200 @@
+"""The operator's pages. Each view finds the row among the person's own, reads by selectors and renders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import Account, Bot
+from accounts.selectors import accounts_of, bots_of, open_incidents
+from decisions.models import Cycle, DiaryEntry
+from trading.selectors import books as book
+from trading.selectors import curve as curves
+from trading.selectors.market import market_view, next_decision
+from trading.selectors.standing import rules_of, standing_of
+from trading.selectors.trace import steps_of, trace_of
+from vibex.lib.errors import Rejected
+
+ENTRIES_ON_DESK = 14
+ENTRIES_ON_PAGE = 50
+CYCLES_ON_PAGE = 40
+
+ACTS: Final = ("start", "pause", "stop")
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Show the desk of the account whose bot runs, else of the newest; without any account say how to get one."""
+    accounts = list(accounts_of(request.user).order_by("-pk"))
+    if not accounts:
+        return render(request, "trading/no_account.html")
+    running = bots_of(request.user).filter(status=Bot.Status.RUNNING).order_by("-pk").first()
+    return desk(request, running.account_id if running else accounts[0].pk)
+
+
+@require_safe
+def desk(request: HttpRequest, account_id: int) -> HttpResponse:
+    account = _own_account(request, account_id)
+    context = _desk(request, account)
+    curve = curves.curve_of(account, now=context["market"].now)
+    context |= {"polyline": curves.polyline_of(curve), "points": len(curve), "ranges": curves.RANGES}
+    return render(request, "trading/desk.html", context)
+
+
+@require_safe
+def desk_live(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Return the moving panels of the desk, each to be put in its own place."""
+    account = _own_account(request, account_id)
+    return render(request, "trading/desk.html#live", _desk(request, account) | {"oob": True})
+
+
+@require_safe
+def equity(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Return the equity curve as a plotly figure."""
+    account = _own_account(request, account_id)
+    span = request.GET.get("span", "all")
+    if span not in curves.RANGES:
+        return JsonResponse({"span": [f"Use one of: {', '.join(curves.RANGES)}."]}, status=400)
+    curve = curves.curve_of(account, now=market_view(account).now, span=span)
+    return JsonResponse(curves.figure_of(curve, start=account.starting_balance))
+
+
+@require_safe
+def books(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Show limits, ledger, locks, incidents and reconciliations of an account."""
+    account = _own_account(request, account_id)
+    context = _page(request, account) | {
+        "limits": getattr(account, "limits", None),
+        "incidents": account.incidents.all()[:20],
+        "ledger": book.ledger(account),
+        "locks": book.locks(account),
+        "reconciliations": book.reconciliations(account),
+    }
+    return render(request, "trading/books.html", context)
+
+
+@require_safe
+def diary(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Show the diary of an account, narrowed by kind and symbol; a filter that does not exist matches nothing."""
+    account = _own_account(request, account_id)
+    chosen = {name: request.GET[name] for name in ("kind", "symbol") if request.GET.get(name)}
+    entries = book.diary_of(account).filter(**chosen)
+    page = Paginator(entries, ENTRIES_ON_PAGE).get_page(request.GET.get("page"))
+    context = _page(request, account) | {"page": page, "chosen": chosen} | _diary_choices(_bots(account))
+    return render(request, "trading/diary.html", context)
+
+
+@require_safe
+def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
+    """Show settings, state and the newest cycles of a bot."""
+    shown = get_object_or_404(bots_of(request.user), pk=bot_id)
+    context = _page(request, shown.account)
+    page = Paginator(book.cycles_of(shown), CYCLES_ON_PAGE).get_page(request.GET.get("page"))
+    context |= {"bot": shown, "next_at": next_decision(shown, context["market"]), "page": page, "back": request.path}
+    return render(request, "trading/bot.html", context)
+
+
+@require_POST
+def bot_act(request: HttpRequest, bot_id: int, act: str) -> HttpResponse:
+    """Start, pause or stop a bot. Asking twice is harmless: the second time it is so already."""
+    if act not in ACTS:
+        raise Http404
+    shown = get_object_or_404(bots_of(request.user), pk=bot_id)
+    refusal = _act(request, shown, act)
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "trading/desk.html#bot", _bot_panel(shown.account) | {"refusal": refusal})
+    if refusal:
+        messages.error(request, refusal)
+    return redirect(_back_to(request, shown))
+
+
+@require_safe
+def cycle(request: HttpRequest, cycle_id: int) -> HttpResponse:
+    """Show one decision from the question to the result."""
+    own = Cycle.objects.filter(account__owner_id=request.user.pk).select_related("account", "bot", "snapshot")
+    shown = get_object_or_404(own, pk=cycle_id)
+    return render(request, "trading/cycle.html", _page(request, shown.account) | {"trace": trace_of(shown)})
+
+
+def _own_account(request: HttpRequest, account_id: int) -> Account:
+    return get_object_or_404(accounts_of(request.user).select_related("limits"), pk=account_id)
+
+
+def _page(request: HttpRequest, account: Account) -> dict[str, Any]:
+    """Return what every page of an account shows: its market, the way to the other accounts, the time."""
+    accounts = accounts_of(request.user).order_by("pk")
+    return {"account": account, "accounts": accounts, "market": market_view(account), "now": timezone.now()}
+
+
+def _desk(request: HttpRequest, account: Account) -> dict[str, Any]:
+    context = _page(request, account)
+    rules = rules_of(account.venue)
+    bots = _bots(account)
+    return (
+        context
+        | _bot_context(account, bots, context["market"])
+        | _diary_choices(bots)
+        | {
+            "standing": standing_of(account, now=context["market"].now, rules=rules),
+            "orders": book.working_orders(account, rules),
+            "fills": book.recent_fills(account, rules),
+            "closed": book.closed_positions(account, rules),
+            "entries": book.diary_of(account)[:ENTRIES_ON_DESK],
+            "incidents": open_incidents(account)[:10],
+        }
+    )
+
+
+def _bots(account: Account) -> list[Bot]:
+    """Return the bots of an account, the running one first."""
+    bots = list(account.bots.order_by("pk"))
+    for each in bots:
+        each.account = account
+    return sorted(bots, key=lambda each: each.status != Bot.Status.RUNNING)
+
+
+def _bot_panel(account: Account) -> dict[str, Any]:
+    market = market_view(account)
+    context = {"account": account, "market": market, "now": timezone.now()}
+    return context | _bot_context(account, _bots(account), market)
+
+
+def _bot_context(account: Account, bots: list[Bot], market: Any) -> dict[str, Any]:
+    last = book.last_cycle(account)
+    return {
+        "bots": [(each, next_decision(each, market)) for each in bots],
+        "last": last,
+        "steps": steps_of(last) if last else (),
+    }
+
+
+def _diary_choices(bots: list[Bot]) -> dict[str, Any]:
+    symbols = sorted({symbol for each in bots for symbol in each.symbols})
+    return {"kinds": DiaryEntry.Kind.choices, "symbols": symbols}
+
+
+def _act(request: HttpRequest, shown: Bot, act: str) -> str:
+    """Do it; return why not, or nothing when it is done."""
+    from trading.services import schedule
+
+    acts = {"start": schedule.bot_start, "pause": schedule.bot_pause, "stop": schedule.bot_stop}
+    try:
+        acts[act](bot=shown, actor=request.user, reason="on the desk")
+    except Rejected as refusal:
+        return str(refusal)
+    return ""
+
+
+def _back_to(request: HttpRequest, shown: Bot) -> str:
+    wanted = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return wanted
+    return f"/accounts/{shown.account_id}/"
