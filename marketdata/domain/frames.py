@@ -1,0 +1,89 @@
+"""Candles of one timeframe with their indicators, computed once, and the window of them that one moment may see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketdata.domain.candles import Candles, interval_ms
+from marketdata.domain.indicators import Values, compute
+from marketdata.domain.resample import resample
+from marketdata.domain.snapshot import Timeframe
+
+LOOKBACK: Final = 200
+"""Candles of each timeframe that a snapshot shows."""
+
+NEVER: Final = timedelta.max
+"""Age of an input that is not there."""
+
+_SPLITMIX: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+class Window(Mapping[str, Values]):
+    """The part [start:stop) of every indicator. Arrays are cut when they are asked for: most never are."""
+
+    __slots__ = ("_series", "_start", "_stop")
+
+    def __init__(self, series: Mapping[str, Values], start: int, stop: int) -> None:
+        self._series, self._start, self._stop = series, start, stop
+
+    def __getitem__(self, name: str) -> Values:
+        return self._series[name][self._start : self._stop]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._series)
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+
+class Frame:
+    """Closed candles of one symbol and interval over all time, with indicators and fingerprints."""
+
+    __slots__ = ("candles", "fingerprint", "indicators", "length")
+
+    def __init__(self, candles: Candles) -> None:
+        self.candles = candles
+        self.length = interval_ms(candles.interval)
+        self.indicators = compute(candles)
+        self.fingerprint = fingerprints(candles)
+
+    def count_at(self, at_ms: int) -> int:
+        """Return how many candles have closed at `at_ms`."""
+        return int(self.candles.open_time.searchsorted(at_ms - self.length, "right"))
+
+    def window(self, count: int, at_ms: int, lookback: int) -> Timeframe:
+        """Return the last `lookback` of the first `count` candles as seen at `at_ms`, as views without a copy."""
+        start = max(0, count - lookback)
+        age = timedelta(milliseconds=at_ms - int(self.candles.open_time[count - 1]) - self.length) if count else NEVER
+        return Timeframe(
+            self.candles.interval, self.candles.slice(start, count), Window(self.indicators, start, count), age
+        )
+
+    def fingerprint_at(self, count: int) -> int:
+        """Return a number that stands for the first `count` candles, every value of them."""
+        return int(self.fingerprint[count - 1]) if count else 0
+
+
+def frame_of(base: Candles, interval: str) -> Frame:
+    """Return the frame of `interval` over closed `base` candles. Raises ValueError where it cannot be made of them."""
+    return Frame(resample(base, interval))
+
+
+def fingerprints(candles: Candles) -> NDArray[np.uint64]:
+    """Return for each i a 64-bit hash of candles[0:i+1]: SplitMix64 over the bits of each candle, summed."""
+    mixed = _mix(candles.open_time.astype(np.uint64))
+    for column in (candles.open, candles.high, candles.low, candles.close, candles.volume):
+        mixed = _mix(mixed ^ np.ascontiguousarray(column).view(np.uint64))
+    return np.cumsum(mixed, dtype=np.uint64)
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * _SPLITMIX[0]
+    x = (x ^ (x >> np.uint64(27))) * _SPLITMIX[1]
+    return x ^ (x >> np.uint64(31))

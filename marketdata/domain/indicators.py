@@ -1,0 +1,88 @@
+"""Indicators over candles, computed by TA-Lib. Every array has the length of the candles; unknown is NaN."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketdata.domain.candles import Candles
+
+type Values = NDArray[np.float64]
+
+NAMES: Final = (
+    "ema20",
+    "ema50",
+    "macd",
+    "macd_signal",
+    "macd_hist",
+    "rsi7",
+    "rsi14",
+    "atr3",
+    "atr14",
+    "bb_upper",
+    "bb_middle",
+    "bb_lower",
+    "adx14",
+    "volume_average",
+    "volume_ratio",
+)
+"""Keys of `compute`, in its order."""
+
+WARM_UP: Final = 50
+"""Candles after which every indicator has a value (EMA50 is the slowest)."""
+
+
+def compute(candles: Candles) -> dict[str, Values]:
+    """Return all indicators over candles[0:n], each an array of n values. The value at i depends on candles[0:i+1] only.
+
+    EMA 20 and 50, MACD 12/26/9, Wilder's RSI 7 and 14, ATR 3 and 14 (quote units), Bollinger bands 20/2, Wilder's
+    ADX 14, the simple average of 20 volumes (base asset) and the ratio of the volume to it. Conventions and seeds are
+    TA-Lib's. RSI is NaN while nothing has moved (TA-Lib says 0 there, which would read as deeply oversold), the
+    ratio where the average is zero. Too few candles give NaN, never an error.
+    """
+    import talib  # a heavy package: imported where it is used
+
+    if not len(candles):
+        return {name: np.empty(0) for name in NAMES}
+    high, low, close, volume = candles.high, candles.low, candles.close, candles.volume
+    macd, macd_signal, macd_hist = talib.MACD(close, 12, 26, 9)
+    bb_upper, bb_middle, bb_lower = talib.BBANDS(close, 20, 2.0, 2.0)
+    volume_average = talib.SMA(volume, 20)
+    return {
+        "ema20": talib.EMA(close, 20),
+        "ema50": talib.EMA(close, 50),
+        "macd": macd,
+        "macd_signal": macd_signal,
+        "macd_hist": macd_hist,
+        "rsi7": _unmoved_is_nan(talib.RSI(close, 7), close, 7),
+        "rsi14": _unmoved_is_nan(talib.RSI(close, 14), close, 14),
+        "atr3": talib.ATR(high, low, close, 3),
+        "atr14": talib.ATR(high, low, close, 14),
+        "bb_upper": bb_upper,
+        "bb_middle": bb_middle,
+        "bb_lower": bb_lower,
+        "adx14": talib.ADX(high, low, close, 14),
+        "volume_average": volume_average,
+        "volume_ratio": _ratio(volume, volume_average),
+    }
+
+
+def _unmoved_is_nan(rsi: Values, close: Values, period: int) -> Values:
+    """Blank an RSI of exactly 0 where the last `period` changes are all zero: there is no strength to measure."""
+    if np.count_nonzero(rsi) < len(rsi):
+        for index in np.flatnonzero(rsi == 0.0):
+            window = close[index - period : index + 1]
+            if (window == window[0]).all():
+                rsi[index] = np.nan
+    return rsi
+
+
+def _ratio(volume: Values, average: Values) -> Values:
+    if np.count_nonzero(average) == len(average):
+        quick: Values = volume / average
+        return quick
+    ratio = np.full(len(volume), np.nan)
+    np.divide(volume, average, out=ratio, where=average != 0.0)
+    return ratio

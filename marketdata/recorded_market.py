@@ -1,0 +1,261 @@
+"""The Market port over recorded candles in memory: what a backtest sees. Nothing after the asked moment is looked at.
+
+Where no mark price was recorded for the base interval, the mark is the last price.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import isnan
+
+from marketdata.domain.assess import (
+    candle_age_limit,
+    candle_problem,
+    digest_of,
+    no_quote,
+    quote_age_limit,
+    quote_problem,
+    summary_of,
+    timeframe_problem,
+)
+from marketdata.domain.candles import Candles, interval_ms
+from marketdata.domain.frames import LOOKBACK, Frame, frame_of
+from marketdata.domain.instruments import InstrumentSpec
+from marketdata.domain.path import seen_until
+from marketdata.domain.recording import Recording
+from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView
+from marketdata.market import FundingSettlement
+from vibex.lib.clock import from_ms, to_ms
+from vibex.lib.errors import Rejected, Retryable
+
+SPREAD = Decimal("0.0002")
+"""Ask − bid as a share of the price: two basis points."""
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBar:
+    """One base candle in Decimal, exactly as recorded. Mark prices are None where nobody recorded them."""
+
+    symbol: str
+    opened_at: datetime
+    closed_at: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    mark_open: Decimal | None = None
+    mark_high: Decimal | None = None
+    mark_low: Decimal | None = None
+    mark_close: Decimal | None = None
+
+
+class RecordedMarket:
+    """Recorded candles, mark prices and funding of several symbols that share a base interval.
+
+    Timeframes and indicators are computed once over the whole series; a value at one candle never depends on a later
+    one, so a snapshot is a slice. Raises Rejected for a timeframe that the base interval cannot make.
+    """
+
+    def __init__(
+        self,
+        recordings: Iterable[Recording],
+        *,
+        timeframes: Sequence[str] = (),
+        spread: Decimal = SPREAD,
+        lookback: int = LOOKBACK,
+        venue: str = "recorded",
+    ) -> None:
+        self.venue = venue
+        self._series = {recording.symbol: _Series(recording, spread, lookback) for recording in recordings}
+        intervals = {series.candles.interval for series in self._series.values()}
+        if len(intervals) != 1:
+            raise Rejected(f"recordings of one base interval are needed, not of {sorted(intervals)}", code="recording")
+        (self.interval,) = intervals
+        for series in self._series.values():
+            for timeframe in timeframes:
+                series.frame(timeframe)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(self._series)
+
+    def span(self, symbol: str) -> tuple[datetime, datetime]:
+        """Return when the first candle opens and the last one closes."""
+        opened = self._of(symbol).opened
+        return from_ms(opened[0]), from_ms(opened[-1] + interval_ms(self.interval))
+
+    def instrument(self, symbol: str) -> InstrumentSpec:
+        return self._of(symbol).spec
+
+    def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
+        at_ms = to_ms(at)
+        views, prints = {}, {}
+        for symbol in symbols:
+            views[symbol], prints[symbol] = self._of(symbol).view(timeframes, at, at_ms)
+        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views, prints), summary_of(views))
+
+    def quote(self, symbol: str, *, at: datetime) -> Quote:
+        """Return the close of the last closed base candle, with the spread around it and the mark of the same candle.
+
+        The funding rate is the last settled one: the next is not known before it settles.
+        """
+        series = self._of(symbol)
+        count = series.count_at(to_ms(at))
+        if not count:
+            raise Retryable(f"{symbol}: nothing was recorded before {at:%F %T}")
+        return series.quote(count)
+
+    def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
+        series = self._of(symbol)
+        start = series.count_at(to_ms(since))
+        whole = series.candles.slice(start, len(series.candles))
+        return seen_until(whole, to_ms(until), tick=float(series.spec.tick_size))
+
+    def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
+        return self._of(symbol).settlements(to_ms(since), to_ms(until))
+
+    def next_open(self, symbol: str, *, at: datetime) -> Decimal | None:
+        """Return the open of the candle that begins at `at`, None where none does. For the exchange, not the bot."""
+        series = self._of(symbol)
+        index = series.index_of(to_ms(at))
+        return None if index is None else _decimal(series.candles.open[index])
+
+    def base_bar(self, symbol: str, *, at: datetime) -> RecordedBar | None:
+        """Return the base candle that begins at `at`, None where none does. For the exchange, not the bot."""
+        series = self._of(symbol)
+        index = series.index_of(to_ms(at))
+        return None if index is None else series.bar(index)
+
+    def _of(self, symbol: str) -> _Series:
+        try:
+            return self._series[symbol]
+        except KeyError:
+            known = ", ".join(self._series)
+            raise Rejected(f"{symbol} is not in this recording. It holds {known}.", code="symbol") from None
+
+
+class _Series:
+    """One symbol of a recorded market."""
+
+    def __init__(self, recording: Recording, spread: Decimal, lookback: int) -> None:
+        self.spec = recording.spec
+        self.candles = recording.candles
+        self.mark = recording.mark
+        self.opened: list[int] = recording.candles.open_time.tolist()
+        self._funding = recording.funding
+        self._settled: list[int] = recording.funding.at.tolist()
+        self._step = interval_ms(recording.candles.interval)
+        self._lookback = lookback
+        self._below, self._above = 1 - spread / 2, 1 + spread / 2
+        self._frames: dict[str, Frame] = {}
+        self._quote: tuple[int, Quote] | None = None
+        self._candle_age = candle_age_limit(self.candles.interval, 1.0)
+        self._quote_age = self._candle_age + quote_age_limit(1.0)
+
+    def frame(self, interval: str) -> Frame:
+        if interval not in self._frames:
+            try:
+                self._frames[interval] = frame_of(self.candles, interval)
+            except ValueError as error:
+                raise Rejected(f"{error}: choose a longer interval or another recording", code="interval") from None
+        return self._frames[interval]
+
+    def count_at(self, at_ms: int) -> int:
+        """Return how many base candles have closed at `at_ms`."""
+        return bisect_right(self.opened, at_ms - self._step)
+
+    def index_of(self, open_ms: int) -> int | None:
+        index = bisect_right(self.opened, open_ms) - 1
+        return index if index >= 0 and self.opened[index] == open_ms else None
+
+    def view(self, intervals: Sequence[str], at: datetime, at_ms: int) -> tuple[SymbolView, str]:
+        """Return what is seen of the symbol, and the fingerprint of all candles behind it."""
+        count = self.count_at(at_ms)
+        quote = self.quote(count) if count else no_quote(self.spec.symbol, at)
+        timeframes, prints, ages = {}, [], {"quote": at - quote.at}
+        for interval in intervals:
+            frame = self.frame(interval)
+            closed = frame.count_at(at_ms)
+            timeframes[interval] = timeframe = frame.window(closed, at_ms, self._lookback)
+            prints.append(f"{interval}:{frame.fingerprint_at(closed):x}")
+            ages[interval] = timeframe.age
+        if settled := bisect_right(self._settled, at_ms):
+            ages["funding"] = timedelta(milliseconds=at_ms - self._settled[settled - 1])
+        problem = (
+            candle_problem(self.candles.slice(max(0, count - 4), count), at_ms=at_ms, age_limit=self._candle_age)
+            or quote_problem(quote, at=at, age_limit=self._quote_age)
+            or timeframe_problem(timeframes.values())
+        )
+        return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem), " ".join(prints)
+
+    def quote(self, count: int) -> Quote:
+        """Return the prices after `count` closed candles (at least one)."""
+        if self._quote is None or self._quote[0] != count:
+            self._quote = (count, self._quote_after(count))
+        return self._quote[1]
+
+    def settlements(self, since_ms: int, until_ms: int) -> list[FundingSettlement]:
+        start, stop = bisect_right(self._settled, since_ms), bisect_right(self._settled, until_ms)
+        return [
+            FundingSettlement(
+                from_ms(self._settled[index]), _decimal(self._funding.rate[index]), _known(self._funding.mark[index])
+            )
+            for index in range(start, stop)
+        ]
+
+    def bar(self, index: int) -> RecordedBar:
+        opened, candles, mark = self.opened[index], self.candles, self.mark
+        return RecordedBar(
+            symbol=self.spec.symbol,
+            opened_at=from_ms(opened),
+            closed_at=from_ms(opened + self._step),
+            open=_decimal(candles.open[index]),
+            high=_decimal(candles.high[index]),
+            low=_decimal(candles.low[index]),
+            close=_decimal(candles.close[index]),
+            volume=_decimal(candles.volume[index]),
+            mark_open=_known(mark.open[index]) if mark else None,
+            mark_high=_known(mark.high[index]) if mark else None,
+            mark_low=_known(mark.low[index]) if mark else None,
+            mark_close=_known(mark.close[index]) if mark else None,
+        )
+
+    def _quote_after(self, count: int) -> Quote:
+        closed_ms = self.opened[count - 1] + self._step
+        last = _decimal(self.candles.close[count - 1])
+        bid, ask = self.spec.price_down(last * self._below), self.spec.price_up(last * self._above)
+        mark = _known(self.mark.close[count - 1]) if self.mark else None
+        rate, next_at = self._next_funding(closed_ms)
+        return Quote(
+            symbol=self.spec.symbol,
+            at=from_ms(closed_ms),
+            last=last,
+            bid=bid,
+            ask=ask if ask > bid else bid + self.spec.tick_size,
+            mark=last if mark is None else mark,
+            funding_rate=rate,
+            next_funding_at=next_at,
+        )
+
+    def _next_funding(self, at_ms: int) -> tuple[Decimal | None, datetime | None]:
+        settled = bisect_right(self._settled, at_ms)
+        if not settled:
+            return None, None
+        period = self.spec.funding_interval_hours * HOUR_MS
+        return _decimal(self._funding.rate[settled - 1]), from_ms(self._settled[settled - 1] + period)
+
+
+def _decimal(value: float) -> Decimal:
+    """Return the decimal that was written in the file: the shortest one that reads as this float."""
+    return Decimal(repr(float(value)))
+
+
+def _known(value: float) -> Decimal | None:
+    """Return the decimal, or None for NaN."""
+    return None if isnan(value) else _decimal(value)
