@@ -1,8 +1,11 @@
 """The project as an app: it has no tables, only checks, commands and the task app."""
 
+import sys
 from importlib import import_module
 
 from django.apps import AppConfig
+
+from vibex.lib.logging import log_uncaught, serves
 
 
 class VibexConfig(AppConfig):
@@ -12,3 +15,5 @@ class VibexConfig(AppConfig):
     def ready(self) -> None:
         import_module("vibex.celery")  # shared tasks bind to the app that exists when they are first used
         import_module("vibex.checks")
+        if serves(sys.argv):
+            log_uncaught()

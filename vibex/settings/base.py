@@ -134,10 +134,11 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Browsers
 SHA_OF_EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"  # the style element that plotly makes
+SHA_OF_MAP_STYLE = "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"  # plotly 7.1 adds it when it is loaded
 SECURE_CSP = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF],
-    "style-src": [CSP.SELF, SHA_OF_EMPTY_STYLE],
+    "style-src": [CSP.SELF, SHA_OF_EMPTY_STYLE, SHA_OF_MAP_STYLE],
     "img-src": [CSP.SELF, "data:"],
     "font-src": [CSP.SELF],
     "connect-src": [CSP.SELF],

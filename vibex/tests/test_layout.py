@@ -1,0 +1,142 @@
+"""The files around the code: each is well-formed, in step with the code, and names nothing it must not."""
+
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+
+from vibex.lib.env import ROOT
+from vibex.lib.variables import VARIABLES
+
+OF_COMPOSE = {"POSTGRES_PASSWORD"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict:
+    return yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def containerfile() -> str:
+    return (ROOT / "Containerfile").read_text()
+
+
+def requirements() -> list[str]:
+    return (ROOT / "requirements.lock").read_text().split("\n")
+
+
+def test_every_locked_package_has_a_hash_and_no_host_is_named():
+    text = "\n".join(requirements())
+    assert "://" not in text
+    assert "--index" not in text
+    packages = re.findall(r"^([a-z0-9-]+)==\S+.*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    assert len(packages) == len(re.findall(r"^[a-z0-9-]+==", text, re.MULTILINE)) > 30
+
+
+def test_the_lock_holds_what_the_project_asks_for_and_no_tool_of_development():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    locked = {line.split("==")[0] for line in requirements() if "==" in line}
+    asked = {re.split(r"[\[<>=]", name)[0] for name in project["project"]["dependencies"]}
+    tools = {re.split(r"[\[<>=]", name)[0] for group in project["dependency-groups"].values() for name in group}
+    assert asked <= locked
+    assert not {"pytest", "ruff", "mypy"} & locked
+    assert tools
+
+
+def test_ports_of_compose_are_reachable_from_this_machine_only(compose):
+    ports = [port for service in compose["services"].values() for port in service["ports"]]
+    assert sorted(ports) == ["127.0.0.1:3000:3000", "127.0.0.1:5432:5432"]
+
+
+def test_compose_has_the_agreed_names_and_no_default_password(compose):
+    postgres = compose["services"]["postgres"]
+    assert postgres["environment"]["POSTGRES_USER"] == "trading_user"
+    assert postgres["environment"]["POSTGRES_DB"] == "trading_db"
+    assert postgres["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+    assert compose["services"]["web"]["environment"]["SECRET_KEY"].startswith("${SECRET_KEY:?")
+    assert set(compose["volumes"]) >= {"postgres_data"}
+    assert set(compose["networks"]) == {"trading-network"}
+
+
+def test_compose_sets_only_variables_that_exist(compose):
+    assert set(compose["services"]["web"]["environment"]) <= set(VARIABLES)
+    text = (ROOT / "compose.yaml").read_text()
+    assert set(re.findall(r"\$\{(\w+)", text)) <= set(VARIABLES) | OF_COMPOSE
+
+
+def test_compose_values_that_yaml_would_read_as_booleans_are_quoted(compose):
+    for service in compose["services"].values():
+        assert all(isinstance(value, str) for value in service["environment"].values())
+
+
+def test_the_image_is_built_in_stages_with_checked_hashes_and_runs_as_nobody_special(containerfile):
+    assert containerfile.count("\nFROM ") + containerfile.startswith("FROM ") == 2
+    assert "--require-hashes" in containerfile
+    assert containerfile.index("USER vibex") < containerfile.index('CMD ["python", "manage.py"')
+
+
+def test_the_image_gets_every_package_of_the_code_and_no_secret(containerfile):
+    copied = set(re.findall(r"^COPY (\w+) \1$", containerfile, re.MULTILINE))
+    apps = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert apps | {"templates", "static"} == copied
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied <= sent
+    assert not any(name.startswith((".env", "data", "logs")) for name in sent)
+
+
+def test_the_workflow_runs_the_same_command_on_both_pythons(workflow):
+    job = workflow["jobs"]["test"]
+    assert job["strategy"]["matrix"]["python"] == ["3.12", "3.13"]
+    assert job["steps"][-1]["run"] == ".ci/run"
+    assert "timescaledb" in job["services"]["postgres"]["image"]
+    assert "redis" in job["services"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("help", "setup", "up", "dev", "test", "test-ci", "soak"),
+        *("lint", "format", "types", "bench", "lock", "screenshots"),
+    ],
+)
+def test_make_has_the_target_and_help_names_it(target):
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{target}:.* ## ", makefile, re.MULTILINE)
+
+
+def test_pre_commit_hooks_need_no_network():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in hooks["repos"]] == ["local"]
+
+
+@pytest.mark.parametrize("name", [".ci/run", ".ci/setup"])
+def test_scripts_are_well_formed_and_executable(name):
+    script = ROOT / name
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["logs/app.log", "data/vibex.sqlite3", ".env.local", ".env", "data/secret_key", "uv.lock"]
+)
+def test_what_an_installation_writes_is_never_committed(name):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    assert subprocess.run(["git", "check-ignore", "-q", name], check=False, cwd=ROOT).returncode == 0
+
+
+def test_the_example_of_the_environment_is_committed():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    assert subprocess.run(["git", "check-ignore", "-q", ".env.example"], check=False, cwd=ROOT).returncode == 1
+
+
+def test_the_licence_is_mit():
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
