@@ -18,6 +18,7 @@ from trading.domain.matching.types import (
     EngineState,
     OrderRecord,
     PositionRecord,
+    Prices,
     shown,
 )
 from trading.domain.matching.walk import Move, bar_moves, execute, quiet_range, run
@@ -133,6 +134,11 @@ class Engine:
         """Return an open order, or None."""
         order = self._ledger.book(symbol).orders.get(client_order_id)
         return order.report() if order else None
+
+    def prices(self, symbol: str) -> Prices:
+        """Return the prices of a symbol seen last; zero before the first."""
+        book = self._ledger.book(symbol)
+        return Prices(book.last, book.mark, book.bid, book.ask)
 
     def account_state(self, at: datetime) -> AccountState:
         """Return balance, positions and open orders at the prices seen last."""

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from trading.domain.matching.book import Book
 from trading.domain.matching.ledger import Ledger
-from trading.domain.matching.types import PositionRecord, booked, shown
+from trading.domain.matching.types import PositionRecord, booked
 from trading.domain.venue import ZERO, VenueStatus
 
 
@@ -34,7 +34,7 @@ def _take(ledger: Ledger, book: Book, position: PositionRecord, at: datetime) ->
     left = position.margin + unrealised if ledger.isolated else ledger.wallet + ledger.unrealised()
     fee = _fee(book, position.size * book.mark_or_entry, left)
     realised = fee - position.margin if ledger.isolated else unrealised
-    price = shown((realised + position.cost) / position.quantity)
+    price = booked((realised + position.cost) / position.quantity)
     ledger.take_over(book, position, price=price, realised=realised, fee=fee, at=at)
 
 
