@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from decisions.domain.proposal import Side
+from marketdata.domain.bars import Bar
+
+__all__ = [
+    "ZERO",
+    "AccountState",
+    "Bar",
+    "Income",
+    "IncomeKind",
+    "NewOrder",
+    "OrderReport",
+    "OrderSide",
+    "OrderType",
+    "TimeInForce",
+    "Trade",
+    "VenuePosition",
+    "VenueStatus",
+]
 
 ZERO = Decimal(0)
 
@@ -176,21 +193,3 @@ class AccountState:
     def position(self, symbol: str) -> VenuePosition | None:
         """Return the open position of `symbol`, or None."""
         return next((position for position in self.positions if position.symbol == symbol), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """Prices of one symbol over an interval, in Decimal. The mark prices are None where nobody recorded them."""
-
-    symbol: str
-    opened_at: datetime
-    closed_at: datetime
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal = field(default=ZERO)
-    mark_open: Decimal | None = None
-    mark_high: Decimal | None = None
-    mark_low: Decimal | None = None
-    mark_close: Decimal | None = None

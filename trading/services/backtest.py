@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from statistics import median
-from typing import Any
 
 from accounts.domain.limits import DEFAULTS, Limits
 from decisions.deciders.base import BotView
 from decisions.deciders.registry import decider_for
-from decisions.domain.proposal import Verdict
+from marketdata.domain.bars import Bar
 from marketdata.domain.candles import interval_ms
+from marketdata.domain.snapshot import Quote
 from marketdata.recorded_market import RecordedMarket
-from trading.domain.performance import max_drawdown
 from trading.domain.risk import Standing
-from trading.domain.venue import Bar, IncomeKind
-from trading.exchange.simulated import SimulatedExchange
+from trading.exchange.simulated import Opening, SimulatedExchange
 from trading.services.cycle import CycleResult, run_cycle
-from trading.services.journal.memory import KeptPosition, MemoryJournal
+from trading.services.invariants import check
+from trading.services.journal.memory import MemoryJournal
+from trading.services.settle import settle
 from trading.services.world import Run, World
-from vibex.lib.clock import SimulatedClock
+from vibex.lib.clock import SimulatedClock, from_ms, to_ms
 from vibex.lib.errors import Rejected
-
-CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +51,10 @@ class Backtest:
 
     plan: BacktestPlan
     journal: MemoryJournal
-    cycles: int
     milliseconds: list[float]
-    warnings: tuple[str, ...]
-
-    def report(self) -> dict[str, Any]:
-        """Return the result as JSON-ready data: the same inputs give the same bytes."""
-        return _report(self)
+    market: str
+    """What the prices were, in words."""
+    notes: tuple[str, ...] = ()
 
     @property
     def median_ms(self) -> float:
@@ -94,10 +88,11 @@ def backtest_run(
         milliseconds.append(sum(result.timings.values()))
         _pass_time(exchange, market, plan.symbols, since=at, until=min(at + step, plan.end))
         on_cycle(number, len(moments), result)
-    clock.move_to(plan.end)
-    settle(world)
+        clock.move_to(min(at + step, plan.end))
+        settle(world)
+        check(exchange.account(), [*journal.ledger.values()], journal.positions(), journal.orders())
     journal.equity(exchange.account())
-    return Backtest(plan, journal, milliseconds, tuple(market.warnings))
+    return Backtest(plan, journal, milliseconds, _words(market), _notes(market, plan.symbols))
 
 
 def _bot(plan: BacktestPlan) -> BotView:
@@ -114,34 +109,66 @@ def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int)
         started_at=plan.start,
         starting_balance=plan.capital,
         invocation=invocation,
-        template=ARENA,
     )
 
 
 def _moments(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
     """Return the closes of candles in [start, end)."""
-    first = from_ms(-(-to_ms(start) // (length := step // MILLISECOND)) * length)
+    length = step // timedelta(milliseconds=1)
+    first = from_ms(-(-to_ms(start) // length) * length)
     return [first + number * step for number in range(-(-(end - first) // step))]
 
 
-def _openings(market: RecordedMarket, symbols: Sequence[str], at: datetime) -> list[Opening]:
-    """Return the first prices after a decision: an order never meets the close that was decided on."""
-    openings = (market.opening(symbol, at=at) for symbol in symbols)
-    return [Opening(quote, span) for quote, span in filter(None, openings)]
+def _words(market: RecordedMarket) -> str:
+    first, last = market.span(market.symbols[0])
+    return f"recorded {market.interval} candles, {first:%F} to {last:%F}, spread and fees of each instrument"
+
+
+def _notes(market: RecordedMarket, symbols: Sequence[str]) -> tuple[str, ...]:
+    unmarked = [symbol for symbol in symbols if not market.has_mark(symbol)]
+    if not unmarked:
+        return ()
+    return (f"no mark price of the base interval was recorded for {', '.join(unmarked)}: stops trigger on last",)
+
+
+def _openings(market: RecordedMarket, symbols: Sequence[str], at: datetime) -> Iterator[Opening]:
+    """Yield the first prices after a decision: an order never meets the close that was decided on."""
+    for symbol in symbols:
+        bar = market.base_bar(symbol, at=at)
+        if bar is not None:
+            yield Opening(_quote_at_open(market, bar), span=bar.high - bar.low)
+
+
+def _quote_at_open(market: RecordedMarket, bar: Bar) -> Quote:
+    """Return the prices at the open of a bar, the spread around them as the market's own quotes have it."""
+    before = market.quote(bar.symbol, at=bar.opened_at)
+    mark = bar.open if bar.mark_open is None else bar.mark_open
+    shift = bar.open - before.last
+    return replace(
+        before, at=bar.opened_at, last=bar.open, bid=before.bid + shift, ask=before.ask + shift, mark=mark
+    )
 
 
 def _pass_time(
     exchange: SimulatedExchange, market: RecordedMarket, symbols: Sequence[str], *, since: datetime, until: datetime
 ) -> None:
-    """Walk all symbols through (since, until], bars and funding in the order of their times."""
+    """Walk the symbols through (since, until], bars and funding in the order of their times."""
     for symbol in symbols:
         if not exchange.needs(symbol):
             continue
-        events: list[tuple[datetime, int, Bar | FundingSettlement]] = []
-        events += [(bar.closed_at, 0, bar) for bar in _bars(market, symbol, since, until)]
-        events += [(paid.at, 1, paid) for paid in market.funding(symbol, since=since, until=until)]
-        for _, _, event in sorted(events, key=lambda entry: entry[:2]):
-            if isinstance(event, Bar):
-                exchange.bar(event)
-            else:
-                exchange.funding(symbol, event.rate, event.mark, event.at)
+        paid = {settled.at: settled for settled in market.funding(symbol, since=since, until=until)}
+        for bar in _bars(market, symbol, since, until):
+            exchange.bar(bar)
+            for at in [at for at in paid if at <= bar.closed_at]:
+                settled = paid.pop(at)
+                exchange.funding(symbol, settled.rate, settled.mark, settled.at)
+
+
+def _bars(market: RecordedMarket, symbol: str, since: datetime, until: datetime) -> Iterator[Bar]:
+    step = timedelta(milliseconds=interval_ms(market.interval))
+    opened = since
+    while opened < until:
+        bar = market.base_bar(symbol, at=opened)
+        if bar is not None:
+            yield bar
+        opened += step

@@ -36,7 +36,7 @@ def report_of(backtest: Backtest) -> dict[str, Any]:
         "trades": [_trade(position) for position in journal.closed],
         "open": [_trade(position) for position in journal.open.values()],
         "incidents": sorted(f"{kind}: {text}" for kind, text in journal.incidents),
-        "warnings": list(backtest.warnings),
+        "notes": list(backtest.notes),
         "series": [[at, _money(equity)] for at, equity in series],
     }
 
@@ -56,7 +56,7 @@ def lines_of(report: dict[str, Any]) -> Iterator[str]:
     yield f"rulings       {_listed(report['rulings']['verdicts'])}"
     yield f"rules         {_listed(report['rulings']['rules'])}"
     yield from (f"incident      {text}" for text in report["incidents"])
-    yield from (f"note          {text}" for text in report["warnings"])
+    yield from (f"note          {text}" for text in report["notes"])
 
 
 def _plan(plan: BacktestPlan) -> dict[str, Any]:

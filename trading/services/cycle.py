@@ -58,10 +58,10 @@ def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleRe
         standing = replace(run.standing, blocked={**run.standing.blocked, **settled.blocked})
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     with _step(journal, Stage.PROMPT, timings):
-        question = _question(world, run, snapshot, portfolio)
+        question, unasked = _question(world, run, snapshot, portfolio)
     with _step(journal, Stage.ASK, timings):
         deadline = Deadline(run.deadline_seconds)
-        answer = _ask(world, question, deadline)
+        answer = unasked or world.decider.ask(question, deadline)
     with _step(journal, Stage.READ, timings):
         reading = _read(world, question, answer, late=deadline.passed())
         journal.asked(question, answer, reading)
@@ -97,7 +97,10 @@ def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator
         timings[stage.value] = round((time.perf_counter() - began) * 1000, 3)
 
 
-def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> Question:
+def _question(
+    world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio
+) -> tuple[Question, Answer | None]:
+    """Return the question, and an answer of nothing when it cannot be put: a default text never takes a template's place."""
     question = Question(
         decision_id=uuid.uuid4().hex[:16],
         bot=run.bot,
@@ -109,17 +112,19 @@ def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portf
         invocation=run.invocation,
         feedback=run.feedback,
     )
-    if not world.decider.wants_prompt or run.template is None:
-        return question
-    return replace(question, prompt=build_prompt(question, run.template))
+    if not world.decider.wants_prompt:
+        return question, None
+    try:
+        return replace(question, prompt=build_prompt(question, _template(run))), None
+    except Rejected as fault:
+        world.journal.incident("prompt-template", str(fault))
+        return question, Answer(Outcome.NO_ANSWER, model_requested=run.bot.model, reason=f"template: {fault}")
 
 
-def _ask(world: World, question: Question, deadline: Deadline) -> Answer:
-    """Ask, unless the text to ask with is missing: a default text is never used in its place."""
-    if world.decider.wants_prompt and question.prompt is None:
-        reason = f"no_template: the prompt template {question.bot.prompt_template!r} does not exist"
-        return Answer(Outcome.NO_ANSWER, model_requested=question.bot.model, reason=reason)
-    return world.decider.ask(question, deadline)
+def _template(run: Run) -> str:
+    if run.template is None:
+        raise Rejected(f"there is no prompt template {run.bot.prompt_template!r}: add one in the admin or choose another")
+    return run.template
 
 
 def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Reading:

@@ -273,13 +273,20 @@ def look_up(world: World, tracked: TrackedOrder) -> OrderReport | None:
 
 
 def book(world: World, symbol: str) -> None:
-    """Book the trades of a symbol and the lines of the ledger that we do not have yet."""
-    journal, exchange = world.journal, world.exchange
+    """Book the trades of a symbol, and the lines of the ledger, that we do not have yet."""
     try:
-        journal.book(exchange.trades(symbol=symbol, since=journal.trades_since(symbol)))
-        journal.book_income(exchange.income(since=journal.income_since()))
+        world.journal.book(world.exchange.trades(symbol=symbol, since=world.journal.trades_since(symbol)))
     except Unavailable as fault:
-        journal.incident("books-behind", f"{symbol}: trades could not be read ({fault})")
+        world.journal.incident("books-behind", f"{symbol}: trades could not be read ({fault})")
+    book_income(world)
+
+
+def book_income(world: World) -> None:
+    """Copy the lines of the exchange's ledger that we do not have yet."""
+    try:
+        world.journal.book_income(world.exchange.income(since=world.journal.income_since()))
+    except Unavailable as fault:
+        world.journal.incident("books-behind", f"the ledger could not be read ({fault})")
 
 
 def _ask_for(world: World, order: NewOrder) -> OrderReport | None:

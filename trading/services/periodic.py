@@ -118,7 +118,8 @@ def orphan_rows_delete() -> int:
     """Delete the rows of bots that do not exist; return how many there were."""
     kept = {f"{PREFIX}{pk}" for pk in Bot.objects.values_list("pk", flat=True)}
     orphans = PeriodicTask.objects.filter(name__startswith=PREFIX).exclude(name__in=kept)
-    return orphans.delete()[0]
+    deleted: int = orphans.delete()[0]
+    return deleted
 
 
 def _bot_fields(bot: Bot, clock: Clock) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING, OrderState
 from trading.domain.venue import AccountState, OrderReport
-from trading.services.execution import book, cancel, flatten, look_up, place_target, protect
+from trading.services.execution import book, book_income, cancel, flatten, look_up, place_target, protect
 from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
 from trading.services.world import World
 
@@ -48,6 +48,7 @@ def settle(world: World, *, cycle_id: int | None = None) -> Settled:
     `cycle_id` is the running cycle that calls: its own planned orders are left alone.
     """
     settled = Settled(world.exchange.account())
+    book_income(world)
     orders, positions = world.journal.orders(), world.journal.positions()
     symbols = {tracked.order.symbol for tracked in orders} | {position.symbol for position in positions}
     symbols |= {position.symbol for position in settled.state.positions}

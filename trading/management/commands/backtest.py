@@ -55,6 +55,7 @@ class Command(BaseCommand):
 def _prepare(plan_type: type[Any], options: dict[str, Any]) -> tuple[Any, Any]:
     """Return the plan and the market of the command's options. Raises Rejected for what cannot be served."""
     from marketdata.recorded_market import RecordedMarket
+    from marketdata.venues.recorded import read_folder
     from trading.domain.schedule import timeframes_for
 
     plan = plan_type(
@@ -67,8 +68,8 @@ def _prepare(plan_type: type[Any], options: dict[str, Any]) -> tuple[Any, Any]:
         capital=options["capital"],
         limits=_limits(options["max_leverage"], options["max_stop"]),
     )
-    market = RecordedMarket.load(options["data"], symbols=plan.symbols, timeframes=plan.timeframes)
-    return plan, market
+    folder = read_folder(options["data"], plan.symbols)
+    return plan, RecordedMarket(folder.recordings.values(), timeframes=plan.timeframes)
 
 
 def _limits(max_leverage: int | None, max_stop: Decimal | None) -> Limits:

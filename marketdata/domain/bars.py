@@ -1,0 +1,25 @@
+"""One bar in exact decimals: what the matching engine walks through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Prices of one symbol over an interval, in Decimal. The mark prices are None where nobody recorded them."""
+
+    symbol: str
+    opened_at: datetime
+    closed_at: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal = Decimal(0)
+    mark_open: Decimal | None = None
+    mark_high: Decimal | None = None
+    mark_low: Decimal | None = None
+    mark_close: Decimal | None = None
