@@ -34,7 +34,7 @@ def bot_tick(bot_id: int, at_once: bool = False) -> None:
 def guard_all() -> None:
     """Look after every account that has something open, each by itself: one that fails does not hide another."""
     for account_id in schedule.accounts_in_play():
-        guard_account.apply_async(args=[account_id], expires=GUARD_EXPIRES)
+        guard_account.apply_async(args=(account_id,), expires=GUARD_EXPIRES)
 
 
 @shared_task
@@ -55,7 +55,7 @@ def reconcile_all(trigger: str = "hourly") -> None:
 @shared_task
 def reconcile_account(account_id: int, trigger: str) -> None:
     """Compare the books of one account with the exchange."""
-    from trading.services.reconcile import account_reconcile
+    from trading.services.guard import account_reconcile
 
     account_reconcile(account_id=account_id, trigger=trigger)
 

@@ -6,7 +6,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 
-class Entry(ModelEntry):
+class Entry(ModelEntry):  # type: ignore[misc]
     """Notes when a row fired, and writes nothing else.
 
     The stock entry reads the row and writes all of it back: a bot that is paused between the two would run on.
@@ -17,5 +17,5 @@ class Entry(ModelEntry):
         PeriodicTask.objects.filter(pk=self.model.pk, enabled=True).update(**fired)
 
 
-class Scheduler(DatabaseScheduler):
+class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     Entry = Entry

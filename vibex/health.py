@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
@@ -43,16 +44,18 @@ class Check:
     detail: str
 
 
+@login_not_required
 @never_cache
 @require_safe
-def live(request: HttpRequest) -> JsonResponse:
+def live(_: HttpRequest) -> JsonResponse:
     """Answer that the process answers. Touches nothing else."""
     return JsonResponse({"status": "alive"})
 
 
+@login_not_required
 @never_cache
 @require_safe
-def ready(request: HttpRequest) -> JsonResponse:
+def ready(_: HttpRequest) -> JsonResponse:
     """Answer 200 when everything is right, else 503."""
     right = all(check.ok for check in health_checks())
     return JsonResponse({"status": "ready" if right else "not ready"}, status=200 if right else 503)

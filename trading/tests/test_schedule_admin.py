@@ -26,9 +26,7 @@ def operator() -> Client:
 
 
 def said(client: Client, action: str, *rows: PeriodicTask) -> str:
-    answer = client.post(
-        reverse(LIST), {"action": action, "_selected_action": [row.pk for row in rows]}, follow=True
-    )
+    answer = client.post(reverse(LIST), {"action": action, "_selected_action": [row.pk for row in rows]}, follow=True)
     return answer.content.decode()
 
 

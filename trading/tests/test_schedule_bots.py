@@ -309,5 +309,3 @@ def test_a_sync_of_many_bots_asks_a_bounded_number_of_questions(django_assert_ma
     schedules_sync()
     with django_assert_max_num_queries(8):
         schedules_sync()
-
-

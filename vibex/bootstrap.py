@@ -1,0 +1,168 @@
+"""What an installation needs before it can trade, made once and found again at every later start."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+
+from accounts.models import Account, Bot, User
+from accounts.services import account_create, bot_create, incident_open, password_generate, user_create
+from decisions.deciders.registry import default_model
+from decisions.services import prompt_template_install
+from marketdata.models import Feed
+from trading.domain.schedule import at_least, timeframes_for
+from trading.services import schedule
+from trading.services.lease import cycles_abandon
+from trading.services.periodic import system_schedules_install
+from vibex.celery import app
+from vibex.lib.errors import VibexError
+from vibex.lib.variables import venue_symbols
+from vibex.serve import Part, Scheduler
+
+log = logging.getLogger(__name__)
+
+OPERATOR: Final = "operator@vibex.local"
+ACCOUNT_NAMES: Final = {"sim": "paper", "recorded": "replay"}
+"""Each market has an account of its own: prices of one must never move positions of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The demo operator with account and bot. The password is there only in the run that made the operator."""
+
+    bot: Bot
+    operator: str
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line asks for."""
+
+    data: Path | None
+    speed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The market that this process runs: its feed, what can be traded there and its shortest candles."""
+
+    feed: Feed
+    symbols: tuple[str, ...]
+    base: str
+
+    @property
+    def description(self) -> str:
+        """What it is, so that nobody takes it for real money or real prices."""
+        if self.feed.kind == Feed.Kind.RECORDED:
+            return f"recorded candles of {self.feed.source}, replayed at {self.feed.speed:g} times speed, on paper"
+        speed = "" if self.feed.speed == 1 else f", {self.feed.speed:g} times as fast as the clock"
+        return f"simulated: prices are made up{speed}, on paper"
+
+
+def market_choose(data: Path | None, speed: float | None) -> Choice:
+    """Read what is to be run, before anything is stored. Raises Rejected for a folder that cannot be replayed."""
+    return Choice(data, speed)
+
+
+def market_prepare(choice: Choice) -> Market:
+    """Configure the chosen market, write what is due, and stand the other ones still."""
+    from marketdata.services import feed_advance, feed_configure
+
+    feed = feed_configure(venue="sim", kind="simulated", speed=choice.speed or 1.0)
+    feed_advance(venue=feed.venue)
+    return Market(feed, venue_symbols(settings.ASSETS), "1m")
+
+
+def feed_runner(market: Market) -> Part:
+    """Return the thread that moves the market."""
+    from marketdata.feed import FeedRunner
+
+    runner: Part = FeedRunner(market.feed.venue)
+    return runner
+
+
+def tables_prepare() -> None:
+    """Bring the tables to the present version and install what is part of the program."""
+    call_command("migrate", interactive=False, verbosity=0)
+    prompt_template_install()
+    system_schedules_install()
+
+
+def scheduler() -> Scheduler:
+    """Return worker and beat, which begin once the books have been compared with the exchange."""
+    return Scheduler(app, prepare=books_prepare)
+
+
+def demo_prepare(market: Market) -> Demo:
+    """Return the paper account's bot of this market, made and started when the market has no account yet."""
+    venue = market.feed.venue
+    account = Account.objects.filter(venue=venue, mode=Account.Mode.PAPER).order_by("pk").first()
+    bot = account.bots.order_by("pk").first() if account else None
+    if account and bot:
+        return Demo(_with_candles(bot, market.base), account.owner.email)
+    with transaction.atomic():
+        owner, password = (account.owner, None) if account else _operator()
+        account = account or account_create(owner=owner, name=ACCOUNT_NAMES[venue], venue=venue)
+        bot = _first_bot(account, market.symbols, at_least(settings.INTERVAL, market.base))
+        schedule.bot_start(bot=bot, actor=None, reason="the first start of this market")
+    return Demo(bot, owner.email, password)
+
+
+def books_prepare() -> None:
+    """Ask the exchange what became of everything that was open when the last process ended. Never raises.
+
+    Only for the one process that runs cycles: a cycle that is still marked as running cannot be.
+    """
+    from trading.services.guard import account_reconcile
+
+    cycles_abandon()
+    for account_id in schedule.accounts_to_reconcile():
+        try:
+            account_reconcile(account_id=account_id, trigger="start")
+        except VibexError as fault:
+            log.warning("account %s could not be reconciled at the start: %s", account_id, fault)
+            _hold(account_id, str(fault))
+        except Exception:
+            log.exception("account %s could not be reconciled at the start", account_id)
+            _hold(account_id, "an error, see the log")
+
+
+def _operator() -> tuple[User, str | None]:
+    """Return the demo operator, and the password when the operator was made just now."""
+    known = User.objects.filter(email=OPERATOR).first()
+    if known:
+        return known, None
+    password = password_generate()
+    return user_create(email=OPERATOR, password=password, operator=True), password
+
+
+def _first_bot(account: Account, symbols: tuple[str, ...], interval: str) -> Bot:
+    model = default_model()
+    return bot_create(
+        account=account,
+        name="first",
+        model=model,
+        symbols=symbols,
+        interval=interval,
+        timeframes=timeframes_for(interval),
+    )
+
+
+def _with_candles(bot: Bot, base: str) -> Bot:
+    """Let a bot of an earlier recording decide no faster than this one has candles."""
+    interval = at_least(bot.interval, base)
+    if interval == bot.interval:
+        return bot
+    return schedule.bot_interval_change(bot=bot, interval=interval, actor=None, reason=f"the candles are of {base}")
+
+
+def _hold(account_id: int, why: str) -> None:
+    account = Account.objects.get(pk=account_id)
+    incident_open(account=account, kind="reconcile-failed", text=f"Not compared with the exchange at the start: {why}")

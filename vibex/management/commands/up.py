@@ -1,0 +1,129 @@
+"""Start everything in one process: market, scheduler, worker and web server."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from vibex import reload, serve
+from vibex.lib.errors import VibexError
+
+if TYPE_CHECKING:
+    from vibex.bootstrap import Demo, Market
+
+STOPPED_EARLY = 130
+CUT_OFF = 1
+
+
+class Command(BaseCommand):
+    help = "Start Vibex: the market, the scheduler and the web server, in one process."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default=settings.API_HOST, help="Address to listen on (API_HOST).")
+        parser.add_argument("--port", type=_port, default=settings.API_PORT, help="Port to listen on (API_PORT).")
+        parser.add_argument("--data", type=Path, help="Folder of recorded candles to replay instead of a simulation.")
+        parser.add_argument(
+            "--speed",
+            type=_speed,
+            help="Market seconds per second; when absent 1, for a replay where it left off or 60.",
+        )
+        parser.add_argument("--no-demo", action="store_true", help="Make no operator, account or bot.")
+        parser.add_argument("--no-scheduler", action="store_true", help="Only pages: others run market and tasks.")
+        parser.add_argument("--reload", action="store_true", help="Start anew when code changes.")
+        parser.add_argument(reload.CHILD, action="store_true", help=argparse.SUPPRESS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["reload"]:
+            sys.exit(reload.run_again_on_change(self.stdout.write))
+        if options["reloaded"]:
+            reload.templates_uncached()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
+        try:
+            with _faults_told(), ExitStack() as held:
+                self._run(held, options)
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped before it was up.")
+            sys.exit(STOPPED_EARLY)
+
+    def _run(self, held: ExitStack, options: dict[str, Any]) -> None:
+        from vibex import bootstrap
+
+        host, port, alone = options["host"], options["port"], not options["no_scheduler"]
+        if alone:
+            held.enter_context(serve.only_process(settings.VIBEX_DATA_DIR))
+        serve.port_check(host, port)
+        choice = bootstrap.market_choose(options["data"], options["speed"])
+        bootstrap.tables_prepare()
+        market = bootstrap.market_prepare(choice)
+        demo = None if options["no_demo"] else bootstrap.demo_prepare(market)
+        self._tell(host, port, market, demo)
+        parts = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
+        if not serve.run(host, port, parts):
+            self.stderr.write("A decision was cut off; the next start asks the exchange what became of it.")
+            serve.leave(CUT_OFF)
+        self.stdout.write("Stopped.")
+
+    def _tell(self, host: str, port: int, market: Market, demo: Demo | None) -> None:
+        """Print the one block that a person needs, the password in the only run that knows it."""
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
+        lines = [("Open", f"http://{shown}:{port}/"), ("Market", market.description)]
+        if demo is None:
+            lines.append(("Operator", "make one with: manage.py createsuperuser"))
+        else:
+            lines += [
+                ("Decider", _who_decides(demo.bot.model)),
+                ("Bot", f"{demo.bot} trades {', '.join(demo.bot.symbols)} every {demo.bot.interval}, on paper"),
+                ("Operator", demo.operator),
+                ("Password", demo.password or "shown at the first start; a new one: manage.py changepassword"),
+            ]
+        block = "\n".join(f"  {name + ':':<10} {text}" for name, text in lines)
+        self.stdout.write(f"\nVibex is up.\n\n{block}\n\nCtrl-C stops it; the next start goes on where it was.\n")
+        self.stdout.flush()
+
+
+def _who_decides(model: str) -> str:
+    return f"{model} (rules, no model is asked)" if model.startswith("rules/") else f"{model} (a language model)"
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: use a number from 1 to 65535, for example 3000")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0.001 <= speed <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: use a number from 0.001 to 100000, for example 60")
+    return speed
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """Turn the faults that a person can mend into one line and exit code 1."""
+    try:
+        yield
+    except VibexError as fault:
+        raise CommandError(str(fault)) from fault
+    except DatabaseError as fault:
+        first = str(fault).strip().splitlines()[0]
+        raise CommandError(
+            f"The database cannot be used: {first}. Check DATABASE_URL, or room and rights of the data folder."
+        ) from fault
+    except OSError as fault:
+        raise CommandError(
+            f"{fault.filename or 'The system'}: {fault.strerror}. Free room or mend the rights, then start again."
+        ) from fault

@@ -1,0 +1,229 @@
+"""The one process: market, worker and scheduler as threads beside the web server, started and stopped in order."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, Protocol
+
+from celery import Celery
+from django.db import connections
+
+from vibex.lib.errors import Rejected
+
+log = logging.getLogger(__name__)
+
+WORKER_THREADS: Final = 4
+PAUSE_AFTER_FAULT: Final = 1.0
+FORCED: Final = 130
+FIRST_TASKS: Final = ("trading.tasks.beat_heartbeat", "trading.tasks.schedules_sync")
+"""Sent at the start: ready is told at once, and decisions that were missed are caught up."""
+DRAIN_SECONDS: Final = 40.0
+"""A cycle may wait 30 s for a model; then it has to book what it did. Nearly always nothing is running."""
+
+
+class Stoppable(Protocol):
+    def start(self) -> Any: ...
+    def stop(self) -> Any: ...
+
+
+@contextlib.contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold the lock of a data folder. Raises Rejected that names the process which has it.
+
+    The operating system frees the lock when its holder dies, however it dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "up.lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Rejected(
+                f"Vibex is already running on {folder} (process {file.read().strip() or 'unknown'}). "
+                "Stop it with Ctrl-C there, or choose another folder with VIBEX_DATA_DIR.",
+                code="already_running",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def port_check(host: str, port: int) -> None:
+    """Raise Rejected with the remedy when nobody can listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise Rejected(f"{host} is no address of this machine: use --host 127.0.0.1 or 0.0.0.0.") from None
+    except OSError as error:
+        raise Rejected(_why_no_port(host, port, error)) from None
+
+
+def _why_no_port(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use by another program. Stop that, or choose one: --port {port + 1}."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this user has. Choose one above 1023: --port 3000."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: use --host 127.0.0.1 or 0.0.0.0."
+    return f"Nobody can listen on port {port} of {host}: {error.strerror}."
+
+
+class Supervised:
+    """A thread that keeps one service running: when it ends without having been stopped, a new one is made."""
+
+    def __init__(self, name: str, make: Callable[[], Stoppable]) -> None:
+        self._make = make
+        self._service: Stoppable | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Stop the service and wait for it. False when it was still at work after `seconds`."""
+        self._stopping.set()
+        ends = time.monotonic() + seconds
+        if self._service is not None:
+            # The stop of a worker waits for its tasks, without a limit of its own.
+            stopper = threading.Thread(target=self._service.stop, daemon=True)
+            stopper.start()
+            stopper.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, ends - time.monotonic()))
+        return time.monotonic() < ends
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._service = self._make()
+                self._service.start()
+            except Exception:
+                log.exception("%s broke and is started anew", self._thread.name)
+            finally:
+                connections.close_all()
+            self._stopping.wait(PAUSE_AFTER_FAULT)
+
+
+class Scheduler:
+    """Worker and beat as threads of this process. The same tasks run in processes of their own over Redis."""
+
+    def __init__(self, app: Celery, prepare: Callable[[], None]) -> None:
+        self._prepare = prepare
+        self._worker = Supervised("worker", lambda: _worker(app))
+        self._beat = Supervised("beat", lambda: _beat(app))
+        self._starting = threading.Thread(target=self._start, name="scheduler-start", daemon=True)
+        self._app = app
+
+    def start(self) -> None:
+        """Begin as soon as the books agree with the exchange; the pages do not wait for that."""
+        self._app.finalize()
+        self._app.loader.import_default_modules()
+        self._starting.start()
+
+    def stop(self, seconds: float = DRAIN_SECONDS) -> bool:
+        """Send nothing new, then let running cycles end. False when one was still running after `seconds`."""
+        if self._starting.is_alive():
+            self._starting.join(seconds)
+        self._beat.stop(5.0)
+        return self._worker.stop(seconds)
+
+    def _start(self) -> None:
+        try:
+            self._prepare()
+        finally:
+            connections.close_all()
+            self._worker.start()
+            self._beat.start()
+            for task in FIRST_TASKS:
+                self._app.send_task(task)
+
+
+def _worker(app: Celery) -> Stoppable:
+    worker: Stoppable = app.WorkController(
+        app=app,
+        pool="threads",
+        concurrency=WORKER_THREADS,
+        hostname="embedded@%h",
+        without_heartbeat=True,
+        without_mingle=True,
+        without_gossip=True,
+    )
+    return worker
+
+
+def _beat(app: Celery) -> Stoppable:
+    from celery.beat import Service
+
+    from vibex.beat import Scheduler as DatabaseScheduler
+
+    # The short interval makes it stop, and see a started bot, within a second.
+    service: Stoppable = Service(app, max_interval=1, scheduler_cls=DatabaseScheduler)
+    return service
+
+
+class Part(Protocol):
+    """Something that runs beside the web server."""
+
+    def start(self) -> Any: ...
+
+    def stop(self) -> bool | None:
+        """Stop in order; False when something had to be cut off."""
+        ...
+
+
+def run(host: str, port: int, parts: Sequence[Part]) -> bool:
+    """Serve until the process is told to stop; then stop the parts, the last one first.
+
+    Returns False when a part had to be cut off. Raises Rejected when the port was taken in the meantime.
+    """
+    from daphne.endpoints import build_endpoint_description_strings
+    from daphne.server import Server
+
+    from vibex.asgi import application
+
+    endpoints = build_endpoint_description_strings(host=host, port=port)
+    server = Server(application, endpoints=endpoints, ready_callable=lambda: _start_all(parts), server_name="vibex")
+    try:
+        server.run()
+    finally:
+        in_order = _stop_all(parts)
+    if not server.listening_addresses:
+        raise Rejected(f"Port {port} on {host} was taken in the meantime. Choose another one: --port {port + 1}.")
+    return in_order
+
+
+def leave(code: int) -> NoReturn:
+    """End at once, without waiting for threads that hang."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _start_all(parts: Sequence[Part]) -> None:
+    for part in parts:
+        part.start()
+
+
+def _stop_all(parts: Sequence[Part]) -> bool:
+    """Stop everything; a second Ctrl-C or SIGTERM ends the process at once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: leave(FORCED))
+    in_order = [part.stop() is not False for part in reversed(parts)]
+    connections.close_all()
+    return all(in_order)
