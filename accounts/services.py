@@ -69,11 +69,11 @@ def limits_change(*, limits: RiskLimits, actor: Actor) -> RiskLimits:
     """Save changed limits together with what they were. Raises Rejected for limits that contradict themselves."""
     with transaction.atomic(), _faults_told():
         limits.full_clean()
-        old = RiskLimits.objects.filter(pk=limits.pk).first()
+        before = _state(limits)
         limits.save()
-        before, after = _state(old), _state(limits)
+        after = _state(limits)
         if before != after:
-            action = "limits-change" if old else "limits-create"
+            action = "limits-change" if before else "limits-create"
             audit_write(actor=actor, action=action, obj=limits, before=before, after=after)
             publish_on_commit(account_id=limits.account_id, kind="limits")
     return limits
@@ -172,11 +172,12 @@ def _queue_behind_others(account: Account | None) -> None:
         Account.objects.select_for_update(no_key=True).filter(pk=account.pk).values_list("pk").first()
 
 
-def _state(row: models.Model | None) -> dict[str, Any]:
-    """Return the fields of a row as plain JSON: decimals and times as text."""
-    if row is None:
+def _state(row: models.Model) -> dict[str, Any]:
+    """Return what is stored of a row as plain JSON: decimals and times as text, as the database gives them back."""
+    stored = type(row)._default_manager.filter(pk=row.pk).first()
+    if stored is None:
         return {}
-    plain: dict[str, Any] = json.loads(json.dumps(model_to_dict(row), cls=DjangoJSONEncoder))
+    plain: dict[str, Any] = json.loads(json.dumps(model_to_dict(stored), cls=DjangoJSONEncoder))
     return plain
 
 
