@@ -140,7 +140,7 @@ class LogFile(RotatingFileHandler):
 
     def _drop_stream(self) -> None:
         """Forget the stream with what it could not write, so that the next try begins with a whole line."""
-        stream, self.stream = self.stream, None  # type: ignore[assignment]
+        stream, self.stream = self.stream, None
         if stream is not None:
             with suppress(OSError):  # closing flushes, and that is what failed; the file is closed all the same
                 stream.close()

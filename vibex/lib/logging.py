@@ -89,9 +89,7 @@ def configure(options: dict[str, Any]) -> None:
 def log_uncaught() -> None:
     """Write what ends a thread or the process into the log, masked, instead of bare on stderr."""
     sys.excepthook = _log_uncaught
-    threading.excepthook = lambda args: (
-        args.exc_value and _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-    )
+    threading.excepthook = _log_lost_thread
 
 
 def formatter() -> logging.Formatter:
@@ -187,6 +185,11 @@ def _file_handlers(folder: Path, max_total: int) -> dict[str, dict[str, Any]]:
         name: _handler(**{"()": LogFile}, folder=shared, name=name, days=DAYS.get(name, DEFAULT_DAYS), **kinds[name])
         for name in names
     }
+
+
+def _log_lost_thread(lost: threading.ExceptHookArgs) -> None:
+    if lost.exc_value is not None:
+        _log_uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,6 +1,7 @@
 """Django's error reports, masked like the log."""
 
 import re
+from collections.abc import ItemsView
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,6 @@ class MaskedReports(SafeExceptionReporterFilter):
         "API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|COOKIE|_URL|LOCATION|hosts", flags=re.IGNORECASE
     )
 
-    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> list[tuple[str, Any]]:
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> ItemsView[str, Any]:
         variables = super().get_traceback_frame_variables(request, tb_frame)
-        return [(name, mask_value(value, name)) for name, value in variables]
+        return {name: mask_value(value, name) for name, value in variables}.items()

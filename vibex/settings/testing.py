@@ -5,6 +5,7 @@ import os
 # pytest names this module directly, so nobody has chosen yet. Child processes of a test inherit the choice.
 os.environ["VIBEX_ENV"] = "test"
 
+from vibex.lib.variables import Features
 from vibex.settings.base import *
 
 SECRET_KEY = "a key for tests that protects nothing and is long enough to pass"  # noqa: S105
@@ -12,7 +13,7 @@ SECRET_KEY = "a key for tests that protects nothing and is long enough to pass" 
 # What a developer keeps in .env.local must not reach a test.
 OPENROUTER_API_KEY = LLM_BASE_URL = LLM_API_KEY = LLM_MODEL = ASTERDEX_API_KEY = ASTERDEX_API_SECRET = None
 ASTERDEX_KEY_PAIRS = {}
-FEATURES = variables.Features()
+FEATURES = Features()
 ASSETS, INTERVAL = ("BTC", "ETH", "SOL"), "3m"
 LOG_FILES = "no"
 
