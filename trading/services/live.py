@@ -20,8 +20,8 @@ from marketdata.market import Market
 from marketdata.selectors import market_clock, market_for
 from trading.domain.risk import Standing
 from trading.exchange.base import Exchange
-from trading.exchange.paper import PaperExchange
-from trading.models import Lock
+from trading.exchange.paper import PaperExchange, open_paper_account
+from trading.models import Lock, PaperAccount
 from trading.services.cycle import CycleResult, run_cycle
 from trading.services.journal.base import IntentVoid
 from trading.services.journal.orm import OrmJournal
@@ -88,6 +88,8 @@ def exchange_for(account: Account, market: Market, clock: Clock) -> Exchange:
     """Return the exchange of an account. Raises NeedsOperator for one that this version cannot trade on."""
     if account.mode != Account.Mode.PAPER:
         raise NeedsOperator(f"account {account.name} is live and this version trades on paper only")
+    if not PaperAccount.objects.filter(account=account).exists():
+        open_paper_account(account, at=clock.now())
     return PaperExchange(account.pk, market, clock)
 
 

@@ -8,10 +8,13 @@ def make_account(name: str = "paper", *, venue: str = "sim", **fields: object) -
     owner, _ = User.objects.get_or_create(email=f"{name}@example.com")
     account = Account.objects.create(owner=owner, name=name, venue=venue, **fields)
     RiskLimits.objects.create(account=account)
+    account.refresh_from_db()
     return account
 
 
 def make_bot(name: str = "paper", *, account: Account | None = None, **fields: object) -> Bot:
     """Return a stopped bot that trades BTCUSDT every three minutes by rules."""
     fields = {"symbols": ["BTCUSDT"], "interval": "3m", "timeframes": ["3m", "1h"], **fields}
-    return Bot.objects.create(account=account or make_account(name), name=name, **fields)
+    bot = Bot.objects.create(account=account or make_account(name), name=name, **fields)
+    bot.refresh_from_db()
+    return bot

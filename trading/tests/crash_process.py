@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -46,8 +47,10 @@ def _in_child(work: Callable[[], Any]) -> Any:
     child = os.fork()
     if child == 0:
         os.close(reading)
-        result = work()
-        os.write(writing, json.dumps(result).encode())
+        try:
+            os.write(writing, json.dumps(work()).encode())
+        except BaseException:
+            traceback.print_exc()
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:

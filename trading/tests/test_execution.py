@@ -19,7 +19,17 @@ from trading.exchange.base import Refusal, Refused
 from trading.services.execution import entry_order, execute
 from trading.services.settle import settle
 from trading.services.world import Run
-from trading.tests.venue_support import BTC, NOON, Desk, StillMarket, down, lost_reply, make_desk, never_arrives, refuses
+from trading.tests.venue_support import (
+    BTC,
+    NOON,
+    Desk,
+    StillMarket,
+    down,
+    lost_reply,
+    make_desk,
+    never_arrives,
+    refuses,
+)
 
 BUY = Proposal(
     "BTCUSDT",

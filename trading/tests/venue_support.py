@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import numpy as np
+
 from decisions.deciders.rules import RulesDecider
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import InstrumentSpec
@@ -52,7 +54,8 @@ class StillMarket:
         return MarketSnapshot(self.venue, at, views, digest=f"{at.isoformat()} {self.price}")
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
-        raise NotImplementedError("a market that stands still has no candles")
+        none = np.empty(0)
+        return Candles(symbol, "1m", np.empty(0, np.int64), none, none, none, none, none)
 
     def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
         return []
