@@ -117,7 +117,7 @@ def _send(endpoint: Endpoint, call: Call, *, with_format: bool, began: float, se
 
     left = began + seconds - time.monotonic()
     if left <= 0:
-        raise NoReply(f"timeout: {endpoint.host} did not answer within {seconds:g} s")
+        raise NoReply(f"timeout: {endpoint.host} did not answer within {seconds:.1f} s")
     try:
         raw = background.run(
             _request(_client(endpoint), body_of(endpoint, call, with_format=with_format)), seconds=left
@@ -202,5 +202,5 @@ def _silence(endpoint: Endpoint, fault: Exception, seconds: float) -> NoReply:
     from openai import APITimeoutError
 
     if isinstance(fault, TimeoutError | APITimeoutError):
-        return NoReply(f"timeout: {endpoint.host} did not answer within {seconds:g} s")
+        return NoReply(f"timeout: {endpoint.host} did not answer within {seconds:.1f} s")
     return NoReply(f"unreachable: no connection to {endpoint.host}, or it was lost; check the address and the network")

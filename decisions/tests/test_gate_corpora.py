@@ -15,9 +15,8 @@ COINS = ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE")
 
 
 def lines(path):
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        return [json.loads(line) for line in file]
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(line) for line in content.decode().splitlines()]
 
 
 def texts_in(value):

@@ -1,0 +1,69 @@
+"""Which decider a name stands for, and what an unknown one is told."""
+
+from dataclasses import replace
+
+import pytest
+
+from decisions.deciders.registry import decider_for, default_model
+from decisions.llm.client import OPENROUTER
+from decisions.tests.builders import question
+from vibex.lib.errors import Rejected
+
+BOT = question().bot
+
+
+def named(model, *fallbacks):
+    return decider_for(replace(BOT, model=model, fallback_models=fallbacks))
+
+
+def test_rules_are_found_by_their_name():
+    assert named("rules/trend").name == "rules/trend"
+
+
+def test_a_model_is_asked_at_openrouter_with_its_fallbacks(settings):
+    settings.OPENROUTER_API_KEY = "a-key"
+    decider = named("openrouter/x-ai/grok-4.3", "openrouter/openai/gpt-5", "deepseek/v4")
+    assert decider.name == "openrouter/x-ai/grok-4.3"
+    assert decider.models == ("x-ai/grok-4.3", "openai/gpt-5", "deepseek/v4")
+    assert (decider.endpoint.base_url, decider.endpoint.key) == (OPENROUTER, "a-key")
+    assert decider.wants_prompt
+
+
+def test_another_server_gets_its_own_key_and_never_that_of_openrouter(settings):
+    settings.OPENROUTER_API_KEY = "a-key"
+    settings.LLM_BASE_URL = "http://127.0.0.1:11434/v1"
+    assert named("openrouter/llama3:8b").endpoint.key == ""
+    settings.LLM_API_KEY = "another"
+    assert named("openrouter/llama3:8b").endpoint.key == "another"
+
+
+@pytest.mark.parametrize(
+    "model", ["", "trend", "rules", "rules/", "rules/astrology", "openrouter/", "gpt-5", "Rules/trend"]
+)
+def test_an_unknown_name_is_refused_with_the_known_ones(model):
+    with pytest.raises(Rejected, match="rules/trend") as refusal:
+        named(model)
+    assert refusal.value.code == "unknown_decider"
+
+
+def test_a_model_without_key_and_address_is_refused_with_what_to_set():
+    with pytest.raises(Rejected, match="OPENROUTER_API_KEY"):
+        named("openrouter/x-ai/grok-4.3")
+
+
+def test_rules_decide_where_no_model_can_be_asked(settings):
+    settings.LLM_MODEL = "x-ai/grok-4.3"
+    assert default_model() == "rules/trend"
+
+
+@pytest.mark.parametrize("name", ["OPENROUTER_API_KEY", "LLM_BASE_URL"])
+def test_the_configured_model_decides_where_it_can_be_asked(settings, name):
+    setattr(settings, name, "http://127.0.0.1/v1")
+    settings.LLM_MODEL = "x-ai/grok-4.3"
+    assert default_model() == "openrouter/x-ai/grok-4.3"
+
+
+def test_a_key_without_a_model_is_said_and_rules_do_not_step_in(settings):
+    settings.OPENROUTER_API_KEY = "a-key"
+    with pytest.raises(Rejected, match="LLM_MODEL"):
+        default_model()
