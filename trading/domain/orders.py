@@ -72,6 +72,13 @@ ENDED: Final[dict[VenueStatus, str]] = {
     VenueStatus.REJECTED: "refused",
 }
 
+IMPOSSIBLE: Final[dict[OrderState, str]] = {
+    OrderState.PLANNED: "the exchange knows an order that was never sent",
+    OrderState.DENIED: "the exchange knows an order that was never sent",
+    OrderState.ABSENT: "an order proved absent has appeared on the exchange",
+}
+"""States in which the exchange cannot know the order. It is taken in all the same, with an incident."""
+
 
 def move(facts: OrderFacts, to: OrderState, *, reason: str = "") -> Step:
     """Move to a state that we ourselves decide on. A move outside the table changes nothing and is an incident."""
@@ -86,27 +93,17 @@ def observe(facts: OrderFacts, report: OrderReport) -> Step:
     """Take in what the exchange says of the order. Reports may come twice, late or in any order."""
     grown = _with_fill(facts, report.filled, report.average_price)
     grown = replace(grown, exchange_id=grown.exchange_id or report.exchange_id)
-    if facts.state in FINAL:
-        return _observe_after_the_end(facts, grown, report)
+    if facts.state is OrderState.DONE:
+        return _observe_after_the_end(facts, grown)
+    incident = IMPOSSIBLE.get(facts.state, "")
     if report.status in ENDED:
-        return Step(replace(grown, state=OrderState.DONE, reason=ENDED[report.status]))
+        return Step(replace(grown, state=OrderState.DONE, reason=ENDED[report.status]), incident)
     if facts.state is OrderState.CANCELLING:
         return Step(grown)  # still open there: the cancel has not arrived yet
-    return Step(replace(grown, state=OrderState.LIVE))
+    return Step(replace(grown, state=OrderState.LIVE), incident)
 
 
-def _observe_after_the_end(facts: OrderFacts, grown: OrderFacts, report: OrderReport) -> Step:
-    if facts.state is OrderState.DENIED:
-        return Step(
-            replace(grown, state=OrderState.LIVE if report.status.open else OrderState.DONE),
-            "the exchange knows an order that we never sent",
-        )
-    if facts.state is OrderState.ABSENT:
-        found = OrderState.LIVE if report.status.open else OrderState.DONE
-        return Step(
-            replace(grown, state=found, reason=ENDED.get(report.status, "")),
-            "an order proved absent has appeared on the exchange",
-        )
+def _observe_after_the_end(facts: OrderFacts, grown: OrderFacts) -> Step:
     if grown.filled > facts.filled:
         return Step(grown, f"{grown.filled - facts.filled} more was filled after the order had ended")
     return Step(facts)  # an old report of an order that is over

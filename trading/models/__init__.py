@@ -1,6 +1,16 @@
 """What was done: orders and the books made of them, and the paper venue's own tables."""
 
-from trading.models.books import Claim, EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, Position, Reconciliation
+from trading.models.books import (
+    Claim,
+    EquityPoint,
+    Fill,
+    IncomeEntry,
+    Lock,
+    Order,
+    OrderEvent,
+    Position,
+    Reconciliation,
+)
 from trading.models.paper import PaperAccount, PaperIncome, PaperOrder, PaperPosition, PaperTrade
 
 __all__ = [

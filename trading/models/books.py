@@ -181,9 +181,7 @@ class Fill(models.Model):
     class Meta:
         ordering = ["-at", "-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "symbol", "exchange_trade_id"], name="fill_booked_once"
-            ),
+            models.UniqueConstraint(fields=["account", "symbol", "exchange_trade_id"], name="fill_booked_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0, price__gt=0), name="fill_positive"),
         ]
 
@@ -206,9 +204,7 @@ class IncomeEntry(models.Model):
         ordering = ["-at", "-id"]
         verbose_name_plural = "income entries"
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "kind", "transaction_id", "symbol"], name="income_booked_once"
-            )
+            models.UniqueConstraint(fields=["account", "kind", "transaction_id", "symbol"], name="income_booked_once")
         ]
 
     def __str__(self) -> str:
@@ -239,7 +235,7 @@ class Reconciliation(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="reconciliations")
     at = models.DateTimeField(default=timezone.now)
     trigger = models.CharField(max_length=30)
-    clean = models.BooleanField()
+    agreed = models.BooleanField(help_text="Whether nothing was left for a person.")
     mended = models.JSONField(default=list)
     left = models.JSONField(default=list, help_text="What needs a person.")
 
@@ -247,7 +243,7 @@ class Reconciliation(models.Model):
         ordering = ["-at"]
 
     def __str__(self) -> str:
-        return f"{self.account_id} {self.at:%F %T} {'clean' if self.clean else 'open'}"
+        return f"{self.account_id} {self.at:%F %T} {'agreed' if self.agreed else 'open'}"
 
 
 class Claim(models.Model):

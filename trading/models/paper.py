@@ -15,7 +15,9 @@ class PaperAccount(models.Model):
     account = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="paper")
     wallet = ExactDecimalField(decimal_places=8)
     leverages = models.JSONField(default=dict, help_text="Leverage by symbol.")
-    matched_until = models.JSONField(default=dict, help_text="Per symbol, the market time up to which prices were used.")
+    matched_until = models.JSONField(
+        default=dict, help_text="Per symbol, the market time up to which prices were used."
+    )
     next_id = models.PositiveBigIntegerField(default=1, help_text="Source of order, trade and transaction ids.")
     version = models.PositiveBigIntegerField(default=0)
     opened = models.DateTimeField(help_text="Market time.")

@@ -42,7 +42,9 @@ class BacktestPlan:
 
     def __post_init__(self) -> None:
         if self.start >= self.end:
-            raise Rejected(f"--from {self.start:%F %H:%M} is not before --to {self.end:%F %H:%M}: swap them or choose a later end")
+            raise Rejected(
+                f"--from {self.start:%F %H:%M} is not before --to {self.end:%F %H:%M}: swap them or choose a later end"
+            )
 
 
 @dataclass(slots=True)
@@ -144,9 +146,7 @@ def _quote_at_open(market: RecordedMarket, bar: Bar) -> Quote:
     before = market.quote(bar.symbol, at=bar.opened_at)
     mark = bar.open if bar.mark_open is None else bar.mark_open
     shift = bar.open - before.last
-    return replace(
-        before, at=bar.opened_at, last=bar.open, bid=before.bid + shift, ask=before.ask + shift, mark=mark
-    )
+    return replace(before, at=bar.opened_at, last=bar.open, bid=before.bid + shift, ask=before.ask + shift, mark=mark)
 
 
 def _pass_time(

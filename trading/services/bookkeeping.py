@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Q, Sum
@@ -107,10 +108,8 @@ def _book_one(account: Account, trade: Trade) -> None:
     order_step(order, filled_to(facts_of(order), total, _places(value / total)), "trade")
 
 
-def _store(
-    account: Account, row: Position | None, position: BookedPosition, order: Order, trade: Trade
-) -> Position:
-    values = {
+def _store(account: Account, row: Position | None, position: BookedPosition, order: Order, trade: Trade) -> Position:
+    values: dict[str, Any] = {
         "quantity": position.quantity,
         "peak_quantity": position.peak,
         "cost": position.cost,

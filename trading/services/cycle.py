@@ -49,9 +49,7 @@ def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleRe
     timings: dict[str, float] = {}
     journal = world.journal
     with _step(journal, Stage.SNAPSHOT, timings):
-        snapshot = world.market.snapshot(
-            symbols=run.bot.symbols, timeframes=run.bot.timeframes, at=world.clock.now()
-        )
+        snapshot = world.market.snapshot(symbols=run.bot.symbols, timeframes=run.bot.timeframes, at=world.clock.now())
         journal.saw(snapshot)
     with _step(journal, Stage.PORTFOLIO, timings):
         settled = settle(world, cycle_id=cycle_id)
@@ -97,9 +95,7 @@ def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator
         timings[stage.value] = round((time.perf_counter() - began) * 1000, 3)
 
 
-def _question(
-    world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio
-) -> tuple[Question, Answer | None]:
+def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> tuple[Question, Answer | None]:
     """Return the question, and an answer of nothing when it cannot be put: a default text never takes a template's place."""
     question = Question(
         decision_id=uuid.uuid4().hex[:16],
@@ -123,7 +119,9 @@ def _question(
 
 def _template(run: Run) -> str:
     if run.template is None:
-        raise Rejected(f"there is no prompt template {run.bot.prompt_template!r}: add one in the admin or choose another")
+        raise Rejected(
+            f"there is no prompt template {run.bot.prompt_template!r}: add one in the admin or choose another"
+        )
     return run.template
 
 

@@ -41,5 +41,5 @@ def account_reconcile(*, account_id: int, trigger: str) -> Reconciliation:
     settled = settle(world)
     world.journal.equity(settled.state)
     return Reconciliation.objects.create(
-        account=account, trigger=trigger, clean=settled.clean, mended=settled.mended, left=settled.left
+        account=account, trigger=trigger, agreed=settled.clean, mended=settled.mended, left=settled.left
     )

@@ -21,7 +21,7 @@ def check(
     _money_adds_up(state, ledger)
     _books_agree(state, positions)
     _all_protected(state, orders)
-    _nothing_left_behind(state, orders)
+    _nothing_left_behind(state)
 
 
 def _money_adds_up(state: AccountState, ledger: list[Income]) -> None:
@@ -51,7 +51,7 @@ def _all_protected(state: AccountState, orders: list[TrackedOrder]) -> None:
             raise BrokenPromise(f"{state.at:%F %T}: {position.symbol} is open with {len(stops)} working stops")
 
 
-def _nothing_left_behind(state: AccountState, orders: list[TrackedOrder]) -> None:
+def _nothing_left_behind(state: AccountState) -> None:
     held = {position.symbol for position in state.positions}
     stray = [report.client_order_id for report in state.orders if report.symbol not in held]
     if stray:

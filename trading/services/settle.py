@@ -180,4 +180,3 @@ def _unresolved(world: World, symbol: str) -> bool:
 
 def _shown(state: AccountState, key: str) -> OrderReport | None:
     return next((report for report in state.orders if report.client_order_id == key), None)
-

@@ -33,7 +33,7 @@ def main() -> None:
         account_id, bot_id = _in_child(lambda number=number: _prepare(number))
         died = _in_child(lambda point=point, bot_id=bot_id: _run_until(point, bot_id))
         after = _in_child(lambda account_id=account_id, bot_id=bot_id: _go_on(account_id, bot_id))
-        print(json.dumps({"point": point, "killed": died is None, **after}), flush=True)
+        print(json.dumps({"point": point, "killed": died is None, **after}), flush=True)  # noqa: T201
 
 
 def _in_child(work: Callable[[], Any]) -> Any:

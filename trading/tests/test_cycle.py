@@ -32,10 +32,14 @@ class Scripted:
 
     def ask(self, question: Question, deadline: Deadline) -> Answer:
         self.questions.append(question)
-        return Answer(self.outcome, raw=b"raw", proposals=self.proposals, reason="unreachable: 127.0.0.1 did not answer")
+        return Answer(
+            self.outcome, raw=b"raw", proposals=self.proposals, reason="unreachable: 127.0.0.1 did not answer"
+        )
 
     def read(self, question: Question, answer: Answer) -> Reading:
-        return Reading(answer.outcome, answer.proposals or (), reason=answer.reason if answer.outcome != "answered" else "")
+        return Reading(
+            answer.outcome, answer.proposals or (), reason=answer.reason if answer.outcome != "answered" else ""
+        )
 
 
 def desk_with(decider: Scripted, **faults):
@@ -115,7 +119,8 @@ def test_a_missing_or_broken_template_holds_and_nobody_is_asked(template):
     result = run_cycle(desk.world, replace(RUN, template=template))
     assert decider.questions == []
     assert result.reading.outcome is Outcome.NO_ANSWER
-    assert ("prompt-template" in {kind for kind, _ in desk.journal.incidents}) and not desk.exchange.placed
+    assert "prompt-template" in {kind for kind, _ in desk.journal.incidents}
+    assert not desk.exchange.placed
 
 
 def test_the_price_is_read_again_after_the_answer_and_a_stop_that_is_now_wrong_is_refused():

@@ -258,7 +258,9 @@ def test_settling_sweeps_the_sibling_once_the_stop_has_fired():
 
 def test_settling_denies_an_order_that_was_planned_and_never_sent():
     desk = make_desk()
-    order = entry_order("test", BTC, desk.market.quote("BTCUSDT", at=NOON), Side.LONG, Decimal("0.01"), Decimal("0.002"))
+    order = entry_order(
+        "test", BTC, desk.market.quote("BTCUSDT", at=NOON), Side.LONG, Decimal("0.01"), Decimal("0.002")
+    )
     desk.journal.plan(order, role=Role.ENTRY)
     settle(desk.world)
     assert desk.journal.kept[order.client_order_id].facts.state is OrderState.DENIED

@@ -18,7 +18,7 @@ from vibex.lib.errors import VibexError
 
 class Command(BaseCommand):
     help = "Run a bot over recorded candles with a simulated clock; print equity, trades, fees, funding and drawdown."
-    requires_system_checks: list[str] = []  # noqa: RUF012  # Django's own spelling
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--data", type=Path, required=True, help="Folder with SYMBOL-interval.csv.gz files.")
@@ -26,9 +26,13 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="start", type=_moment, required=True, help="2025-09-15, UTC, included.")
         parser.add_argument("--to", dest="end", type=_moment, required=True, help="2025-10-15, UTC, not included.")
         parser.add_argument("--interval", default="1h", help="How often it decides (default 1h).")
-        parser.add_argument("--timeframes", type=_symbols, help="What it sees; default: the interval and the next ones.")
+        parser.add_argument(
+            "--timeframes", type=_symbols, help="What it sees; default: the interval and the next ones."
+        )
         parser.add_argument("--decider", default="rules/trend", help="rules/<strategy> (default rules/trend).")
-        parser.add_argument("--capital", type=_amount, default=Decimal(10_000), help="Starting balance (default 10000).")
+        parser.add_argument(
+            "--capital", type=_amount, default=Decimal(10_000), help="Starting balance (default 10000)."
+        )
         parser.add_argument("--max-leverage", type=int, help=f"Leverage cap, 1 to {LEVERAGE_CEILING}.")
         parser.add_argument("--max-stop", type=_amount, help="Farthest stop as a share of price, for example 0.10.")
         parser.add_argument("--json", action="store_true", help="Print the whole report as JSON.")

@@ -53,7 +53,9 @@ def _lines(view: dict[str, Any]) -> Iterator[str]:
     for symbol, seen in view["seen"].items():
         yield f"  saw     {symbol} at {seen['last']}" + (f": {seen['problem']}" if seen["problem"] else "")
     yield f"  equity  {view['equity']}, {len(view['positions'])} open"
-    yield f"  reply   {view['reading']['outcome']}" + (f": {view['reading']['reason']}" if view["reading"]["reason"] else "")
+    yield f"  reply   {view['reading']['outcome']}" + (
+        f": {view['reading']['reason']}" if view["reading"]["reason"] else ""
+    )
     for ruling in view["rulings"]:
         rules = f" by {', '.join(ruling['rules'])}" if ruling["rules"] else ""
         yield f"  ruled   {ruling['action']} {ruling['symbol']}: {ruling['verdict']}{rules}"

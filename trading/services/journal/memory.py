@@ -186,13 +186,14 @@ class MemoryJournal:
             self._take(trade.client_order_id, step)
         held = self.open.pop(trade.symbol, None)
         for position in apply_trade(held.booked if held else None, trade):
-            kept = replace(held, booked=position) if held else KeptPosition(position, ruling=order and order.ruling)
+            fresh = KeptPosition(position, ruling=order.ruling if order else None)
+            kept = replace(held, booked=position) if held else fresh
             if position.quantity:
                 self.open[trade.symbol] = kept
-            else:
-                kept.exit_reason, held = exit_reason(order and order.role, trade, order.purpose if order else ""), None
-                kept.bracket = Bracket.RELEASED
-                self.closed.append(kept)
+                continue
+            kept.exit_reason = exit_reason(order.role if order else None, trade, order.purpose if order else "")
+            kept.bracket, held = Bracket.RELEASED, None
+            self.closed.append(kept)
 
 
 def _tracked(kept: KeptPosition) -> TrackedPosition:
