@@ -134,7 +134,7 @@ def _spread(quote: Quote) -> str:
 def _funding(quote: Quote, instrument: InstrumentSpec, snapshot: MarketSnapshot) -> str:
     if quote.funding_rate is None:
         return UNKNOWN
-    text = f"{percent(quote.funding_rate, 4)} per {instrument.funding_interval_hours} h"
+    text = f"{percent(quote.funding_rate, 5)} per {instrument.funding_interval_hours} h"
     if quote.next_funding_at is not None:
         text += f", next settlement in {duration(quote.next_funding_at - snapshot.at)}"
     return text
