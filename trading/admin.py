@@ -197,8 +197,8 @@ class IncomeEntryAdmin(HistoryAdmin):
 
 @admin.register(Reconciliation)
 class ReconciliationAdmin(HistoryAdmin):
-    list_display = ("at", link_to("account"), "trigger", "clean", "mended", "left")
-    list_filter = ("clean", "trigger", "account")
+    list_display = ("at", link_to("account"), "trigger", "agreed", "mended", "left")
+    list_filter = ("agreed", "trigger", "account")
     list_select_related = ("account",)
     date_hierarchy = "at"
 
