@@ -49,8 +49,14 @@ def timeframe(symbol: str, interval: str, values: dict[str, float], length: int 
     return Timeframe(interval, candles, indicators, timedelta(0))
 
 
-def view(spec: InstrumentSpec, values: dict[str, float] | None = None, *, problem: str | None = None) -> SymbolView:
-    last, values = Decimal(PRICES[spec.symbol]), UPTREND if values is None else values
+def view(
+    spec: InstrumentSpec,
+    values: dict[str, float] | None = None,
+    *,
+    problem: str | None = None,
+    last: Decimal | None = None,
+) -> SymbolView:
+    last, values = last or Decimal(PRICES[spec.symbol]), UPTREND if values is None else values
     quote = Quote(
         spec.symbol,
         AT,

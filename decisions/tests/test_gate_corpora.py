@@ -3,12 +3,13 @@
 import gzip
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from decisions.domain.gate import read_reply, read_text
 from decisions.domain.question import Outcome
-from decisions.tests.builders import MODEL, envelope, question
+from decisions.tests.builders import ETH, MODEL, envelope, question, view
 
 ASKED = question()
 COINS = ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE")
@@ -66,14 +67,36 @@ def translated(decisions):
     return json.dumps({"decision_id": ASKED.decision_id, "decisions": items})
 
 
+def market_of(decisions):
+    """The bot of the arena in a market where each coin stands where the stated risk says that it does."""
+    symbols = tuple(f"{coin}USDT" for coin in COINS)
+    views = {f"{decision['coin']}USDT": standing(decision) for decision in decisions}
+    return replace(ASKED, bot=replace(ASKED.bot, symbols=symbols), snapshot=replace(ASKED.snapshot, symbols=views))
+
+
+def standing(decision):
+    stop, quantity = Decimal(str(decision["stop_loss"])), Decimal(str(decision["quantity"]))
+    price = stop + Decimal(str(decision["risk_usd"])) / quantity
+    return view(replace(ETH, symbol=f"{decision['coin']}USDT", tick_size=Decimal("0.0000001")), last=price)
+
+
 def test_decisions_of_the_arena_in_our_form_come_out_as_they_were_meant(llm):
-    """Hold stays hold, close stays close; the ten keys of the arena are the ten of our schema."""
-    everything = replace(ASKED, bot=replace(ASKED.bot, symbols=tuple(f"{coin}USDT" for coin in COINS)))
+    """Its ten keys are the ten of our schema. Two of the recorded decisions open a position, with sound numbers."""
     recorded = [line["llm_response"] for line in lines(llm / "nof1_conversations_gpt5_gemini_qwen.jsonl.gz")]
-    decided = [list(reply.values()) for reply in recorded if isinstance(reply, dict)]
+    decided = [
+        list(reply.values())
+        for reply in recorded
+        if isinstance(reply, dict) and all(isinstance(item, dict) for item in reply.values())
+    ]
     assert sum(map(len, decided)) > 200
+    opened = []
     for decisions in decided:
-        reading = read_text(translated(decisions), everything)
+        reading = read_text(translated(decisions), market_of(decisions))
         said = {f"{decision['coin']}USDT": decision["signal"] for decision in decisions}
-        assert reading.outcome is Outcome.ANSWERED
+        assert (reading.outcome, reading.held) == (Outcome.ANSWERED, {})
         assert {proposal.symbol: proposal.action.value for proposal in reading.proposals} == said
+        opened += [proposal for proposal in reading.proposals if proposal.action.opens]
+    assert [(one.symbol, str(one.quantity), str(one.stop_loss), str(one.profit_target)) for one in opened] == [
+        ("DOGEUSDT", "15778.3", "0.192408", "0.2204675"),
+        ("BNBUSDT", "3.295", "1083.6", "1241.625"),
+    ]
