@@ -5,7 +5,7 @@ Entry       MACD histogram on the bot's own timeframe above (below) zero and gro
 Stop        2 × ATR14 of the own timeframe, never nearer than five times the cost of getting in and out.
 Target      twice as far as the stop.
 Exit early  when the averages of the trend have crossed against the position.
-Size        what loses `risk_per_trade` of equity at the stop, at most `max_position` of equity.
+Size        what loses `risk_per_trade` of equity at the stop, costs included, at most `max_position` of equity.
 
 EMA, MACD, RSI, ATR, ADX in their usual definitions (Wilder 1978; Appel 1979), as `marketdata` computes them.
 """
@@ -176,7 +176,7 @@ def _entry(view: SymbolView, side: Side, values: Values, question: Question, *, 
     touch = view.quote.ask if side is Side.LONG else view.quote.bid
     distance = stop_distance(touch, values.atr, instrument, limits)
     stop, target = _bracket(side, touch, distance, instrument)
-    quantity = _quantity(question, instrument, touch, abs(touch - stop))
+    quantity = _quantity(question, instrument, touch, stop)
     if quantity < instrument.min_quantity or quantity * touch < instrument.min_notional:
         return _hold(view.symbol, f"The size that risks {limits.risk_per_trade:.1%} is below the venue's minimum.")
     return Proposal(
@@ -207,11 +207,12 @@ def _bracket(side: Side, touch: Decimal, distance: Decimal, instrument: Instrume
     return instrument.price_up(touch + distance), instrument.price_down(touch - REWARD * distance)
 
 
-def _quantity(question: Question, instrument: InstrumentSpec, touch: Decimal, distance: Decimal) -> Decimal:
-    equity = question.portfolio.equity
+def _quantity(question: Question, instrument: InstrumentSpec, touch: Decimal, stop: Decimal) -> Decimal:
+    """Return the size that loses `risk_per_trade` at the stop, with the fees of both sides and the stop's slippage."""
+    equity, limits = question.portfolio.equity, question.limits
     capital = equity if question.bot.capital is None else min(equity, question.bot.capital)
-    at_risk = capital * question.limits.risk_per_trade / distance
-    return instrument.quantity_down(min(at_risk, capital * question.limits.max_position / touch))
+    lost = abs(touch - stop) + instrument.taker_fee * (touch + stop) + limits.max_slippage * stop
+    return instrument.quantity_down(min(capital * limits.risk_per_trade / lost, capital * limits.max_position / touch))
 
 
 def _confidence(adx: float) -> float:
