@@ -47,9 +47,9 @@ def loss_per_unit(*, touch: Decimal, stop: Decimal, taker_fee: Decimal, slippage
     return abs(touch - stop) + taker_fee * (touch + stop) + slippage * stop
 
 
-def margin_per_unit(*, price: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
-    """Return what one unit takes from the free margin at entry: initial margin and the fee."""
-    return price / leverage + price * taker_fee
+def margin_per_unit(*, price: Decimal, leverage: int, taker_fee: Decimal, lost_at_once: Decimal) -> Decimal:
+    """Return what one unit takes from the free margin at entry: initial margin, fee and the loss at mark once filled."""
+    return price / leverage + price * taker_fee + lost_at_once
 
 
 def liquidation_of_entry(

@@ -17,7 +17,7 @@ from trading.tests.risk_kit import AT, BOT, BTC, ETH, GOLD, LONG, PORTFOLIO, D, 
 SYMBOLS = (ETH, BTC, GOLD)
 HAIR = D("1e-40")
 """Rounding of the fiftieth digit, where a cost is not a multiple of anything."""
-MANY = 250
+MANY = 150
 EXACT = {"prec": 200, "rounding": ROUND_CEILING}
 
 

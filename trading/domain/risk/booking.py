@@ -46,7 +46,7 @@ def after_entry(entry: Entry) -> Portfolio:
         portfolio,
         wallet=portfolio.wallet - fee,
         margin=portfolio.margin + margin,
-        available=portfolio.available - margin - fee,
+        available=portfolio.available - entry.quantity * entry.free_margin_per_unit,
         positions=(*portfolio.positions, _opened(entry, margin)),
     )
 

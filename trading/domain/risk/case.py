@@ -18,7 +18,7 @@ from decisions.domain.question import BotView
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.matching.types import shown
-from trading.domain.sizing import Exposure, exposure_of
+from trading.domain.sizing import Exposure, exposure_of, margin_per_unit
 from trading.domain.venue import ZERO
 
 SMALLEST_POWER: Final = -18
@@ -99,6 +99,16 @@ class Entry:
     def cheapest(self) -> Decimal:
         """The lower of touch and limit: what the venue's minimum notional has to be reached at."""
         return min(self.touch, self.limit)
+
+    @property
+    def free_margin_per_unit(self) -> Decimal:
+        """What one unit takes from the free margin when it is filled at the worst price."""
+        return margin_per_unit(
+            price=self.dearest,
+            leverage=self.leverage,
+            taker_fee=self.instrument.taker_fee,
+            lost_at_once=max(ZERO, (self.limit - self.mark) * self.side.sign),
+        )
 
 
 def entry_of(ask: Ask) -> Entry:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from trading.domain.risk.case import Entry, Finding, Number, Rule, plain, reduces, refuses
-from trading.domain.sizing import largest_notional, loss_per_unit, margin_per_unit
+from trading.domain.sizing import largest_notional, loss_per_unit
 from trading.domain.venue import ZERO
 
 
@@ -96,9 +96,9 @@ def margin_use(entry: Entry) -> Finding | None:
 
 @reduces("margin.available")
 def margin_available(entry: Entry) -> Finding | None:
-    """Margin and fee come out of what is available, of which `margin_buffer` × equity is kept back."""
+    """Margin, fee and what is lost against mark at once come out of what is available less `margin_buffer` × equity."""
     spare = entry.portfolio.available - entry.limits.margin_buffer * entry.portfolio.equity
-    each = margin_per_unit(price=entry.dearest, leverage=entry.leverage, taker_fee=entry.instrument.taker_fee)
+    each = entry.free_margin_per_unit
     return _at_most(
         entry,
         spare / each,

@@ -1,0 +1,138 @@
+"""Proposals are ruled in their order, each against what the earlier ones would leave."""
+
+from dataclasses import replace
+
+import pytest
+
+from accounts.domain.limits import Limits
+from decisions.domain.proposal import Action, Proposal, Side, Verdict
+from trading.domain.risk import Standing
+from trading.tests.risk_kit import BTC, ETH, GOLD, LONG, PORTFOLIO, SHORT, D, position, rule
+
+CLOSE = Proposal(ETH, Action.CLOSE)
+LOOSE = Limits(risk_per_trade=D("0.05"))
+HELD = replace(
+    PORTFOLIO,
+    margin=D(2000),
+    available=D(8000),
+    positions=(position(ETH, Side.LONG, "100", "99.9", margin=D(2000)),),
+)
+
+
+def outcome(*proposals, **more):
+    return [(ruling.verdict, ruling.quantity, ruling.rule_ids) for ruling in rule(*proposals, **more)]
+
+
+def test_a_close_and_an_entry_on_the_same_symbol_are_a_reversal():
+    assert outcome(CLOSE, SHORT, portfolio=HELD) == [
+        (Verdict.ACCEPTED, 100, ()),
+        (Verdict.ACCEPTED, 1, ()),
+    ]
+
+
+def test_an_entry_before_the_close_is_no_reversal():
+    assert outcome(SHORT, CLOSE, portfolio=HELD) == [
+        (Verdict.REFUSED, None, ("position.exists",)),
+        (Verdict.ACCEPTED, 100, ()),
+    ]
+
+
+def test_a_reversal_in_a_halted_account_only_closes():
+    rulings = outcome(CLOSE, SHORT, portfolio=HELD, standing=Standing("halted"))
+    assert [verdict for verdict, _, _ in rulings] == [Verdict.ACCEPTED, Verdict.REFUSED]
+
+
+def test_a_second_close_finds_nothing():
+    assert outcome(CLOSE, CLOSE, portfolio=HELD)[1] == (Verdict.REFUSED, None, ("position.none",))
+
+
+def test_a_second_entry_on_the_symbol_meets_the_first():
+    assert outcome(LONG, LONG)[1] == (Verdict.REFUSED, None, ("position.exists",))
+
+
+def test_a_refused_entry_leaves_the_place_to_the_next():
+    one_place = Limits(max_positions=1)
+    refused = replace(LONG, symbol=BTC, leverage=6)
+    assert outcome(refused, LONG, limits=one_place)[1] == (Verdict.ACCEPTED, 1, ())
+
+
+def test_entries_fill_the_places_in_their_order():
+    wishes = [replace(LONG, symbol=symbol) for symbol in (GOLD, BTC, ETH)]
+    assert outcome(*wishes, limits=Limits(max_positions=2)) == [
+        (Verdict.ACCEPTED, 1, ()),
+        (Verdict.ACCEPTED, 1, ()),
+        (Verdict.REFUSED, None, ("positions.max",)),
+    ]
+
+
+def test_a_close_frees_a_place_and_its_exposure():
+    big = replace(LONG, symbol=BTC, quantity=D(99))
+    tight = replace(LOOSE, max_positions=1, max_gross=D("1.0"))
+    assert outcome(big, portfolio=HELD, limits=tight)[0][2] == ("positions.max",)
+    assert outcome(CLOSE, big, portfolio=HELD, limits=tight)[1] == (Verdict.ACCEPTED, 99, ())
+
+
+def test_each_entry_fits_but_not_all_together():
+    wishes = [replace(LONG, symbol=symbol, quantity=D(90)) for symbol in (ETH, BTC)]
+    assert outcome(*wishes, limits=LOOSE) == [
+        (Verdict.ACCEPTED, 90, ()),
+        (Verdict.REDUCED, D("59.93"), ("cap.group",)),
+    ]
+
+
+def test_each_entry_finds_margin_but_not_all_together():
+    little = replace(PORTFOLIO, available=D(1025))
+    wishes = [replace(LONG, symbol=symbol, quantity=D(30)) for symbol in (ETH, GOLD)]
+    assert outcome(*wishes, portfolio=little, limits=LOOSE) == [
+        (Verdict.ACCEPTED, 30, ()),
+        (Verdict.REDUCED, D("19.04"), ("margin.available",)),
+    ]
+
+
+def test_the_profit_of_a_closed_position_is_not_margin_before_it_is_booked():
+    winner = position(ETH, Side.LONG, "1", "99.9", margin=D(20), unrealised=D(5000))
+    account = replace(PORTFOLIO, unrealised=D(5000), margin=D(20), available=D(30), positions=(winner,))
+    wish = replace(LONG, symbol=BTC, quantity=D(40))
+    # 30 + 20 − fee 0.05, less the buffer of 25 bp of 14,999.95, ÷ 20.3901: the 5,000 are equity, and not yet margin
+    assert outcome(CLOSE, wish, portfolio=account, limits=LOOSE)[1] == (
+        Verdict.REDUCED,
+        D("0.61"),
+        ("margin.available",),
+    )
+
+
+def test_the_loss_of_a_closed_position_is_taken_off_at_once():
+    loser = position(ETH, Side.LONG, "100", "99.9", margin=D(2000), unrealised=D(-1990))
+    account = replace(
+        PORTFOLIO, wallet=D(12_000), unrealised=D(-1990), margin=D(2000), available=D(1500), positions=(loser,)
+    )
+    wish = replace(LONG, symbol=BTC, quantity=D(100))
+    # 1,500 + 2,000 − 1,990 − fee 4.995, less the buffer of 25 bp of 10,005.005, ÷ (100.2 ÷ 5 + 100.2 × 0.0005 + 0.3)
+    assert outcome(CLOSE, wish, portfolio=account, limits=LOOSE)[1] == (
+        Verdict.REDUCED,
+        D("72.58"),
+        ("margin.available",),
+    )
+
+
+def test_holds_and_refusals_change_nothing_for_the_others():
+    hold = Proposal(ETH, Action.HOLD)
+    bad = replace(SHORT, stop_loss=None, symbol=GOLD)
+    alone = outcome(LONG)[0]
+    assert outcome(hold, bad, replace(CLOSE, symbol=BTC), LONG)[-1] == alone
+
+
+def test_no_proposals_no_rulings():
+    assert rule() == ()
+
+
+@pytest.mark.parametrize("wish", [LONG, SHORT], ids=["long", "short"])
+def test_a_ruling_carries_the_proposal_the_leverage_and_the_numbers(wish):
+    [ruling] = rule(replace(wish, quantity=D(500)))
+    assert ruling.proposal.quantity == 500
+    assert ruling.leverage == 5
+    [hit] = ruling.hits
+    assert hit.effect is Verdict.REDUCED
+    assert hit.numbers["from"] == "500"
+    assert D(hit.numbers["allowed"]) == ruling.quantity
+    assert hit.numbers["equity"] == "10000"
