@@ -12,8 +12,10 @@ from typing import Protocol
 class Clock(Protocol):
     """Where market time comes from."""
 
-    speed: float
-    """Seconds of market time that pass in one second of wall time."""
+    @property
+    def speed(self) -> float:
+        """Seconds of market time that pass in one second of wall time."""
+        ...
 
     def now(self) -> datetime:
         """Return the present market time, aware, in UTC."""

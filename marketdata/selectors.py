@@ -1,0 +1,172 @@
+"""The readers of the market's tables: clock, rules, candles for charts, freshness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.db.models import Max
+
+from marketdata.domain.candles import INTERVAL_MS, Candles, interval_ms
+from marketdata.domain.instruments import DEFAULT_BRACKETS, Bracket, InstrumentSpec
+from marketdata.domain.resample import resample
+from marketdata.domain.simulation import INTERVAL as SIMULATED_INTERVAL
+from marketdata.models import Candle, Feed, Instrument, Ticker
+from vibex.lib.clock import Clock, ReplayClock, SimulatedClock, WallClock
+from vibex.lib.errors import Rejected
+
+if TYPE_CHECKING:
+    from marketdata.database_market import DatabaseMarket
+
+ROW = ("open_time", "open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old the data of a symbol is, in market time. None where nothing was ever written."""
+
+    symbol: str
+    quote_age: timedelta | None
+    candle_age: timedelta | None
+    """Since the close of the last closed candle."""
+
+
+def feed_of(venue: str) -> Feed:
+    """Return the feed of a venue. Raises Rejected when this installation has none."""
+    feed = Feed.objects.filter(venue=venue).first()
+    if feed is None:
+        raise Rejected(f"there is no market {venue!r} here: start one with `manage.py up`", code="venue")
+    return feed
+
+
+def follows_wall_clock(feed: Feed) -> bool:
+    """Tell whether market time is wall time: live prices, and a simulated market at its natural speed."""
+    return feed.kind == Feed.Kind.LIVE or (feed.kind == Feed.Kind.SIMULATED and feed.speed == 1)
+
+
+def clock_of(feed: Feed) -> Clock:
+    """Return the market clock of a feed. A replay that does not run stands still."""
+    if follows_wall_clock(feed):
+        return WallClock()
+    if not feed.running:
+        return SimulatedClock(feed.market_at, feed.speed)
+    return ReplayClock(feed.wall_at, feed.market_at, feed.speed)
+
+
+def market_clock(venue: str) -> Clock:
+    """Return the market clock of a venue. Raises Rejected when this installation has no such market."""
+    return clock_of(feed_of(venue))
+
+
+def market_for(venue: str) -> DatabaseMarket:
+    """Return the Market port over the tables, on the venue's own clock."""
+    from marketdata.database_market import DatabaseMarket  # it reads through this module
+
+    return DatabaseMarket(venue, market_clock(venue))
+
+
+def base_interval(venue: str) -> str:
+    """Return the interval whose candles are stored: 1m for the simulated market and where nothing is stored yet."""
+    if feed_of(venue).kind == Feed.Kind.SIMULATED:
+        return SIMULATED_INTERVAL
+    stored = Candle.objects.filter(venue=venue).values_list("interval", flat=True).first()
+    return stored or SIMULATED_INTERVAL
+
+
+def instrument_specs(venue: str) -> dict[str, InstrumentSpec]:
+    """Return the rules of every contract of a venue by symbol."""
+    return {row.symbol: _spec(row) for row in Instrument.objects.filter(venue=venue).order_by("symbol")}
+
+
+def candle_series(*, venue: str, symbol: str, interval: str, limit: int = 300) -> Candles:
+    """Return the newest `limit` closed candles of any interval for a chart, oldest first.
+
+    Raises Rejected for an interval that is unknown or shorter than the stored candles.
+    """
+    base = base_interval(venue)
+    if interval not in INTERVAL_MS or interval_ms(interval) % interval_ms(base):
+        offers = ", ".join(name for name, length in INTERVAL_MS.items() if length % interval_ms(base) == 0)
+        raise Rejected(f"no {interval} candles can be made of {base} ones: choose {offers}", code="interval")
+    per_bar = interval_ms(interval) // interval_ms(base)
+    rows = Candle.objects.filter(venue=venue, symbol=symbol, interval=base, closed=True).order_by("-open_time")
+    series = resample(candles_of(symbol, base, reversed(rows.values_list(*ROW)[: (limit + 1) * per_bar])), interval)
+    return series.slice(max(0, len(series) - limit), len(series))
+
+
+def freshness(venue: str) -> list[Freshness]:
+    """Return how old quotes and closed candles of every symbol of a venue are."""
+    now, base = market_clock(venue).now(), base_interval(venue)
+    quoted = dict(Ticker.objects.filter(venue=venue).values_list("symbol", "at"))
+    closed = last_closed(venue, base, now=now)
+    length = timedelta(milliseconds=interval_ms(base))
+    return [
+        Freshness(
+            symbol,
+            now - quoted[symbol] if symbol in quoted else None,
+            now - closed[symbol] - length if symbol in closed else None,
+        )
+        for symbol in instrument_specs(venue)
+    ]
+
+
+def last_closed(venue: str, interval: str, *, now: datetime) -> dict[str, datetime]:
+    """Return the open time of the last closed candle per symbol. Recent rows first: those are few and indexed."""
+    rows = Candle.objects.filter(venue=venue, interval=interval, closed=True)
+    symbols = list(Instrument.objects.filter(venue=venue).values_list("symbol", flat=True))
+    recent = rows.filter(symbol__in=symbols, open_time__gt=now - timedelta(milliseconds=5 * interval_ms(interval)))
+    found: dict[str, datetime] = dict(recent.values_list("symbol").annotate(Max("open_time")))
+    for symbol in set(symbols) - set(found):
+        last = rows.filter(symbol=symbol).order_by("-open_time").values_list("open_time", flat=True).first()
+        if last is not None:
+            found[symbol] = last
+    return found
+
+
+def candles_of(symbol: str, interval: str, rows: Iterable[Sequence[Any]]) -> Candles:
+    """Return rows of (open time, open, high, low, close, volume), oldest first, as candles."""
+    table = list(rows)
+    times = np.array([round(row[0].timestamp() * 1000) for row in table], dtype=np.int64)
+    values = np.array([row[1:] for row in table], dtype=np.float64).reshape(-1, 5).T.copy()
+    return Candles(symbol, interval, times, values[0], values[1], values[2], values[3], values[4])
+
+
+def plain(value: Decimal) -> Decimal:
+    """Return a stored decimal without the zeros that the column's places added, never as 1E+2."""
+    short = value.normalize()
+    return short.quantize(Decimal(1)) if short.as_tuple().exponent > 0 else short  # type: ignore[operator]
+
+
+def _spec(row: Instrument) -> InstrumentSpec:
+    return InstrumentSpec(
+        venue=row.venue,
+        symbol=row.symbol,
+        base=row.base,
+        quote=row.quote,
+        tick_size=plain(row.tick_size),
+        step_size=plain(row.step_size),
+        min_quantity=plain(row.min_quantity),
+        max_quantity=plain(row.max_quantity),
+        min_notional=plain(row.min_notional),
+        max_leverage=row.max_leverage,
+        maker_fee=plain(row.maker_fee),
+        taker_fee=plain(row.taker_fee),
+        liquidation_fee=plain(row.liquidation_fee),
+        funding_interval_hours=row.funding_interval_hours,
+        group=row.group,
+        brackets=tuple(_bracket(step) for step in row.brackets) or DEFAULT_BRACKETS,
+        status=row.status,
+    )
+
+
+def _bracket(step: dict[str, Any]) -> Bracket:
+    return Bracket(
+        floor=Decimal(step["floor"]),
+        cap=Decimal(step["cap"]),
+        max_leverage=int(step["max_leverage"]),
+        maintenance_rate=Decimal(step["maintenance_rate"]),
+        cum=Decimal(step["cum"]),
+    )
