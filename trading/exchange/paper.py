@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, transaction
@@ -44,7 +45,7 @@ def open_paper_account(account: Account, *, at: datetime | None = None) -> Paper
 
         at = market_clock(account.venue).now()
     engine = Engine(instruments={})
-    engine.deposit(account.starting_balance, at)
+    engine.deposit(Decimal(account.starting_balance), at)  # a row that was just made may hold a plain number
     return store.open_account(account.pk, state=engine.state(), changes=engine.drain(), at=at)
 
 

@@ -64,7 +64,12 @@ class TickMarket:
                 buckets[opened].append(float(price))
         opens = sorted(buckets)
         rows = [buckets[opened] for opened in opens]
-        columns = [[row[0] for row in rows], [max(row) for row in rows], [min(row) for row in rows], [row[-1] for row in rows]]
+        columns = [
+            [row[0] for row in rows],
+            [max(row) for row in rows],
+            [min(row) for row in rows],
+            [row[-1] for row in rows],
+        ]
         arrays = [np.array(column, dtype=np.float64) for column in columns]
         return Candles(symbol, "1m", np.array(opens, dtype=np.int64), *arrays, np.ones(len(opens)))
 
