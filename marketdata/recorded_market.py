@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isnan
@@ -22,37 +21,19 @@ from marketdata.domain.assess import (
     summary_of,
     timeframe_problem,
 )
+from marketdata.domain.bars import Bar
 from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.frames import LOOKBACK, Frame, frame_of
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.path import seen_until
+from marketdata.domain.pricing import SPREAD, decimal_of, touch
 from marketdata.domain.recording import Recording
 from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView
 from marketdata.market import FundingSettlement
 from vibex.lib.clock import from_ms, to_ms
 from vibex.lib.errors import Rejected, Retryable
 
-SPREAD = Decimal("0.0002")
-"""Ask − bid as a share of the price: two basis points."""
 HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedBar:
-    """One base candle in Decimal, exactly as recorded. Mark prices are None where nobody recorded them."""
-
-    symbol: str
-    opened_at: datetime
-    closed_at: datetime
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-    mark_open: Decimal | None = None
-    mark_high: Decimal | None = None
-    mark_low: Decimal | None = None
-    mark_close: Decimal | None = None
 
 
 class RecordedMarket:
@@ -124,13 +105,17 @@ class RecordedMarket:
         """Return the open of the candle that begins at `at`, None where none does. For the exchange, not the bot."""
         series = self._of(symbol)
         index = series.index_of(to_ms(at))
-        return None if index is None else _decimal(series.candles.open[index])
+        return None if index is None else decimal_of(series.candles.open[index])
 
-    def base_bar(self, symbol: str, *, at: datetime) -> RecordedBar | None:
+    def base_bar(self, symbol: str, *, at: datetime) -> Bar | None:
         """Return the base candle that begins at `at`, None where none does. For the exchange, not the bot."""
         series = self._of(symbol)
         index = series.index_of(to_ms(at))
         return None if index is None else series.bar(index)
+
+    def has_mark(self, symbol: str) -> bool:
+        """Return whether mark prices of the base interval were recorded."""
+        return self._of(symbol).mark is not None
 
     def _of(self, symbol: str) -> _Series:
         try:
@@ -152,7 +137,7 @@ class _Series:
         self._settled: list[int] = recording.funding.at.tolist()
         self._step = interval_ms(recording.candles.interval)
         self._lookback = lookback
-        self._below, self._above = 1 - spread / 2, 1 + spread / 2
+        self._spread = spread
         self._frames: dict[str, Frame] = {}
         self._quote: tuple[int, Quote] | None = None
         self._candle_age = candle_age_limit(self.candles.interval, 1.0)
@@ -204,22 +189,22 @@ class _Series:
         start, stop = bisect_right(self._settled, since_ms), bisect_right(self._settled, until_ms)
         return [
             FundingSettlement(
-                from_ms(self._settled[index]), _decimal(self._funding.rate[index]), _known(self._funding.mark[index])
+                from_ms(self._settled[index]), decimal_of(self._funding.rate[index]), _known(self._funding.mark[index])
             )
             for index in range(start, stop)
         ]
 
-    def bar(self, index: int) -> RecordedBar:
+    def bar(self, index: int) -> Bar:
         opened, candles, mark = self.opened[index], self.candles, self.mark
-        return RecordedBar(
+        return Bar(
             symbol=self.spec.symbol,
             opened_at=from_ms(opened),
             closed_at=from_ms(opened + self._step),
-            open=_decimal(candles.open[index]),
-            high=_decimal(candles.high[index]),
-            low=_decimal(candles.low[index]),
-            close=_decimal(candles.close[index]),
-            volume=_decimal(candles.volume[index]),
+            open=decimal_of(candles.open[index]),
+            high=decimal_of(candles.high[index]),
+            low=decimal_of(candles.low[index]),
+            close=decimal_of(candles.close[index]),
+            volume=decimal_of(candles.volume[index]),
             mark_open=_known(mark.open[index]) if mark else None,
             mark_high=_known(mark.high[index]) if mark else None,
             mark_low=_known(mark.low[index]) if mark else None,
@@ -228,8 +213,8 @@ class _Series:
 
     def _quote_after(self, count: int) -> Quote:
         closed_ms = self.opened[count - 1] + self._step
-        last = _decimal(self.candles.close[count - 1])
-        bid, ask = self.spec.price_down(last * self._below), self.spec.price_up(last * self._above)
+        last = decimal_of(self.candles.close[count - 1])
+        bid, ask = touch(self.spec, last, spread=self._spread)
         mark = _known(self.mark.close[count - 1]) if self.mark else None
         rate, next_at = self._next_funding(closed_ms)
         return Quote(
@@ -237,7 +222,7 @@ class _Series:
             at=from_ms(closed_ms),
             last=last,
             bid=bid,
-            ask=ask if ask > bid else bid + self.spec.tick_size,
+            ask=ask,
             mark=last if mark is None else mark,
             funding_rate=rate,
             next_funding_at=next_at,
@@ -248,14 +233,9 @@ class _Series:
         if not settled:
             return None, None
         period = self.spec.funding_interval_hours * HOUR_MS
-        return _decimal(self._funding.rate[settled - 1]), from_ms(self._settled[settled - 1] + period)
-
-
-def _decimal(value: float) -> Decimal:
-    """Return the decimal that was written in the file: the shortest one that reads as this float."""
-    return Decimal(repr(float(value)))
+        return decimal_of(self._funding.rate[settled - 1]), from_ms(self._settled[settled - 1] + period)
 
 
 def _known(value: float) -> Decimal | None:
     """Return the decimal, or None for NaN."""
-    return None if isnan(value) else _decimal(value)
+    return None if isnan(value) else decimal_of(value)
