@@ -78,9 +78,12 @@ def _hidden(char: str) -> bool:
 
 
 def fault_of(error: ValidationError) -> str:
-    """Return the reason code of an invalid entry: the first field at fault and the kind of fault."""
+    """Return the reason code of an invalid entry: the first field at fault and the kind of fault.
+
+    The name of a field that should not be there is the model's: it is cleaned and cut.
+    """
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))[:40]}.{first['type']}"
+    return f"{cleaned('.'.join(map(str, first['loc'])), 40)}.{first['type']}"
 
 
 def response_schema(symbols: Sequence[str]) -> dict[str, Any]:

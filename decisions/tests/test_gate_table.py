@@ -222,6 +222,14 @@ def test_one_bad_symbol_holds_alone():
     assert [proposal.action for proposal in reading.proposals] == [Action.CLOSE]
 
 
+def test_names_that_a_model_makes_up_can_be_kept_and_shown():
+    strange = "\x00\ud800\u202e" + "x" * 100
+    reading = read_reply(envelope(reply(OPEN | {strange: 1}, HOLD | {"coin": strange})), question(), model=MODEL)
+    assert reading.held == {"ETHUSDT": "reply.unknown_symbol", "x" * 30: "coin.unknown"}
+    reading = read_reply(envelope(reply(OPEN | {strange.replace("\ud800", ""): 1})), question(), model=MODEL)
+    assert reading.held == {"ETHUSDT": "x" * 40 + ".extra_forbidden"}
+
+
 def test_a_close_needs_only_its_symbol_and_its_signal():
     bare = {"coin": "ETHUSDT", "signal": "close_position", "quantity": "all", "surprise": 1}
     reading = read_reply(envelope(reply(bare)), question(), model=MODEL)
