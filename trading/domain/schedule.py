@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from marketdata.domain.candles import INTERVAL_MS, interval_ms
+from marketdata.domain.intervals import INTERVAL_MS, interval_ms
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 WIDEST_OFFSET: Final = timedelta(seconds=60)

@@ -13,7 +13,7 @@ from accounts.domain.limits import DEFAULTS, Limits
 from decisions.deciders.base import BotView
 from decisions.deciders.registry import decider_for
 from marketdata.domain.bars import Bar
-from marketdata.domain.candles import interval_ms
+from marketdata.domain.intervals import interval_ms
 from marketdata.domain.snapshot import Quote
 from marketdata.recorded_market import RecordedMarket
 from trading.domain.risk import Standing

@@ -15,7 +15,7 @@ from decisions.deciders.registry import decider_for
 from decisions.models import Cycle
 from decisions.selectors import feedback_for, last_invocation_count, prompt_template_text
 from decisions.services import diary_write
-from marketdata.domain.candles import interval_ms
+from marketdata.domain.intervals import interval_ms
 from marketdata.market import Market
 from marketdata.selectors import market_clock, market_for
 from trading.domain.risk import Standing
