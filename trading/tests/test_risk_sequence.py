@@ -89,6 +89,20 @@ def test_each_entry_finds_margin_but_not_all_together():
     ]
 
 
+def test_the_margin_of_earlier_entries_is_in_use():
+    wishes = [replace(LONG, symbol=symbol, quantity=D(30)) for symbol in (ETH, GOLD)]
+    assert outcome(*wishes, limits=replace(LOOSE, max_margin_use=D("0.1"))) == [
+        (Verdict.ACCEPTED, 30, ()),
+        (Verdict.REDUCED, D("19.89"), ("margin.use",)),
+    ]
+
+
+def test_a_close_frees_the_margin_in_use():
+    wish, tight = replace(LONG, symbol=BTC, quantity=D(30)), replace(LOOSE, max_margin_use=D("0.1"))
+    assert outcome(wish, portfolio=HELD, limits=tight)[0][2] == ("margin.use", "size.minimum")
+    assert outcome(CLOSE, wish, portfolio=HELD, limits=tight)[1] == (Verdict.ACCEPTED, 30, ())
+
+
 def test_the_profit_of_a_closed_position_is_not_margin_before_it_is_booked():
     winner = position(ETH, Side.LONG, "1", "99.9", margin=D(20), unrealised=D(5000))
     account = replace(PORTFOLIO, unrealised=D(5000), margin=D(20), available=D(30), positions=(winner,))
