@@ -1,0 +1,67 @@
+"""The benchmarks' own parts. What they measure is never asserted here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS, PAGE, main, write
+from benchmarks.indicators import bare, walk
+from benchmarks.report import Table
+from benchmarks.timing import in_turns, percentile
+from marketdata.domain.indicators import compute
+
+
+def test_an_unknown_benchmark_is_a_usage_error_that_lists_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["indicator"])
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert [name for name in BENCHMARKS if name not in told] == []
+
+
+def test_every_benchmark_exists_and_has_its_place_on_the_page():
+    page = PAGE.read_text()
+    for name in (*BENCHMARKS, "machine"):
+        assert f"<!-- figures: {name} -->" in page
+    for name in BENCHMARKS:
+        assert (PAGE.parents[1] / "benchmarks" / f"{name}.py").exists()
+
+
+def test_figures_replace_those_before_and_nothing_else(tmp_path):
+    page = tmp_path / "performance.md"
+    page.write_text("# Head\n<!-- figures: check -->\nold\n<!-- end of check -->\nfoot\n")
+    write(page, "check", "new")
+    assert page.read_text() == "# Head\n<!-- figures: check -->\n\nnew\n\n<!-- end of check -->\nfoot\n"
+
+
+def test_a_page_without_a_place_for_the_figures_is_left_alone(tmp_path):
+    page = tmp_path / "performance.md"
+    page.write_text("# Head\n")
+    with pytest.raises(SystemExit, match="no place for check"):
+        write(page, "check", "new")
+    assert page.read_text() == "# Head\n"
+
+
+def test_a_table_is_markdown_with_aligned_columns():
+    table = Table("Title", ("a", "bb"), (("long", "x"),), ("A note.",))
+    assert table.markdown() == "### Title\n\n| a    | bb |\n| ---- | -- |\n| long | x  |\n\nA note."
+
+
+def test_candidates_take_turns_and_both_orders_occur():
+    order: list[str] = []
+    in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
+    assert order == ["a", "b", "b", "a"]
+
+
+def test_a_percentile_is_one_of_the_values():
+    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert percentile([1.0, 2.0, 3.0], 0.99) == 3.0
+
+
+def test_both_sides_of_the_indicator_benchmark_compute_the_same():
+    candles = walk(300)
+    ours, theirs = compute(candles), bare(candles)
+    assert len(ours) == len(theirs)
+    for mine in ours.values():
+        assert any(np.array_equal(mine, other, equal_nan=True) for other in theirs)
