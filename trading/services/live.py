@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from accounts.domain.limits import Limits
 from accounts.models import Account, Bot, RiskLimits
@@ -65,7 +66,8 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
     except (Retryable, Rejected, NeedsOperator) as fault:
         return _ended(cycle, Cycle.Status.FAILED, f"{type(fault).__name__}: {fault}")
     except Exception as bug:
-        _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
+        with suppress(DatabaseError):  # a database that is gone cannot keep this; the lease runs out by itself
+            _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
         raise
     cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings, stage="publish")
     return CycleRun("done", _summary(result), cycle.pk, result)

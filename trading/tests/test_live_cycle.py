@@ -1,0 +1,219 @@
+"""A cycle of a real bot against the database and the paper venue: what is stored, and what a fault leaves behind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import OperationalError
+
+from accounts.models import Account, Bot, Incident
+from decisions.deciders import rules
+from decisions.domain.proposal import Action, Proposal
+from decisions.models import Cycle, Decision, DiaryEntry, Interaction
+from trading.models import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, PaperOrder, Position
+from trading.services import live
+from trading.services.guard import account_reconcile, guard_run
+from trading.services.live import cycle_run
+from trading.tests.builders import make_bot
+from trading.tests.venue_support import NOON, StillMarket
+from vibex.lib.clock import SimulatedClock
+from vibex.lib.errors import Retryable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NEXT = NOON + timedelta(minutes=3)
+BUY = Proposal("BTCUSDT", Action.BUY, Decimal("0.02"), 2, Decimal(98_000), Decimal(104_000), justification="it rises")
+
+
+class House:
+    """A bot on a market that stands still, and the proposals it makes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.market, self.clock = StillMarket(), SimulatedClock(NOON)
+        self.proposals: tuple[Proposal, ...] = (BUY,)
+        monkeypatch.setattr(rules, "RULES", {**rules.RULES, "scripted": lambda question: self.proposals})
+        monkeypatch.setattr(live, "market_for", lambda venue: self.market)
+        monkeypatch.setattr(live, "market_clock", lambda venue: self.clock)
+        self.bot: Bot = make_bot(model="rules/scripted")
+        self.account: Account = self.bot.account
+
+    def run(self, at: datetime = NOON):
+        self.clock.move_to(at)
+        return cycle_run(bot_id=self.bot.pk, scheduled_for=at)
+
+
+@pytest.fixture
+def house(monkeypatch) -> House:
+    return House(monkeypatch)
+
+
+def test_a_cycle_stores_what_was_seen_decided_ruled_and_done(house):
+    run = house.run()
+    assert run.status == "done"
+    cycle = Cycle.objects.get()
+    assert (cycle.status, cycle.stage, cycle.snapshot is not None) == ("done", "publish", True)
+    assert len(cycle.timings) == 9
+    decision = Decision.objects.get()
+    assert (decision.verdict, decision.quantity, decision.leverage) == ("accepted", Decimal("0.02"), 2)
+    assert set(Order.objects.values_list("role", flat=True)) == {"entry", "stop", "target"}
+    assert set(Order.objects.values_list("decision__symbol", "role")) >= {("BTCUSDT", "entry")}
+    assert Fill.objects.get().quantity == Decimal("0.02")
+    position = Position.objects.get()
+    assert (position.side, position.bracket, position.stop) == ("long", "armed", Decimal(98_000))
+    assert position.bot == house.bot
+    assert EquityPoint.objects.count() == 1
+    assert "it rises" in DiaryEntry.objects.get(kind="decision").text
+
+
+def test_every_order_tells_its_whole_life_in_events(house):
+    house.run()
+    entry = Order.objects.get(role="entry")
+    assert [event.state for event in entry.events.order_by("sequence")][:2] == ["planned", "sending"]
+    assert entry.state == "done"
+    assert all(order.events.exists() for order in Order.objects.all())
+    assert OrderEvent.objects.filter(order__role="stop").last().state == "live"
+
+
+def test_books_and_venue_agree_to_the_last_digit(house):
+    house.run()
+    income = sum((line.amount for line in IncomeEntry.objects.all()), Decimal(0))
+    assert income == house.account.paper.wallet == EquityPoint.objects.get().wallet
+    assert Position.objects.get().fees == Fill.objects.get().fee
+
+
+def test_a_candle_is_decided_on_once(house):
+    house.run()
+    again = cycle_run(bot_id=house.bot.pk, scheduled_for=NOON)
+    assert again.status == "skipped"
+    assert PaperOrder.objects.filter(type="LIMIT").count() == 1
+
+
+def test_a_cycle_that_finds_another_one_running_is_on_record_as_skipped(house):
+    first = Cycle.objects.create(
+        bot=house.bot,
+        account=house.account,
+        scheduled_for=NOON,
+        lease_until=datetime.now(UTC) + timedelta(minutes=1),
+    )
+    run = house.run(NEXT)
+    assert (run.status, Cycle.objects.get(scheduled_for=NEXT).status) == ("skipped", "skipped")
+    assert str(first.pk) in run.text
+
+
+def test_rules_need_no_interaction_and_a_hold_places_nothing(house):
+    house.proposals = (Proposal("BTCUSDT", Action.HOLD),)
+    house.run()
+    assert not Interaction.objects.exists()
+    assert not Order.objects.exists()
+
+
+def test_a_market_that_does_not_answer_fails_the_cycle_with_a_reason_that_is_shown(house):
+    def silent(**_: object):
+        raise Retryable("the feed is silent")
+
+    house.market.snapshot = silent  # type: ignore[method-assign]
+    run = house.run()
+    cycle = Cycle.objects.get()
+    assert (run.status, cycle.status) == ("failed", "failed")
+    assert "the feed is silent" in cycle.error
+    assert "the feed is silent" in DiaryEntry.objects.get().text
+
+
+def test_a_bug_fails_the_cycle_and_frees_the_account(house):
+    def broken(**_: object):
+        raise ZeroDivisionError("by nobody")
+
+    house.market.snapshot = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        house.run()
+    assert Cycle.objects.get().status == "failed"
+    house.market = StillMarket()
+    assert house.run(NEXT).status == "done"
+
+
+def test_a_database_that_goes_away_in_the_middle_is_told_as_such_and_the_next_cycle_goes_on(house, monkeypatch):
+    def gone(**_: object):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(house.market, "snapshot", gone)
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "cycle_finish", gone)
+        with pytest.raises(OperationalError, match="server closed"):
+            house.run()
+    Cycle.objects.update(lease_until=NOON)
+    monkeypatch.undo()
+    assert Cycle.objects.get().status == "running"
+
+
+def test_a_halt_while_the_model_thinks_voids_what_it_decides(house, monkeypatch):
+    def halting(question):
+        Account.objects.filter(pk=house.account.pk).update(epoch=1, state="halted", state_reason="pressed")
+        return (BUY,)
+
+    monkeypatch.setattr(rules, "RULES", {**rules.RULES, "scripted": halting})
+    run = house.run()
+    assert run.status == "abandoned"
+    assert "halted" in run.text
+    assert not PaperOrder.objects.exists()
+    assert not Order.objects.exists()
+
+
+def test_an_account_that_only_reduces_refuses_entries_and_still_closes(house):
+    house.run()
+    Account.objects.filter(pk=house.account.pk).update(state="reducing", state_reason="an unknown code")
+    house.proposals = (Proposal("BTCUSDT", Action.CLOSE), BUY)
+    run = house.run(NEXT)
+    assert run.status == "done"
+    verdicts = list(Decision.objects.filter(cycle__scheduled_for=NEXT).values_list("action", "verdict"))
+    assert sorted(verdicts) == [("buy_to_enter", "refused"), ("close_position", "accepted")]
+    assert Position.objects.get().exit_reason == "close"
+
+
+def test_a_lock_keeps_its_symbol_closed_until_it_is_lifted(house):
+    lock = Lock.objects.create(account=house.account, symbol="BTCUSDT", reason="three losses in a row")
+    house.run()
+    assert "three losses in a row" in str(Decision.objects.get().hits)
+    lock.lifted = datetime.now(UTC)
+    lock.save()
+    house.run(NEXT)
+    assert Position.objects.exists()
+
+
+def test_a_position_whose_stop_fires_between_two_cycles_is_booked_by_the_guard(house):
+    house.run()
+    house.market.price = Decimal(97_000)
+    house.clock.move_to(NOON + timedelta(seconds=30))
+    assert guard_run(account_id=house.account.pk).clean
+    position = Position.objects.get()
+    assert (position.exit_reason, position.closed is not None, position.quantity) == ("stop", True, 0)
+    assert not PaperOrder.objects.filter(status="NEW").exists()
+    assert Order.objects.get(role="target").state == "done"
+
+
+def test_the_guard_opens_one_incident_while_the_venue_is_silent_and_goes_on_later(house, monkeypatch):
+    house.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(house.market, "quote", lambda *_, **__: (_ for _ in ()).throw(Retryable("silence")))
+        house.clock.move_to(NOON + timedelta(seconds=30))
+        guard_run(account_id=house.account.pk)
+        guard_run(account_id=house.account.pk)
+    assert Incident.objects.filter(kind="guard-blind").count() <= 1
+    assert guard_run(account_id=house.account.pk) is not None
+
+
+def test_reconcile_is_on_record_and_agrees_after_an_ordinary_trade(house):
+    house.run()
+    record = account_reconcile(account_id=house.account.pk, trigger="test")
+    assert (record.agreed, record.left) == (True, [])
+
+
+def test_promise_7_losses_are_in_the_equity_that_is_kept_and_survive_a_restart(house):
+    house.run()
+    house.market.price = Decimal(97_000)
+    house.clock.move_to(NEXT)
+    guard_run(account_id=house.account.pk)
+    first, last = EquityPoint.objects.order_by("at")[0], EquityPoint.objects.order_by("at").last()
+    assert last.equity < first.equity < house.account.starting_balance
+    assert last.equity == last.wallet + last.unrealised
+    assert last.transfers == house.account.starting_balance
