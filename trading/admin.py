@@ -1,17 +1,18 @@
 """Admin of bots, and of the books as they are."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+import trading.schedule_admin  # noqa: F401 - registers the schedules of the bots
 from accounts.admin import AuditedAdmin
 from accounts.models import Bot
 from decisions.models import Cycle, Decision, DiaryEntry
 from trading.models import (
+    Claim,
     EquityPoint,
     Fill,
     IncomeEntry,
@@ -28,9 +29,6 @@ from trading.models import (
 )
 from vibex.lib.admin import HistoryAdmin, link_to, link_to_list
 from vibex.lib.errors import Rejected
-
-if find_spec("trading.schedule_admin"):
-    import trading.schedule_admin  # noqa: F401 - registers the schedules of the bots
 
 
 @admin.register(Bot)
@@ -210,6 +208,14 @@ class LockAdmin(HistoryAdmin):
     list_select_related = ("account", "lifted_by")
     search_fields = ("reason", "symbol")
     date_hierarchy = "since"
+
+
+@admin.register(Claim)
+class ClaimAdmin(HistoryAdmin):
+    list_display = ("symbol", link_to("account"), "holder", "until")
+    list_filter = ("symbol", "account")
+    list_select_related = ("account",)
+    search_fields = ("symbol", "holder")
 
 
 @admin.register(PaperAccount)

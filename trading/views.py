@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from django.contrib import messages
@@ -46,7 +45,7 @@ def desk(request: HttpRequest, account_id: int) -> HttpResponse:
     context = _desk(request, account)
     curve = curves.curve_of(account, now=context["market"].now)
     context |= {"polyline": curves.polyline_of(curve), "points": len(curve), "ranges": curves.RANGES}
-    return render(request, "trading/desk.html", context)
+    return render(request, "trading/desk.html", context | {"here": "desk"})
 
 
 @require_safe
@@ -72,6 +71,7 @@ def books(request: HttpRequest, account_id: int) -> HttpResponse:
     """Show limits, ledger, locks, incidents and reconciliations of an account."""
     account = _own_account(request, account_id)
     context = _page(request, account) | {
+        "here": "books",
         "limits": getattr(account, "limits", None),
         "incidents": account.incidents.all()[:20],
         "ledger": book.ledger(account),
@@ -88,7 +88,9 @@ def diary(request: HttpRequest, account_id: int) -> HttpResponse:
     chosen = {name: request.GET[name] for name in ("kind", "symbol") if request.GET.get(name)}
     entries = book.diary_of(account).filter(**chosen)
     page = Paginator(entries, ENTRIES_ON_PAGE).get_page(request.GET.get("page"))
-    context = _page(request, account) | {"page": page, "chosen": chosen} | _diary_choices(_bots(account))
+    context = (
+        _page(request, account) | {"here": "diary", "page": page, "chosen": chosen} | _diary_choices(_bots(account))
+    )
     return render(request, "trading/diary.html", context)
 
 

@@ -12,6 +12,7 @@ from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from marketdata.models import Feed, FundingRate, Instrument, QuarantinedCandle, Snapshot, Ticker
 from trading.models import (
+    Claim,
     EquityPoint,
     Fill,
     IncomeEntry,
@@ -394,7 +395,8 @@ def _around(made: Demo) -> None:
     Lock.objects.create(
         account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
     )
-    Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", clean=True)
+    Claim.objects.create(account=account, symbol="BTCUSDT", holder="guard", until=now)
+    Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
     Snapshot.objects.get_or_create(venue="sim", at=now, digest="ab" * 32)
     QuarantinedCandle.objects.get_or_create(

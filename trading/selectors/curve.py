@@ -23,6 +23,12 @@ RANGES: Final[dict[str, timedelta | None]] = {
 
 WIDTH, HEIGHT, EDGE = 1000, 240, 8
 
+TIME_LABELS: Final = [
+    {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%d %b"},
+    {"dtickrange": [43_200_001, None], "value": "%d %b\n%Y"},
+]
+"""How the time axis is labelled while a tick is at most 12 hours wide, and when it is wider."""
+
 type Curve = Sequence[tuple[datetime, Decimal]]
 
 
@@ -57,10 +63,18 @@ def figure_of(curve: Curve, *, start: Decimal) -> dict[str, Any]:
             }
         ],
         "layout": {
-            "margin": {"l": 8, "r": 64, "t": 8, "b": 28},
+            "margin": {"l": 8, "r": 64, "t": 8, "b": 40},
             "showlegend": False,
             "hovermode": "x unified",
-            "xaxis": {"showgrid": False, "zeroline": False, "fixedrange": True, "nticks": 8},
+            "xaxis": {
+                "type": "date",
+                "showgrid": False,
+                "zeroline": False,
+                "fixedrange": True,
+                "nticks": 6,
+                "tickangle": 0,
+                "tickformatstops": TIME_LABELS,
+            },
             "yaxis": {"side": "right", "tickformat": ",.0f", "zeroline": False, "fixedrange": True, "nticks": 6},
             "shapes": [
                 {

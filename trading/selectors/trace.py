@@ -25,6 +25,15 @@ class Ruled:
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """Orders of one symbol that no decision of the cycle asked for, such as a repaired stop."""
+
+    symbol: str
+    rules: Rules
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One of the nine steps: how long it took in milliseconds, and its share of the whole."""
 
@@ -38,7 +47,7 @@ class Trace:
     cycle: Cycle
     interactions: tuple[Interaction, ...]
     ruled: tuple[Ruled, ...]
-    other_orders: tuple[Order, ...]
+    other_orders: tuple[Others, ...]
     entries: tuple[DiaryEntry, ...]
     steps: tuple[Step, ...]
 
@@ -63,7 +72,7 @@ def trace_of(cycle: Cycle) -> Trace:
         cycle=cycle,
         interactions=tuple(Interaction.objects.filter(cycle=cycle).order_by("at", "id")),
         ruled=tuple(_with_orders(decisions, orders, rules)),
-        other_orders=tuple(order for order in orders if order.decision_id is None),
+        other_orders=tuple(_without_decision(orders, rules)),
         entries=tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id")),
         steps=steps_of(cycle),
     )
@@ -74,3 +83,11 @@ def _with_orders(decisions: Iterable[Decision], orders: Iterable[Order], rules: 
     for order in orders:
         sent[order.decision_id].append(order)
     return (Ruled(row, rules.get(row.symbol, Rules()), tuple(sent[row.pk])) for row in decisions)
+
+
+def _without_decision(orders: Iterable[Order], rules: Mapping[str, Rules]) -> Iterable[Others]:
+    found: dict[str, list[Order]] = defaultdict(list)
+    for order in orders:
+        if order.decision_id is None:
+            found[order.symbol].append(order)
+    return (Others(symbol, rules.get(symbol, Rules()), tuple(each)) for symbol, each in found.items())

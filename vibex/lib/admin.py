@@ -1,12 +1,15 @@
 """What the admin pages of every app share: read-only history and links between rows."""
 
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import DateTimeField, DecimalField, Field, Model
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ class KeptAdmin(ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [_exactly(self.model, column) for column in super().get_list_display(request)]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -43,6 +49,30 @@ class RelatedFilter(admin.RelatedFieldListFilter):
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
         rows = field.remote_field.model._default_manager.select_related().order_by("pk")
         return [(row.pk, str(row)) for row in rows]
+
+
+def _exactly(model: type[Model], column: Any) -> Any:
+    """Return a column that writes decimals without trailing zeros and times to the second; others as they are."""
+    field = next((field for field in model._meta.fields if field.name == column), None)
+    writers: dict[type[Field[Any, Any]], Callable[[Any], str]] = {DecimalField: _decimal, DateTimeField: _time}
+    writer = next((write for kind, write in writers.items() if isinstance(field, kind)), None)
+    if field is None or writer is None:
+        return column
+
+    @admin.display(description=field.verbose_name, ordering=field.name)
+    def written(row: Model) -> str:
+        value = getattr(row, field.name)
+        return "–" if value is None else writer(value)
+
+    return written
+
+
+def _decimal(value: Decimal) -> str:
+    return f"{value.normalize():f}"
+
+
+def _time(value: datetime) -> str:
+    return f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S}"
 
 
 def link(row: Model | None) -> str:

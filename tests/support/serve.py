@@ -1,0 +1,72 @@
+"""Serve the pages over demo data, for browsers of tests and for screenshots.
+
+`python -m tests.support.serve --port 8123` with VIBEX_DATA_DIR set to an empty folder. A thread moves the prices, as
+a feed would, so that nothing on the pages is old.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+from decimal import Decimal
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vibex.settings")
+
+import django
+
+django.setup()  # what follows imports models
+
+from daphne.server import Server  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db.models import F  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts.models import Account, User  # noqa: E402
+from marketdata.models import Feed, Ticker  # noqa: E402
+from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
+from vibex.asgi import application  # noqa: E402
+
+
+def seed() -> None:
+    """Write one operator with a history, one with an empty account and one without any."""
+    if User.objects.exists():
+        return
+    demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True)
+    beginner = person("beginner@vibex.local")
+    bot_of(account_of(beginner))
+    person("nobody@vibex.local")
+    second = account_of(User.objects.get(email="operator@vibex.local"), "replay", venue="recorded")
+    bot_of(second, "replayed", interval="1h", timeframes=["1h", "4h"])
+    now = timezone.now()
+    Feed.objects.create(
+        venue="recorded", kind="recorded", source="candles/binance_um_2025_1h", speed=600, market_at=now, wall_at=now,
+        running=False,
+    )  # fmt: skip
+    Account.objects.filter(pk=second.pk).update(state="reducing", state_reason="The daily loss limit was reached.")
+
+
+def move_prices(stop: threading.Event) -> None:
+    """Let the prices of the simulated market breathe once a second."""
+    step = 0
+    while not stop.wait(1.0):
+        step += 1
+        factor = Decimal("1.0004") if step % 6 < 3 else Decimal("0.9996")
+        Feed.objects.filter(venue="sim").update(heartbeat=timezone.now())
+        Ticker.objects.filter(venue="sim").update(mark=F("mark") * factor, at=timezone.now())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    call_command("migrate", verbosity=0)
+    seed()
+    stop = threading.Event()
+    threading.Thread(target=move_prices, args=[stop], daemon=True).start()
+    Server(application, endpoints=[f"tcp:port={port}:interface=127.0.0.1"]).run()
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()
