@@ -8,8 +8,8 @@ from django.db import IntegrityError, transaction
 
 from trading.models import Claim
 
-CLAIM_SECONDS = 60
-"""Longer than any writer needs; a holder that died is overtaken after this."""
+CLAIM_SECONDS = 10
+"""A holder that died is overtaken after this: its position may have no stop yet. Every order renews the claim."""
 
 
 def claim_take(*, account_id: int, symbol: str, holder: str) -> bool:
@@ -25,6 +25,12 @@ def claim_take(*, account_id: int, symbol: str, holder: str) -> bool:
     except IntegrityError:
         return False
     return True
+
+
+def claims_clear(*, account_id: int | None = None) -> None:
+    """Drop all claims (of one account). Only for a process that knows itself to be the only writer."""
+    held = Claim.objects.all()
+    (held if account_id is None else held.filter(account_id=account_id)).delete()
 
 
 def claim_release(*, account_id: int, symbol: str, holder: str) -> None:

@@ -44,7 +44,7 @@ class CycleResult:
     """Milliseconds per step."""
 
 
-def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleResult:
+def run_cycle(world: World, run: Run) -> CycleResult:
     """Run the nine steps. Raises Retryable when the market or the exchange does not answer, IntentVoid when overtaken."""
     timings: dict[str, float] = {}
     journal = world.journal
@@ -52,7 +52,7 @@ def run_cycle(world: World, run: Run, *, cycle_id: int | None = None) -> CycleRe
         snapshot = world.market.snapshot(symbols=run.bot.symbols, timeframes=run.bot.timeframes, at=world.clock.now())
         journal.saw(snapshot)
     with _step(journal, Stage.PORTFOLIO, timings):
-        settled = settle(world, cycle_id=cycle_id)
+        settled = settle(world)
         standing = replace(run.standing, blocked={**run.standing.blocked, **settled.blocked})
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     with _step(journal, Stage.PROMPT, timings):

@@ -35,13 +35,19 @@ class Done:
     filled: Decimal = Decimal(0)
     price: Decimal | None = None
     protected: bool = False
+    well: bool = True
+    """False when it went wrong: an entry that follows on the same symbol is then left out."""
 
 
 def execute(world: World, run: Run, snapshot: MarketSnapshot, rulings: Sequence[Ruling]) -> list[Done]:
     """Carry out the rulings in their order. Raises IntentVoid when the lease is lost or the account was halted."""
-    done = []
+    done: list[Done] = []
     for index, ruling in enumerate(rulings):
-        if ruling.verdict is Verdict.REFUSED or ruling.proposal.action is Action.HOLD:
+        proposal = ruling.proposal
+        if ruling.verdict is Verdict.REFUSED or proposal.action is Action.HOLD:
+            continue
+        if proposal.action.opens and any(deed.symbol == proposal.symbol and not deed.well for deed in done):
+            done.append(Done(proposal.symbol, proposal.action, "not entered: what came before it failed", well=False))
             continue
         done.append(_carry_out(world, run, snapshot, index, ruling))
     return done
@@ -55,7 +61,7 @@ def _carry_out(world: World, run: Run, snapshot: MarketSnapshot, index: int, rul
     try:
         if action is Action.CLOSE:
             flat = flatten(world, symbol, purpose="close", ruling=index)
-            return Done(symbol, action, "closed" if flat else "could not be closed: see the incident")
+            return Done(symbol, action, "closed" if flat else "could not be closed: see the incident", well=flat)
         return enter(world, run, snapshot, index, ruling)
     finally:
         if claimed:

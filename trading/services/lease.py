@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Bot
 from decisions.models import Cycle
+from trading.services.claims import claims_clear
 
 LEASE = timedelta(seconds=90)
 """Three times the longest single step, the ask. Wall time."""
@@ -66,15 +67,17 @@ def cycle_skip(*, bot: Bot, scheduled_for: datetime, reason: str) -> Cycle | Non
 
 
 def cycles_abandon(*, account_id: int | None = None, before: datetime | None = None) -> int:
-    """Mark running cycles whose lease ended before `before` as abandoned; all of them when `before` is None.
+    """Mark running cycles whose lease ended before `before` as abandoned; all of them, with all claims, without a bound.
 
-    Without a bound only for a process that knows itself to be the only one: nobody else can be running a cycle then.
+    That is for a process that knows itself to be the only one: nobody else can be running a cycle then.
     """
     running = Cycle.objects.filter(status=Cycle.Status.RUNNING)
     if account_id is not None:
         running = running.filter(account_id=account_id)
     if before is not None:
         running = running.filter(lease_until__lt=before)
+    else:
+        claims_clear(account_id=account_id)
     return running.update(
         status=Cycle.Status.ABANDONED,
         ended=datetime.now(UTC),

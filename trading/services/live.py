@@ -60,7 +60,7 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
         return _not_run(bot, scheduled_for)
     try:
         world = world_for(bot.account, bot=bot, cycle=cycle)
-        result = run_cycle(world, run_for(bot, scheduled_for, deadline_seconds=deadline_seconds), cycle_id=cycle.pk)
+        result = run_cycle(world, run_for(bot, scheduled_for, deadline_seconds=deadline_seconds))
     except IntentVoid as void:
         return _ended(cycle, Cycle.Status.ABANDONED, str(void))
     except (Retryable, Rejected, NeedsOperator) as fault:

@@ -18,6 +18,8 @@ from trading.services.world import World
 
 ABSENCE_AFTER = timedelta(seconds=65)
 """An order cannot arrive any more this long after it left (nonce window 10 s, or recvWindow 60 s + 5 s)."""
+NEVER_SENT_AFTER = timedelta(seconds=15)
+"""A planned order leaves at once or never: one that is denied meanwhile cannot be sent any more."""
 ABSENCE_ANSWERS = 3
 """Clean "no such order" answers that are needed on top."""
 
@@ -42,36 +44,36 @@ class Settled:
         self.blocked[symbol] = text
 
 
-def settle(world: World, *, cycle_id: int | None = None) -> Settled:
+def settle(world: World) -> Settled:
     """Settle the account and return its state. Raises Unavailable when the exchange does not answer.
 
-    `cycle_id` is the running cycle that calls: its own planned orders are left alone.
+    A symbol that another writer holds is left to it.
     """
     settled = Settled(world.exchange.account())
     book_income(world)
     orders, positions = world.journal.orders(), world.journal.positions()
     symbols = {tracked.order.symbol for tracked in orders} | {position.symbol for position in positions}
     symbols |= {position.symbol for position in settled.state.positions}
-    if not symbols:
-        return settled
-    for tracked in orders:
-        _resolve(world, tracked, settled, cycle_id)
     for symbol in sorted(symbols):
-        book(world, symbol)
-        if world.journal.claim(symbol):
-            try:
-                _mend(world, symbol, settled)
-            finally:
-                world.journal.release(symbol)
-    settled.state = world.exchange.account()
+        if not world.journal.claim(symbol):
+            continue
+        try:
+            for tracked in [order for order in orders if order.order.symbol == symbol]:
+                _resolve(world, tracked, settled)
+            book(world, symbol)
+            _mend(world, symbol, settled)
+        finally:
+            world.journal.release(symbol)
+    if symbols:
+        settled.state = world.exchange.account()
     return settled
 
 
-def _resolve(world: World, tracked: TrackedOrder, settled: Settled, cycle_id: int | None) -> None:
+def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
     key, state = tracked.order.client_order_id, tracked.facts.state
     if state is OrderState.PLANNED:
-        if tracked.cycle_id != cycle_id or cycle_id is None:
-            world.journal.move(key, OrderState.DENIED, reason="never sent: the cycle that planned it ended before")
+        if datetime.now(UTC) - tracked.planned_at >= NEVER_SENT_AFTER:
+            world.journal.move(key, OrderState.DENIED, reason="never sent: who planned it ended before")
             settled.mended.append(f"{key} was planned and never sent")
         return
     shown = _shown(settled.state, key)

@@ -17,7 +17,8 @@ from trading.domain.risk import Standing
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Refusal, Refused
 from trading.services.execution import entry_order, execute
-from trading.services.settle import settle
+from trading.services.journal.base import IntentVoid
+from trading.services.settle import NEVER_SENT_AFTER, settle
 from trading.services.world import Run
 from trading.tests.venue_support import (
     BTC,
@@ -226,6 +227,19 @@ def test_a_position_that_cannot_be_closed_is_a_critical_incident_and_keeps_its_s
     assert ("STOP_MARKET", Decimal(98_000)) in venue_orders(desk)
 
 
+def test_a_reversal_whose_close_failed_does_not_enter():
+    desk = make_desk()
+    carry_out(desk, BUY)
+    desk.exchange.faults["place MARKET"] = [refuses(Refused("closed for maintenance"))] * 3
+    sell = replace(BUY, action=Action.SELL, stop_loss=Decimal(102_000), profit_target=Decimal(96_000))
+    rulings = [Ruling(CLOSE, Verdict.ACCEPTED), Ruling(sell, Verdict.ACCEPTED, sell.quantity, 2)]
+    desk.journal.ruled(rulings, at=NOON)
+    snapshot = desk.market.snapshot(symbols=["BTCUSDT"], timeframes=[], at=NOON)
+    done = execute(desk.world, RUN, snapshot, rulings)
+    assert [deed.well for deed in done] == [False, False]
+    assert held(desk) == Decimal("0.05")
+
+
 def test_a_close_does_not_wait_for_a_claim_but_an_entry_does():
     desk = make_desk()
     carry_out(desk, BUY)
@@ -263,8 +277,14 @@ def test_settling_denies_an_order_that_was_planned_and_never_sent():
     )
     desk.journal.plan(order, role=Role.ENTRY)
     settle(desk.world)
-    assert desk.journal.kept[order.client_order_id].facts.state is OrderState.DENIED
+    kept = desk.journal.kept[order.client_order_id]
+    assert kept.facts.state is OrderState.PLANNED  # it may be on its way out this very moment
+    kept.planned_at -= NEVER_SENT_AFTER
+    settle(desk.world)
+    assert kept.facts.state is OrderState.DENIED
     assert not desk.exchange.placed
+    with pytest.raises(IntentVoid):
+        desk.journal.sending(order.client_order_id)
 
 
 def test_settling_finds_an_entry_that_was_filled_before_the_crash_and_protects_it():

@@ -146,7 +146,7 @@ class Desk:
 
 def make_desk(rules: Callable[..., tuple[object, ...]] = lambda question: (), **faults: list[Fault | None]) -> Desk:
     """Return a world over a market that stands still; faults by call name with spaces as underscores."""
-    clock, market, journal = SimulatedClock(NOON), StillMarket(), MemoryJournal(now=NOON)
+    clock, market, journal = SimulatedClock(NOON), StillMarket(), MemoryJournal()
     inner = SimulatedExchange(instruments={"BTCUSDT": BTC}, clock=clock, deposit=Decimal(10_000))
     inner.quote(market.quote("BTCUSDT", at=NOON))
     exchange = UnrulyExchange(inner, dict(faults))

@@ -57,12 +57,11 @@ class TrackedOrder:
     order: NewOrder
     facts: OrderFacts
     planned_at: datetime
-    """Market time."""
+    """Wall time."""
     sent_at: datetime | None = None
     """Wall time."""
     absent_answers: int = 0
     """Clean "no such order" answers in a row."""
-    cycle_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Journal(Protocol):
         ...
 
     def sending(self, client_order_id: str) -> None:
-        """Note that the order leaves now."""
+        """Note that the order leaves now. Raises IntentVoid when it may not any more: then it must not be sent."""
         ...
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:

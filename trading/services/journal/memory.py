@@ -15,7 +15,7 @@ from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
 from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
 from trading.domain.venue import ZERO, AccountState, Income, IncomeKind, NewOrder, OrderReport, Trade
-from trading.services.journal.base import Bracket, Line, Stage, TrackedOrder, TrackedPosition
+from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,18 +65,21 @@ class MemoryJournal:
     rulings: list[Ruling] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     current: Sequence[Ruling] = ()
-    now: datetime = DAWN
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
 
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         followed = self.current[ruling] if ruling is not None else None
-        kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), self.now, followed, purpose)
+        kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), datetime.now(UTC), followed, purpose)
         self.kept[order.client_order_id] = self.working[order.client_order_id] = kept
 
     def sending(self, client_order_id: str) -> None:
-        self.kept[client_order_id].sent_at = datetime.now(UTC)
-        self._take(client_order_id, move(self.kept[client_order_id].facts, OrderState.SENDING))
+        kept = self.kept[client_order_id]
+        step = move(kept.facts, OrderState.SENDING)
+        if step.incident:
+            raise IntentVoid(f"order {client_order_id} is {kept.facts.state} already: it took too long to leave")
+        kept.sent_at = datetime.now(UTC)
+        self._take(client_order_id, step)
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:
         self._take(client_order_id, observe(self.kept[client_order_id].facts, report))
@@ -150,7 +153,7 @@ class MemoryJournal:
         """Nothing to keep: a backtest that dies is run again."""
 
     def saw(self, snapshot: MarketSnapshot) -> None:
-        self.now = snapshot.at
+        """Nothing to keep: the recording can be looked at again."""
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         self.readings.append(reading)

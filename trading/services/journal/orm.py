@@ -49,6 +49,8 @@ class OrmJournal:
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         with transaction.atomic():
             self._still_allowed(role)
+            if not self.claim(order.symbol) and role is Role.ENTRY:
+                raise IntentVoid(f"another writer holds {order.symbol}")
             order_create(
                 account=self.account,
                 bot_id=self.cycle.bot_id if self.cycle else None,
@@ -61,7 +63,13 @@ class OrmJournal:
 
     def sending(self, client_order_id: str) -> None:
         now = datetime.now(UTC)
-        self._step(client_order_id, "sent", OrderState.SENDING, sent_at=now, deadline=now + ARRIVAL)
+        with transaction.atomic():
+            row = self._locked(client_order_id)
+            self._still_allowed(Role(row.role))
+            step = move(facts_of(row), OrderState.SENDING)
+            if step.incident:
+                raise IntentVoid(f"order {client_order_id} is {row.state} already: it took too long to leave")
+            order_step(row, step, "sent", sent_at=now, deadline=now + ARRIVAL)
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:
         with transaction.atomic():

@@ -84,9 +84,7 @@ def tracked_order(row: Order) -> TrackedOrder:
         reduce_only=row.reduce_only,
         close_position=row.close_position,
     )
-    return TrackedOrder(
-        Role(row.role), order, facts_of(row), row.created, row.sent_at, row.absent_answers, row.cycle_id
-    )
+    return TrackedOrder(Role(row.role), order, facts_of(row), row.created, row.sent_at, row.absent_answers)
 
 
 def tracked_position(row: Position) -> TrackedPosition:
