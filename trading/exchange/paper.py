@@ -178,7 +178,7 @@ class _Attempt:
 
     def _due(self, symbol: str) -> bool:
         cursor = self._loaded.cursors.get(symbol)
-        return cursor is None or cursor.at < self._at
+        return cursor is None or max(cursor.at, cursor.paid) < self._at
 
     def _instrument(self, symbol: str) -> InstrumentSpec:
         try:
@@ -191,7 +191,7 @@ class _Attempt:
         since = self._at - INSTANT if cursor is None else cursor.at
         try:
             candles = self._market.base_candles(symbol, since=since, until=self._at)
-            paid = self._market.funding(symbol, since=since, until=self._at) if cursor else []
+            paid = self._market.funding(symbol, since=cursor.paid, until=self._at) if cursor else []
         except Retryable as fault:
             raise Unavailable(f"the paper venue has no prices of {symbol}: {fault}") from fault
         settlements = [Settlement(settlement.at, settlement.rate, settlement.mark) for settlement in paid]

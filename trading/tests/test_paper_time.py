@@ -175,6 +175,32 @@ def test_a_stale_quote_does_not_undo_newer_candles(room):
     assert room.exits() == []
 
 
+def test_candles_that_arrive_after_we_looked_are_not_missed(room):
+    """The feed is down while the guard looks; when it is back, the spike of minute 1 still fires the stop."""
+    room.buy()
+    room.exchange.place(stop("SELL", "95", id="s"))
+    room.at(5)
+    room.exchange.advance()
+    room.market.tick(94, minutes=1)
+    room.market.tick(100, minutes=1.5)
+    room.market.tick(100, minutes=5.1)
+    room.at(5.5)
+    assert room.exits() == [("s", D(94), 2.0)]
+
+
+def test_funding_that_becomes_known_late_is_paid_once(room):
+    room.buy()
+    room.market.tick(100, minutes=1)
+    room.at(1.1)
+    room.exchange.advance()
+    room.market.pay("0.001", minutes=1)
+    for minutes in (1.2, 1.3, 30):
+        room.at(minutes)
+        room.exchange.advance()
+    paid = [i.amount for i in room.exchange.income(since=START) if i.kind is IncomeKind.FUNDING_FEE]
+    assert paid == [D(-1)]
+
+
 def test_symbols_without_position_or_order_are_not_asked_for(room):
     room.buy()
     room.exchange.place(order("SELL", quantity="10", reduce_only=True))
@@ -197,6 +223,7 @@ def test_prices_that_change_nothing_are_not_committed_every_time(room):
     room.at(2)
     assert room.exchange.account().unrealised == D(10)
     assert PaperAccount.objects.get().version == version
+    room.market.tick(102, minutes=29)
     room.at(30)
     room.exchange.account()
     assert PaperAccount.objects.get().version == version + 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from marketdata.domain.instruments import InstrumentSpec
 from trading.domain.matching.positions import reducible
 from trading.domain.matching.types import OrderRecord, PositionRecord
 from trading.domain.venue import ZERO, OrderSide
+
+UNKNOWN: Final = Decimal(-1)
 
 
 @dataclass(slots=True)
@@ -26,6 +29,8 @@ class Book:
     ask: Decimal | None = None
     quiet: tuple[Decimal, Decimal] | None = None
     """Prices strictly between these two reach nothing that waits. None when it has to be worked out again."""
+    liquidation: Decimal | None = UNKNOWN
+    """Liquidation price with isolated margin, None when there is none, UNKNOWN when it has to be worked out again."""
 
     @property
     def busy(self) -> bool:
@@ -55,6 +60,10 @@ class Book:
 
     def reducible(self, side: OrderSide) -> Decimal:
         return reducible(self.position, side)
+
+    def forget(self) -> None:
+        """Work quiet range and liquidation price out again: position or orders have changed."""
+        self.quiet, self.liquidation = None, UNKNOWN
 
     def added_by(self, order: OrderRecord) -> Decimal:
         """Return how much exposure the open part of `order` would add."""

@@ -69,8 +69,9 @@ class Engine:
         """Take an order and fill what crosses. Raises EngineRefusal: then nothing has changed."""
         book = self._ledger.book(order.symbol)
         check_form(self._ledger, book, order)
-        check_market(self._ledger, book, OrderRecord.accepted(order, exchange_id=0, at=at))
-        record = OrderRecord.accepted(order, exchange_id=self._ledger.new_id(), at=at)
+        record = OrderRecord.accepted(order, exchange_id=self._ledger.next_id, at=at)
+        check_market(self._ledger, book, record)
+        self._ledger.new_id()  # only now is the number taken: a refusal changes nothing
         return self._enter(book, record, at).report()
 
     def cancel(self, symbol: str, client_order_id: str, *, at: datetime) -> OrderReport:
@@ -107,9 +108,12 @@ class Engine:
         book.mark = bar.close if bar.mark_close is None else bar.mark_close
 
     def on_funding(self, symbol: str, rate: Decimal, mark: Decimal | None, at: datetime) -> None:
-        """Settle funding: −position × mark × rate to the wallet. Without a mark price the one seen last is taken."""
+        """Settle funding: −position × mark × rate to the wallet. Without a mark price the one seen last is taken.
+
+        A settlement may become known late: a position that was opened after it pays nothing.
+        """
         book = self._ledger.book(symbol)
-        if book.position is None:
+        if book.position is None or book.position.opened > at:
             return
         price = book.mark_or_entry if mark is None else mark
         self._ledger.pay(IncomeKind.FUNDING_FEE, symbol, -book.position.quantity * price * rate, at)

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketdata.domain.instruments import InstrumentSpec
-from trading.domain.matching.book import Book
+from trading.domain.matching.book import UNKNOWN, Book
 from trading.domain.matching.margin import initial_margin, liquidation_price, maintenance_margin
 from trading.domain.matching.positions import apply_fill
 from trading.domain.matching.types import (
@@ -36,7 +36,7 @@ class Ledger:
         self.wallet = state.wallet
         self.books: dict[str, Book] = {}
         self._instruments = instruments
-        self._next_id = state.next_id
+        self.next_id = state.next_id
         self._leverages = dict(state.leverages)
         self._trades: list[Trade] = []
         self._income: list[Income] = []
@@ -81,7 +81,7 @@ class Ledger:
     def state(self) -> EngineState:
         return EngineState(
             wallet=self.wallet,
-            next_id=self._next_id,
+            next_id=self.next_id,
             leverages=dict(self._leverages),
             positions=tuple(position for _, position in self.held()),
             orders=tuple(self.open_orders()),
@@ -138,8 +138,11 @@ class Ledger:
         position = book.position
         if position is None:
             return None
-        balance = position.margin if self.isolated else self._cross_balance(besides=book)
-        return liquidation_price(book.spec, position, balance)
+        if not self.isolated:
+            return liquidation_price(book.spec, position, self._cross_balance(besides=book))
+        if book.liquidation is UNKNOWN:
+            book.liquidation = liquidation_price(book.spec, position, position.margin)
+        return book.liquidation
 
     def _cross_balance(self, besides: Book) -> Decimal:
         others = ((book, position) for book, position in self.held() if book is not besides)
@@ -159,8 +162,8 @@ class Ledger:
         return max(needed, key=lambda held: (held[0], held[2].symbol))[1:]
 
     def new_id(self) -> int:
-        number = self._next_id
-        self._next_id += 1
+        number = self.next_id
+        self.next_id += 1
         return number
 
     def set_leverage(self, book: Book, leverage: int) -> None:
@@ -181,7 +184,7 @@ class Ledger:
         elif (known := book.orders.get(order.client_order_id)) and known.exchange_id == order.exchange_id:
             del book.orders[order.client_order_id]
         self._orders[order.exchange_id] = order
-        book.quiet = None
+        book.forget()
         return order
 
     def end(self, book: Book, order: OrderRecord, status: VenueStatus, at: datetime) -> OrderRecord:

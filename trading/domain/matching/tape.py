@@ -1,7 +1,8 @@
 """Bring an engine up to date with candles, funding and quotes, each price used once and none from the future.
 
-A cursor per symbol says how far its prices were used. The candle in which the cursor lies has been looked at before:
-of it only *new* extremes count (a high above the highest seen, a low below the lowest seen) and its close.
+A cursor per symbol says how far its prices were used. It follows the data, not the clock: it stays inside the last
+candle that is known, because that one may still grow, also when its time is over and the feed is late. Of a candle that
+was looked at before only what is new counts: a high above the highest seen, a low below the lowest seen, and its close.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from marketdata.domain.candles import Candles, interval_ms
+from marketdata.domain.candles import Candles
+from marketdata.domain.intervals import interval_ms
+from marketdata.domain.pricing import decimal_of
 from marketdata.domain.snapshot import Quote
 from trading.domain.matching.engine import Engine
 from trading.domain.matching.types import Prices
@@ -26,20 +29,30 @@ BAR, SETTLEMENT = range(2)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Prices of a symbol were used up to `at`, which lies in the candle that opened at `candle` (ms, None: unknown)."""
+    """Candles of a symbol were used up to `at` and funding up to `paid`; last, mark, bid, ask are the newest prices.
+
+    `candle` is the open time (ms) of the candle in which `at` lies, None when none was known; high, low and close are
+    what has been seen of it.
+    """
 
     at: datetime
+    paid: datetime
     last: Decimal
     mark: Decimal
+    bid: Decimal | None = None
+    ask: Decimal | None = None
     candle: int | None = None
     high: Decimal = ZERO
     low: Decimal = ZERO
-    bid: Decimal | None = None
-    ask: Decimal | None = None
+    close: Decimal = ZERO
 
     @property
     def prices(self) -> Prices:
         return Prices(self.last, self.mark, self.bid, self.ask)
+
+    def has_seen(self, bar: Bar) -> bool:
+        """Return whether the candle has nothing new."""
+        return self.low <= bar.low and bar.high <= self.high and bar.close == self.close
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +89,25 @@ def replay(engine: Engine, tapes: Sequence[Tape], *, until: datetime) -> dict[st
 
 
 def bars(tape: Tape, *, until: datetime) -> Iterator[Bar]:
-    """Yield what the candles of a tape still have to say, oldest first."""
-    if tape.cursor is None:
+    """Yield what the candles of a tape still have to say up to `until`, oldest first."""
+    cursor = tape.cursor
+    if cursor is None:
         return
+    for opened, bar in _bars(tape, until):
+        if bar.opened_at >= until or bar.closed_at <= cursor.at:
+            continue
+        if opened != cursor.candle:
+            yield bar
+        elif not cursor.has_seen(bar):
+            yield _unseen(bar, cursor)
+
+
+def _bars(tape: Tape, until: datetime) -> Iterator[tuple[int, Bar]]:
     length = interval_ms(tape.candles.interval)
     columns = (tape.candles.open_time, tape.candles.open, tape.candles.high, tape.candles.low, tape.candles.close)
     for opened, *ohlc in zip(*(column.tolist() for column in columns), strict=True):
-        opened_at, closed_at = _at(opened), min(_at(opened + length), until)
-        if opened_at >= until or closed_at <= tape.cursor.at:
-            continue
-        bar = Bar(tape.symbol, opened_at, closed_at, *(Decimal(repr(price)) for price in ohlc))
-        yield _unseen(bar, tape.cursor, opened) if opened_at < tape.cursor.at else bar
+        closed_at = min(_at(opened + length), until)
+        yield opened, Bar(tape.symbol, _at(opened), closed_at, *(decimal_of(price) for price in ohlc))
 
 
 def _events(tapes: Sequence[Tape], until: datetime) -> Iterator[tuple[datetime, int, str, Bar | Settlement]]:
@@ -94,34 +115,37 @@ def _events(tapes: Sequence[Tape], until: datetime) -> Iterator[tuple[datetime, 
         for bar in bars(tape, until=until):
             yield bar.closed_at, BAR, tape.symbol, bar
         for settlement in tape.settlements:
-            if tape.cursor is not None and tape.cursor.at < settlement.at <= until:
+            if tape.cursor is not None and tape.cursor.paid < settlement.at <= until:
                 yield settlement.at, SETTLEMENT, tape.symbol, settlement
 
 
-def _unseen(bar: Bar, cursor: Cursor, opened: int) -> Bar:
-    """Return the part of a candle that came after the cursor: from the last price, with new extremes only."""
-    known = cursor.candle == opened
-    high = bar.high if known and bar.high > cursor.high else ZERO
-    low = bar.low if known and bar.low < cursor.low else cursor.last
-    return replace(
-        bar,
-        open=cursor.last,
-        high=max(high, cursor.last, bar.close),
-        low=min(low, cursor.last, bar.close),
-    )
+def _unseen(bar: Bar, cursor: Cursor) -> Bar:
+    """Return what is new in a candle: from the last price to its close, by way of new extremes."""
+    high = bar.high if bar.high > cursor.high else cursor.last
+    low = bar.low if bar.low < cursor.low else cursor.last
+    return replace(bar, open=cursor.last, high=max(high, cursor.last, bar.close), low=min(low, cursor.last, bar.close))
 
 
 def _finish(engine: Engine, tape: Tape, until: datetime) -> Cursor:
     """Give the engine the newest quote, unless a closed candle is newer, and return the new cursor."""
     if tape.quote is not None and tape.quote.at >= _last_close(tape, until):
         engine.on_quote(replace(tape.quote, at=until))
-    prices = engine.prices(tape.symbol)
-    here = Cursor(until, prices.last, prices.mark, bid=prices.bid, ask=prices.ask)
-    forming = _forming(tape.candles, until)
-    if forming is None:
+    prices, before = engine.prices(tape.symbol), tape.cursor
+    settled = (settlement.at for settlement in tape.settlements if settlement.at <= until)
+    here = Cursor(
+        at=before.at if before else until,
+        paid=max(settled, default=before.paid) if before else until,
+        last=prices.last,
+        mark=prices.mark,
+        bid=prices.bid,
+        ask=prices.ask,
+    )
+    known = [bar for bar in _bars(tape, until) if bar[1].opened_at < until]
+    if not known:
         return here
-    opened, high, low = forming
-    return replace(here, candle=opened, high=Decimal(repr(high)), low=Decimal(repr(low)))
+    opened, bar = known[-1]
+    end = _at(opened + interval_ms(tape.candles.interval)) - MILLISECOND
+    return replace(here, at=min(until, end), candle=opened, high=bar.high, low=bar.low, close=bar.close)
 
 
 def _last_close(tape: Tape, until: datetime) -> datetime:
@@ -129,16 +153,6 @@ def _last_close(tape: Tape, until: datetime) -> datetime:
     length = interval_ms(tape.candles.interval)
     closes = [_at(opened + length) for opened in tape.candles.open_time.tolist()[-2:]]
     return max([close for close in closes if close <= until], default=EPOCH)
-
-
-def _forming(candles: Candles, until: datetime) -> tuple[int, float, float] | None:
-    """Return open time, high and low of the candle in which `until` lies, if it is known."""
-    if not len(candles):
-        return None
-    opened = int(candles.open_time[-1])
-    if not _at(opened) <= until < _at(opened + interval_ms(candles.interval)):
-        return None
-    return opened, float(candles.high[-1]), float(candles.low[-1])
 
 
 def _at(ms: int) -> datetime:
