@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from django.db.models import Max
-
-from marketdata.domain.candles import INTERVAL_MS, Candles, interval_ms
 from marketdata.domain.instruments import DEFAULT_BRACKETS, Bracket, InstrumentSpec
-from marketdata.domain.resample import resample
-from marketdata.domain.simulation import INTERVAL as SIMULATED_INTERVAL
+from marketdata.domain.intervals import INTERVAL_MS, interval_ms
 from marketdata.models import Candle, Feed, Instrument, Ticker
 from vibex.lib.clock import Clock, ReplayClock, SimulatedClock, WallClock
 from vibex.lib.errors import Rejected
 
 if TYPE_CHECKING:
     from marketdata.database_market import DatabaseMarket
+    from marketdata.domain.candles import Candles
 
-ROW = ("open_time", "open", "high", "low", "close", "volume")
+SHORTEST = next(iter(INTERVAL_MS))
+"""What the simulated market is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,9 @@ def market_for(venue: str) -> DatabaseMarket:
 def base_interval(venue: str) -> str:
     """Return the interval whose candles are stored: 1m for the simulated market and where nothing is stored yet."""
     if feed_of(venue).kind == Feed.Kind.SIMULATED:
-        return SIMULATED_INTERVAL
+        return SHORTEST
     stored = Candle.objects.filter(venue=venue).values_list("interval", flat=True).first()
-    return stored or SIMULATED_INTERVAL
+    return stored or SHORTEST
 
 
 def instrument_specs(venue: str) -> dict[str, InstrumentSpec]:
@@ -91,10 +87,9 @@ def candle_series(*, venue: str, symbol: str, interval: str, limit: int = 300) -
     if interval not in INTERVAL_MS or interval_ms(interval) % interval_ms(base):
         offers = ", ".join(name for name, length in INTERVAL_MS.items() if length % interval_ms(base) == 0)
         raise Rejected(f"no {interval} candles can be made of {base} ones: choose {offers}", code="interval")
-    per_bar = interval_ms(interval) // interval_ms(base)
-    rows = Candle.objects.filter(venue=venue, symbol=symbol, interval=base, closed=True).order_by("-open_time")
-    series = resample(candles_of(symbol, base, reversed(rows.values_list(*ROW)[: (limit + 1) * per_bar])), interval)
-    return series.slice(max(0, len(series) - limit), len(series))
+    from marketdata.stored import stored_series  # arrays are loaded by those who draw them only
+
+    return stored_series(venue, symbol, base, interval, limit)
 
 
 def freshness(venue: str) -> list[Freshness]:
@@ -107,31 +102,23 @@ def freshness(venue: str) -> list[Freshness]:
         Freshness(
             symbol,
             now - quoted[symbol] if symbol in quoted else None,
-            now - closed[symbol] - length if symbol in closed else None,
+            now - closed[symbol][0] - length if symbol in closed else None,
         )
         for symbol in instrument_specs(venue)
     ]
 
 
-def last_closed(venue: str, interval: str, *, now: datetime) -> dict[str, datetime]:
-    """Return the open time of the last closed candle per symbol. Recent rows first: those are few and indexed."""
-    rows = Candle.objects.filter(venue=venue, interval=interval, closed=True)
+def last_closed(venue: str, interval: str, *, now: datetime) -> dict[str, tuple[datetime, float]]:
+    """Return open time and close of the last closed candle per symbol. Recent rows first: those are few and indexed."""
     symbols = list(Instrument.objects.filter(venue=venue).values_list("symbol", flat=True))
-    recent = rows.filter(symbol__in=symbols, open_time__gt=now - timedelta(milliseconds=5 * interval_ms(interval)))
-    found: dict[str, datetime] = dict(recent.values_list("symbol").annotate(Max("open_time")))
+    rows = Candle.objects.filter(venue=venue, symbol__in=symbols, interval=interval, closed=True)
+    recent = rows.filter(open_time__gt=now - timedelta(milliseconds=4 * interval_ms(interval))).order_by("open_time")
+    found = {symbol: (at, close) for symbol, at, close in recent.values_list("symbol", "open_time", "close")}
     for symbol in set(symbols) - set(found):
-        last = rows.filter(symbol=symbol).order_by("-open_time").values_list("open_time", flat=True).first()
+        last = rows.filter(symbol=symbol).order_by("-open_time").values_list("open_time", "close").first()
         if last is not None:
             found[symbol] = last
     return found
-
-
-def candles_of(symbol: str, interval: str, rows: Iterable[Sequence[Any]]) -> Candles:
-    """Return rows of (open time, open, high, low, close, volume), oldest first, as candles."""
-    table = list(rows)
-    times = np.array([round(row[0].timestamp() * 1000) for row in table], dtype=np.int64)
-    values = np.array([row[1:] for row in table], dtype=np.float64).reshape(-1, 5).T.copy()
-    return Candles(symbol, interval, times, values[0], values[1], values[2], values[3], values[4])
 
 
 def plain(value: Decimal) -> Decimal:

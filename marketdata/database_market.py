@@ -1,0 +1,180 @@
+"""The Market port over the tables: what live and paper trading see. A feed writes them, this module only reads.
+
+A snapshot takes three queries once the candles are in memory: the feed, what has closed since, and the newest prices.
+The rules of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written
+the last price in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Final
+
+from marketdata.domain.assess import (
+    WATCHED_BARS,
+    candle_age_limit,
+    candle_problem,
+    digest_of,
+    no_quote,
+    quote_age_limit,
+    quote_problem,
+    summary_of,
+    timeframe_problem,
+)
+from marketdata.domain.candles import Candles, interval_ms
+from marketdata.domain.frames import LOOKBACK
+from marketdata.domain.instruments import InstrumentSpec
+from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView, Timeframe
+from marketdata.market import FundingSettlement
+from marketdata.models import Candle, Feed, FundingRate, QuarantinedCandle, Ticker
+from marketdata.selectors import base_interval, feed_of, instrument_specs, plain
+from marketdata.stored import ROW, Series, SeriesStore, candles_of
+from vibex.lib.clock import Clock, to_ms
+from vibex.lib.errors import Rejected, Retryable
+
+STORE: Final = SeriesStore()
+"""Shared by all bots of this process."""
+
+
+class DatabaseMarket:
+    """Prices and rules of one venue as stored, on the venue's clock."""
+
+    def __init__(self, venue: str, clock: Clock) -> None:
+        self.venue = venue
+        self._clock = clock
+
+    def instrument(self, symbol: str) -> InstrumentSpec:
+        try:
+            return self._specs[symbol]
+        except KeyError:
+            known = ", ".join(self._specs) or "none"
+            raise Rejected(f"{symbol} is not traded at {self.venue}. There is {known}.", code="symbol") from None
+
+    def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
+        specs = [self.instrument(symbol) for symbol in symbols]
+        feed = feed_of(self.venue)
+        series = self._series(feed, symbols, timeframes)
+        quotes = self._quotes(symbols)
+        views, prints = {}, {}
+        for spec in specs:
+            look = _Look(spec, feed, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed)
+            views[spec.symbol], prints[spec.symbol] = look.view(timeframes, at)
+        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views, prints), summary_of(views))
+
+    def quote(self, symbol: str, *, at: datetime) -> Quote:
+        """Return the newest stored prices, which may be some moments younger than `at`: only these are kept.
+
+        Raises Retryable when there are none, or none of that time.
+        """
+        quote = self._quotes([self.instrument(symbol).symbol]).get(symbol)
+        if quote is None:
+            raise Retryable(f"{symbol}: the feed of {self.venue} has not written a price yet")
+        if quote.at - at > quote_age_limit(self._clock.speed):
+            raise Retryable(f"{symbol}: no price of {at:%F %T} is kept, the newest is of {quote.at:%F %T}")
+        return quote
+
+    def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
+        interval = self._interval
+        first = since - timedelta(milliseconds=interval_ms(interval))
+        rows = Candle.objects.filter(
+            venue=self.venue, symbol=symbol, interval=interval, open_time__gt=first, open_time__lt=until
+        )
+        return candles_of(symbol, interval, rows.order_by("open_time").values_list(*ROW))
+
+    def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
+        rows = FundingRate.objects.filter(venue=self.venue, symbol=symbol, at__gt=since, at__lte=until).order_by("at")
+        return [
+            FundingSettlement(row.at, plain(row.rate), None if row.mark is None else plain(row.mark)) for row in rows
+        ]
+
+    @cached_property
+    def _specs(self) -> Mapping[str, InstrumentSpec]:
+        return instrument_specs(self.venue)
+
+    @cached_property
+    def _interval(self) -> str:
+        return base_interval(self.venue)
+
+    def _series(self, feed: Feed, symbols: Sequence[str], timeframes: Sequence[str]) -> Mapping[str, Series]:
+        base = self._interval
+        for timeframe in timeframes:
+            if interval_ms(timeframe) % interval_ms(base):
+                raise Rejected(f"{self.venue} has {base} candles: {timeframe} cannot be made of them", code="interval")
+        longest = max((*timeframes, base), key=interval_ms)
+        return STORE.series(feed, symbols, base, longest=longest)
+
+    def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        rows = Ticker.objects.filter(venue=self.venue, symbol__in=symbols)
+        return {row.symbol: _quote(row) for row in rows}
+
+
+class _Look:
+    """One symbol as it is looked at for one snapshot."""
+
+    def __init__(self, spec: InstrumentSpec, feed: Feed, series: Series, quote: Quote | None, speed: float) -> None:
+        self.spec, self.feed, self.series, self.speed = spec, feed, series, speed
+        self.quote = quote
+
+    def view(self, intervals: Sequence[str], at: datetime) -> tuple[SymbolView, str]:
+        """Return what is seen at `at`, and the fingerprint of the candles behind it."""
+        quote = self.quote or no_quote(self.spec.symbol, at)
+        timeframes, prints = self._timeframes(intervals, to_ms(at))
+        ages = {"quote": max(at - quote.at, timedelta(0))}
+        ages |= {interval: timeframe.age for interval, timeframe in timeframes.items()}
+        if quote.next_funding_at is not None:
+            period = timedelta(hours=self.spec.funding_interval_hours)
+            ages["funding"] = max(at - (quote.next_funding_at - period), timedelta(0))
+        problem = self._problem(quote, timeframes, at)
+        return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem), prints
+
+    def _timeframes(self, intervals: Sequence[str], at_ms: int) -> tuple[dict[str, Timeframe], str]:
+        timeframes, prints = {}, []
+        for interval in intervals:
+            frame = self.series.frame(interval)
+            count = frame.count_at(at_ms)
+            timeframes[interval] = frame.window(count, at_ms, LOOKBACK)
+            prints.append(f"{interval}:{frame.fingerprint_at(count):x}")
+        return timeframes, " ".join(prints)
+
+    def _problem(self, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime) -> str | None:
+        base = self.series.base.closed_before(to_ms(at))
+        age_limit = candle_age_limit(base.interval, self.speed)
+        return (
+            self.feed.problem
+            or self._explained(candle_problem(base, at_ms=to_ms(at), age_limit=age_limit), base, at)
+            or quote_problem(quote, at=at, age_limit=quote_age_limit(self.speed))
+            or timeframe_problem(timeframes.values())
+            or None
+        )
+
+    def _explained(self, problem: str | None, base: Candles, at: datetime) -> str | None:
+        """Add why a candle is missing where it is known. Asked only when something is wrong already."""
+        if problem is None:
+            return None
+        watched = at - timedelta(milliseconds=(WATCHED_BARS + 1) * interval_ms(base.interval))
+        bad = QuarantinedCandle.objects.filter(
+            venue=self.feed.venue, symbol=self.spec.symbol, interval=base.interval, open_time__gte=watched
+        ).filter(open_time__lt=at)
+        reason = bad.order_by("-open_time").values_list("reason", flat=True).first()
+        return f"{problem}: {reason}" if reason else problem
+
+
+def _quote(row: Ticker) -> Quote:
+    return Quote(
+        symbol=row.symbol,
+        at=row.at,
+        last=plain(row.last),
+        bid=plain(row.bid),
+        ask=plain(row.ask),
+        mark=plain(row.mark),
+        funding_rate=_plain_or_none(row.funding_rate),
+        next_funding_at=row.next_funding_at,
+        open_interest=_plain_or_none(row.open_interest),
+    )
+
+
+def _plain_or_none(value: Decimal | None) -> Decimal | None:
+    return None if value is None else plain(value)
