@@ -1,6 +1,6 @@
 """Admin of people, accounts and limits."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -21,7 +21,7 @@ class AuditedAdmin(KeptAdmin):
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         audit_write(
-            actor=request.user,  # type: ignore[arg-type]
+            actor=cast("User", request.user),
             action=f"{obj._meta.model_name}-{'change' if change else 'create'}",
             obj=obj,
             before={name: str(form.initial.get(name)) for name in form.changed_data} if change else {},
@@ -29,7 +29,7 @@ class AuditedAdmin(KeptAdmin):
         )
 
 
-class NewUserForm(AdminUserCreationForm):
+class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("email",)
@@ -115,7 +115,7 @@ class AccountAdmin(AuditedAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         for limits in formset.save(commit=False):
-            limits_change(limits=limits, actor=request.user)
+            limits_change(limits=limits, actor=cast("User", request.user))
 
 
 @admin.register(Incident)
@@ -132,7 +132,8 @@ class IncidentAdmin(HistoryAdmin):
 
     @admin.action(description="Resolve", permissions=["resolve"])
     def resolve(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
-        resolved = sum(incident_resolve(incident=incident, actor=request.user) for incident in incidents)  # type: ignore[arg-type]
+        actor = cast("User", request.user)
+        resolved = sum(incident_resolve(incident=incident, actor=actor) for incident in incidents)
         self.message_user(request, f"{resolved} resolved.")
 
 

@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+UTC = ZoneInfo("UTC")
+
 type View = Callable[[HttpRequest], HttpResponse]
 
 
 def user_time_zone(get_response: View) -> View:
-    """Activate the time zone of the signed-in person for the length of the request; an unknown zone is UTC."""
+    """Activate the time zone of the signed-in person for a page. The API, and an unknown zone, have UTC."""
 
     def respond(request: HttpRequest) -> HttpResponse:
         with timezone.override(_zone_of(request)):
@@ -20,7 +22,9 @@ def user_time_zone(get_response: View) -> View:
 
 
 def _zone_of(request: HttpRequest) -> ZoneInfo:
+    if request.path.startswith("/api/") or not request.user.is_authenticated:
+        return UTC
     try:
-        return ZoneInfo(request.user.time_zone) if request.user.is_authenticated else ZoneInfo("UTC")
+        return ZoneInfo(request.user.time_zone)
     except (KeyError, ValueError, OSError):
-        return ZoneInfo("UTC")
+        return UTC

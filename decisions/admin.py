@@ -1,6 +1,8 @@
 """Admin of what was asked, answered and decided. All of it is history: read-only."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from vibex.lib.admin import HistoryAdmin, RelatedFilter, link_to, link_to_list
@@ -54,9 +56,10 @@ class InteractionAdmin(HistoryAdmin):
     search_fields = ("model_requested", "model_served", "reason")
     date_hierarchy = "at"
 
-    def get_queryset(self, request: object) -> object:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Interaction]:
         # Prompts and replies are long, and a list shows none of them.
-        return super().get_queryset(request).defer("system_prompt", "user_prompt", "reply")  # type: ignore[arg-type]
+        rows: QuerySet[Interaction] = super().get_queryset(request)
+        return rows.defer("system_prompt", "user_prompt", "reply")
 
 
 @admin.register(Decision)

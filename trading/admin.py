@@ -11,6 +11,7 @@ import trading.schedule_admin  # noqa: F401 - registers the schedules of the bot
 from accounts.admin import AuditedAdmin
 from accounts.models import Bot
 from decisions.models import Cycle, Decision, DiaryEntry
+from trading.forms import BotForm
 from trading.models import (
     Claim,
     EquityPoint,
@@ -49,6 +50,7 @@ class BotAdmin(AuditedAdmin):
     list_filter = ("status", "interval", "model", "account")
     list_select_related = ("account",)
     search_fields = ("name", "model", "account__name", "account__owner__email")
+    form = BotForm
     readonly_fields = ("status", "status_reason", "created")
     actions = ("start", "pause", "stop")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -12,31 +13,29 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import Account, Bot
+from accounts.models import Account, Bot, User
 from accounts.selectors import accounts_of, bots_of, open_incidents
 from decisions.models import Cycle, DiaryEntry
 from trading.selectors import books as book
 from trading.selectors import curve as curves
-from trading.selectors.market import market_view, next_decision
+from trading.selectors.market import MarketView, account_to_show, market_view, next_decision
 from trading.selectors.standing import rules_of, standing_of
 from trading.selectors.trace import steps_of, trace_of
+from trading.services.schedule import bot_pause, bot_start, bot_stop
 from vibex.lib.errors import Rejected
 
 ENTRIES_ON_DESK = 14
 ENTRIES_ON_PAGE = 50
 CYCLES_ON_PAGE = 40
 
-ACTS: Final = ("start", "pause", "stop")
+ACTS: Final[dict[str, Callable[..., Bot]]] = {"start": bot_start, "pause": bot_pause, "stop": bot_stop}
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the desk of the account whose bot runs, else of the newest; without any account say how to get one."""
-    accounts = list(accounts_of(request.user).order_by("-pk"))
-    if not accounts:
-        return render(request, "trading/no_account.html")
-    running = bots_of(request.user).filter(status=Bot.Status.RUNNING).order_by("-pk").first()
-    return desk(request, running.account_id if running else accounts[0].pk)
+    """Show the desk that matters most; without any account say how to get one."""
+    account = account_to_show(request.user)
+    return desk(request, account.pk) if account else render(request, "trading/no_account.html")
 
 
 @require_safe
@@ -169,7 +168,7 @@ def _bot_panel(account: Account) -> dict[str, Any]:
     return context | _bot_context(account, _bots(account), market)
 
 
-def _bot_context(account: Account, bots: list[Bot], market: Any) -> dict[str, Any]:
+def _bot_context(account: Account, bots: list[Bot], market: MarketView) -> dict[str, Any]:
     last = book.last_cycle(account)
     return {
         "bots": [(each, next_decision(each, market)) for each in bots],
@@ -185,11 +184,8 @@ def _diary_choices(bots: list[Bot]) -> dict[str, Any]:
 
 def _act(request: HttpRequest, shown: Bot, act: str) -> str:
     """Do it; return why not, or nothing when it is done."""
-    from trading.services import schedule
-
-    acts = {"start": schedule.bot_start, "pause": schedule.bot_pause, "stop": schedule.bot_stop}
     try:
-        acts[act](bot=shown, actor=request.user, reason="on the desk")
+        ACTS[act](bot=shown, actor=cast("User", request.user), reason="on the desk")
     except Rejected as refusal:
         return str(refusal)
     return ""

@@ -76,3 +76,21 @@ def test_a_list_takes_two_queries_however_long_it_is(client, django_assert_num_q
         body = client.get("/api/v1/bots/").json()
     assert body["count"] == 60
     assert len(body["results"]) == 50
+
+
+def test_the_status_has_details_for_signed_in_people(signed_in):
+    body = signed_in.get("/api/v1/status/").json()
+    assert {check["name"] for check in body["checks"]} == {"database", "scheduler", "market", "disk"}
+    assert body["features"]["live_trading"] is False
+
+
+def test_health_is_open_and_says_no_more_than_yes_or_no(client):
+    assert client.get("/api/v1/health/live/").json() == {"status": "alive"}
+    for path in ("/api/v1/health/ready/", "/api/health/"):
+        assert list(client.get(path).json()) == ["status"]
+
+
+def test_times_are_utc_wherever_the_person_is(client):
+    account = account_of(person(time_zone="Asia/Tokyo"))
+    client.force_login(account.owner)
+    assert client.get(f"/api/v1/accounts/{account.pk}/").json()["created"].endswith("Z")

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePath
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import Account, Bot
+from accounts.selectors import Person, accounts_of
 from marketdata.models import Feed
+from marketdata.selectors import clock_of, follows_wall_clock
 from trading.domain.schedule import due, length_of, offset_for, slot_at
-from vibex.lib.clock import Clock, WallClock
 
 SILENT_AFTER = timedelta(seconds=15)
 """A feed writes about once a second of wall time; after this long without a word its prices count as old."""
@@ -27,20 +29,26 @@ class MarketView:
     now: datetime
     """Market time."""
     speed: float
+    """Seconds of market time in one second of wall time: zero while the market stands."""
     problem: str = ""
 
 
 def market_view(account: Account) -> MarketView:
     """Return what `account` trades on; a market that was never set up is a view with a problem."""
-    from marketdata.selectors import market_clock
-
     feed = Feed.objects.filter(venue=account.venue).first()
-    clock: Clock = market_clock(account.venue) if feed else WallClock()
     if feed is None:
         missing = f"This installation has no market named {account.venue}: start the server with one."
-        return MarketView("missing", f"No market: {account.venue}", "", clock.now(), 1.0, missing)
+        return MarketView("missing", f"No market: {account.venue}", "", timezone.now(), 1.0, missing)
     title, detail = _words(feed)
-    return MarketView(feed.kind, title, detail, clock.now(), feed.speed, _problem(feed))
+    return MarketView(feed.kind, title, detail, clock_of(feed).now(), _pace(feed), _problem(feed))
+
+
+def account_to_show(person: Person) -> Account | None:
+    """Return the account whose market moves and whose bot runs, as far as there is one; else the newest."""
+    moving = Feed.objects.filter(venue=OuterRef("venue"), running=True)
+    running = Bot.objects.filter(account=OuterRef("pk"), status=Bot.Status.RUNNING)
+    accounts = accounts_of(person).annotate(moves=Exists(moving), decides=Exists(running))
+    return accounts.order_by("-moves", "-decides", "-pk").first()
 
 
 def next_decision(bot: Bot, market: MarketView) -> datetime | None:
@@ -50,6 +58,12 @@ def next_decision(bot: Bot, market: MarketView) -> datetime | None:
     slot = slot_at(market.now, bot.interval)
     turn = due(slot, offset_for(f"bot:{bot.pk}", bot.interval))
     return turn if turn > market.now else turn + length_of(bot.interval)
+
+
+def _pace(feed: Feed) -> float:
+    if follows_wall_clock(feed):
+        return 1.0
+    return feed.speed if feed.running else 0.0
 
 
 def _words(feed: Feed) -> tuple[str, str]:

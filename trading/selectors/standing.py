@@ -39,11 +39,12 @@ class PositionLine:
 
     @property
     def margin(self) -> Decimal:
-        return self.position.cost / self.position.leverage
+        """Margin that opened it: cost ÷ leverage."""
+        return Decimal(self.position.cost / self.position.leverage)
 
     @property
     def notional(self) -> Decimal:
-        return self.position.quantity * (self.mark or self.position.entry_price)
+        return Decimal(self.position.quantity * (self.mark or self.position.entry_price))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import Account, Bot, User
-from tests.support.demo import demo, person
+from accounts.models import Account, AuditEntry, Bot, User
+from tests.support.demo import bot_of, demo, person
 from vibex.lib.admin import HistoryAdmin
 
 pytestmark = pytest.mark.django_db
@@ -95,3 +95,59 @@ def test_a_bot_that_runs_is_not_edited(boss):
 def test_people_without_staff_rights_see_no_admin(client):
     client.force_login(person())
     assert client.get("/admin/").status_code == 302
+
+
+GOOD = {
+    "name": "second",
+    "model": "rules/trend",
+    "fallback_models": "[]",
+    "symbols": '["BTCUSDT"]',
+    "interval": "15m",
+    "timeframes": '["15m", "1h"]',
+    "prompt_template": "arena",
+}
+
+
+def test_a_bot_can_be_made_and_is_on_record(boss):
+    made = demo(cycles=1, equity_points=2)
+    answer = boss.post(url(Bot, "add"), GOOD | {"account": made.account.pk})
+    assert answer.status_code == 302, answer.context["errors"]
+    assert Bot.objects.get(name="second").status == "stopped"
+    assert AuditEntry.objects.filter(action="bot-create").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("symbols", '["NOSUCHUSDT"]', "is not traded at sim"),
+        ("symbols", '"BTCUSDT"', "Write a list of texts"),
+        ("symbols", "[]", "required"),
+        ("timeframes", '["7m"]', "no candles of 7m"),
+        ("timeframes", '["1h", "15m"]', "own interval, 15m"),
+        ("model", "rules/astrology", "rules/trend"),
+        ("model", "gpt", "Nothing decides under the name"),
+        ("capital", "-5", "Capital must be above zero"),
+    ],
+)
+def test_a_bot_that_cannot_work_is_refused_with_what_to_do(boss, field, value, said):
+    made = demo(cycles=1, equity_points=2)
+    answer = boss.post(url(Bot, "add"), GOOD | {"account": made.account.pk, field: value})
+    assert answer.status_code == 200
+    assert said in answer.content.decode()
+    assert not Bot.objects.filter(name="second").exists()
+
+
+@pytest.mark.parametrize(("act", "status"), [("pause", "paused"), ("stop", "stopped")])
+def test_bots_are_paused_and_stopped_from_the_list(boss, act, status):
+    made = demo(cycles=1, equity_points=2)
+    answer = boss.post(url(Bot, "changelist"), {"action": act, "_selected_action": [made.bot.pk]}, follow=True)
+    made.bot.refresh_from_db()
+    assert made.bot.status == status
+    assert status in answer.content.decode()
+
+
+def test_a_refused_start_is_told_in_the_list(boss):
+    made = demo(cycles=1, equity_points=2)
+    other = bot_of(made.account, "other")
+    answer = boss.post(url(Bot, "changelist"), {"action": "start", "_selected_action": [other.pk]}, follow=True)
+    assert "stop it first" in answer.content.decode()

@@ -87,6 +87,15 @@ def test_a_market_that_was_never_set_up_is_said_so(client):
     assert "no market named nowhere" in text_of(client, "/")
 
 
+def test_the_first_page_is_the_account_whose_market_moves(client, made):
+    market(made.now, venue="recorded", running=False)
+    bot_of(account_of(made.user, "replay", venue="recorded"), status="running")
+    assert "<title>paper" in text_of(client, "/")
+    Feed.objects.filter(venue="recorded").update(running=True)
+    Feed.objects.filter(venue="sim").update(running=False)
+    assert "<title>replay" in text_of(client, "/")
+
+
 def test_an_empty_desk_says_what_will_come(client):
     user = person()
     market(timezone.now())

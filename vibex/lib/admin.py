@@ -46,7 +46,7 @@ class HistoryAdmin(KeptAdmin):
 class RelatedFilter(admin.RelatedFieldListFilter):
     """The stock filter by a foreign key, with the rows that are needed to name its choices read at once."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         rows = field.remote_field.model._default_manager.select_related().order_by("pk")
         return [(row.pk, str(row)) for row in rows]
 
