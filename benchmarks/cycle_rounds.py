@@ -97,7 +97,7 @@ class Bench:
         if run.result is None:
             raise RuntimeError(f"the cycle ended as {run.status}: {run.text}")
         if (signal == "hold") == bool(run.result.done):
-            raise RuntimeError(f"asked for {signal}, got: {run.text}; {run.result.rulings}")
+            raise RuntimeError(f"asked for {signal}, got: {run.text}; {run.result.reading}; {run.result.rulings}")
         return {"ms": spent * 1000, "queries": counts["queries"], "control": counts["control"]}
 
     def _entry(self, symbol: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def measure() -> list[Table]:
         ("first page answers", f"{seen.answers:.1f} s", ""),
         ("first decision is stored", f"{seen.decides:.1f} s", _limit(seen.decides, FIRST_DECISION_LIMIT, "s")),
         (f"memory {WATCH_SECONDS:.0f} s later", f"{seen.idle:.0f} MB", _limit(seen.idle, MEMORY_LIMIT, "MB")),
-        (f"memory after {REQUESTS} requests", f"{seen.served:.0f} MB", _limit(seen.served, MEMORY_LIMIT, "MB")),
+        (f"memory after {REQUESTS} sign-in pages", f"{seen.served:.0f} MB", _limit(seen.served, MEMORY_LIMIT, "MB")),
         ("threads", str(seen.threads), ""),
         ("processor time while idle", f"{seen.cpu:.1f} % of a core", ""),
         ("stops on SIGTERM within", f"{seen.stops:.1f} s", ""),

@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Annotated, Any, Final
 from unicodedata import category
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from decisions.domain.proposal import Action
 
@@ -19,6 +20,7 @@ TOP_LEVEL: Final = frozenset({"decision_id", "decisions"})
 MAX_TEXT: Final = 2_000
 MAX_DIGITS: Final = 15
 """Significant digits of an amount; more than that no model means, and not every database keeps."""
+MAX_PLACES: Final = 10
 MAX_LEVERAGE: Final = 1_000
 """Above it a number is no leverage at all. What is allowed is decided by the limits of the account."""
 HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})
@@ -30,6 +32,14 @@ def _decimal(value: Any) -> Any:
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _storable(value: Decimal) -> Decimal:
+    """Refuse more decimals than are stored. Stated as a bound of the field, it would also shorten the whole digits."""
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -MAX_PLACES:
+        raise PydanticCustomError("decimal_max_places", "more than ten decimals")
+    return value
+
+
 def _clean(text: str) -> str:
     if unprintable(text):
         raise ValueError("control, zero-width or direction characters")
@@ -37,7 +47,10 @@ def _clean(text: str) -> str:
 
 
 type Amount = Annotated[
-    Decimal, BeforeValidator(_decimal), Field(gt=0, allow_inf_nan=False, max_digits=MAX_DIGITS, decimal_places=10)
+    Decimal,
+    BeforeValidator(_decimal),
+    Field(gt=0, allow_inf_nan=False, max_digits=MAX_DIGITS),
+    AfterValidator(_storable),
 ]
 type Share = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=1, allow_inf_nan=False)]
 type Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), BeforeValidator(_clean)]
