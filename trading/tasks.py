@@ -6,6 +6,8 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
 from trading.services import periodic, schedule
+from trading.services.guard import account_reconcile, guard_run
+from trading.services.live import cycle_run
 
 GUARD_EXPIRES = 25
 """Seconds after which a look that nobody took is left to the next one."""
@@ -19,8 +21,6 @@ GUARD_EXPIRES = 25
 )
 def bot_tick(bot_id: int, at_once: bool = False) -> None:
     """Run the bot's cycle for its latest closed candle, at its own moment after the close, once."""
-    from trading.services.live import cycle_run
-
     tick = schedule.tick_of(bot_id)
     if tick is None:
         return
@@ -40,8 +40,6 @@ def guard_all() -> None:
 @shared_task
 def guard_account(account_id: int) -> None:
     """Look after one account."""
-    from trading.services.guard import guard_run
-
     guard_run(account_id=account_id)
 
 
@@ -55,8 +53,6 @@ def reconcile_all(trigger: str = "hourly") -> None:
 @shared_task
 def reconcile_account(account_id: int, trigger: str) -> None:
     """Compare the books of one account with the exchange."""
-    from trading.services.guard import account_reconcile
-
     account_reconcile(account_id=account_id, trigger=trigger)
 
 

@@ -10,24 +10,33 @@ from typing import Final
 from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
+from django.utils.timezone import now
 
 from accounts.models import Account, Bot, User
 from accounts.services import account_create, bot_create, incident_open, password_generate, user_create
 from decisions.deciders.registry import default_model
 from decisions.services import prompt_template_install
+from marketdata.feed import FeedRunner
 from marketdata.models import Feed
+from marketdata.selectors import base_interval, clock_of, feed_of
+from marketdata.services import feed_advance, feed_configure, feed_start, feed_stop
+from marketdata.venues.recorded import list_folder
 from trading.domain.schedule import at_least, timeframes_for
 from trading.services import schedule
+from trading.services.guard import account_reconcile
 from trading.services.lease import cycles_abandon
 from trading.services.periodic import system_schedules_install
 from vibex.celery import app
-from vibex.lib.errors import VibexError
+from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.variables import venue_symbols
-from vibex.serve import Part, Scheduler
+from vibex.serve import Scheduler
 
 log = logging.getLogger(__name__)
 
 OPERATOR: Final = "operator@vibex.local"
+VENUES: Final = ("sim", "recorded")
+USUAL_SPEED: Final = {"sim": 1.0, "recorded": 60.0}
+"""Of a market that is made now: a simulation keeps pace with the clock, an hour of a recording passes in a minute."""
 ACCOUNT_NAMES: Final = {"sim": "paper", "recorded": "replay"}
 """Each market has an account of its own: prices of one must never move positions of the other."""
 
@@ -42,14 +51,6 @@ class Demo:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What the command line asks for."""
-
-    data: Path | None
-    speed: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Market:
     """The market that this process runs: its feed, what can be traded there and its shortest candles."""
 
@@ -60,32 +61,36 @@ class Market:
     @property
     def description(self) -> str:
         """What it is, so that nobody takes it for real money or real prices."""
+        pace = "" if self.feed.speed == 1 else f" at {self.feed.speed:g} times the speed of the clock"
+        what = "simulated, prices are made up"
         if self.feed.kind == Feed.Kind.RECORDED:
-            return f"recorded candles of {self.feed.source}, replayed at {self.feed.speed:g} times speed, on paper"
-        speed = "" if self.feed.speed == 1 else f", {self.feed.speed:g} times as fast as the clock"
-        return f"simulated: prices are made up{speed}, on paper"
+            what = f"recorded candles of {self.feed.source}"
+        return f"{what}{pace}; {self.feed.problem or 'no real money'}"
 
 
-def market_choose(data: Path | None, speed: float | None) -> Choice:
-    """Read what is to be run, before anything is stored. Raises Rejected for a folder that cannot be replayed."""
-    return Choice(data, speed)
+def market_prepare(data: Path | None, speed: float | None) -> Market:
+    """Configure the market, write what is due until now, and let every other market stand still.
+
+    Raises Rejected for a folder that cannot be replayed; then nothing was configured.
+    """
+    venue = VENUES[data is not None]
+    known = Feed.objects.filter(venue=venue).first()
+    symbols = venue_symbols(settings.ASSETS) if data is None else _recorded_symbols(data)
+    kind = Feed.Kind.SIMULATED if data is None else Feed.Kind.RECORDED
+    pace = speed or (known.speed if known else USUAL_SPEED[venue])
+    _refuse_clock_back(known, pace)
+    feed_configure(venue=venue, kind=kind, source=data or "", speed=pace)
+    for other in Feed.objects.exclude(venue=venue).filter(running=True):
+        feed_start(venue=other.venue)  # back to its last write: it did not run while nobody wrote
+        feed_stop(venue=other.venue)
+    feed_start(venue=venue)
+    feed_advance(venue=venue)
+    return Market(feed_of(venue), symbols, base_interval(venue))
 
 
-def market_prepare(choice: Choice) -> Market:
-    """Configure the chosen market, write what is due, and stand the other ones still."""
-    from marketdata.services import feed_advance, feed_configure
-
-    feed = feed_configure(venue="sim", kind="simulated", speed=choice.speed or 1.0)
-    feed_advance(venue=feed.venue)
-    return Market(feed, venue_symbols(settings.ASSETS), "1m")
-
-
-def feed_runner(market: Market) -> Part:
+def feed_runner(market: Market) -> FeedRunner:
     """Return the thread that moves the market."""
-    from marketdata.feed import FeedRunner
-
-    runner: Part = FeedRunner(market.feed.venue)
-    return runner
+    return FeedRunner(market.feed.venue)
 
 
 def tables_prepare() -> None:
@@ -120,8 +125,6 @@ def books_prepare() -> None:
 
     Only for the one process that runs cycles: a cycle that is still marked as running cannot be.
     """
-    from trading.services.guard import account_reconcile
-
     cycles_abandon()
     for account_id in schedule.accounts_to_reconcile():
         try:
@@ -132,6 +135,26 @@ def books_prepare() -> None:
         except Exception:
             log.exception("account %s could not be reconciled at the start", account_id)
             _hold(account_id, "an error, see the log")
+
+
+def _recorded_symbols(folder: Path) -> tuple[str, ...]:
+    """Return those of ASSETS that were recorded. Raises Rejected when there is none."""
+    recorded = list_folder(folder)
+    symbols = tuple(symbol for symbol in venue_symbols(settings.ASSETS) if symbol in recorded)
+    if not symbols:
+        assets, there = ",".join(settings.ASSETS), ", ".join(sorted(recorded))
+        raise Rejected(f"{folder} has no candles of ASSETS={assets}, only of {there}: set ASSETS to some of them.")
+    return symbols
+
+
+def _refuse_clock_back(known: Feed | None, pace: float) -> None:
+    """A simulated market that was hurried is ahead of the clock: at speed 1 its time would jump back."""
+    if known and known.kind == Feed.Kind.SIMULATED and pace == 1 != known.speed and clock_of(known).now() > now():
+        raise Rejected(
+            f"The simulated market of this data folder is ahead of the clock, at {known.market_at:%F %H:%M} UTC. "
+            "Give it a --speed other than 1, or choose another folder with VIBEX_DATA_DIR.",
+            code="clock_back",
+        )
 
 
 def _operator() -> tuple[User, str | None]:

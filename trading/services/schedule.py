@@ -18,7 +18,7 @@ from accounts.services import audit_write
 from decisions.models import Cycle, DiaryEntry
 from decisions.services import diary_write
 from marketdata.models import Feed
-from marketdata.selectors import market_clock
+from marketdata.selectors import base_interval, market_clock
 from trading.domain.orders import FINAL
 from trading.domain.schedule import due, is_fresh, length_of, offset_for, slot_at, timeframes_for
 from trading.models import Order, Position
@@ -143,8 +143,6 @@ def _refuse_start(account: Account) -> None:
 
 
 def _refuse_shorter_than_candles(venue: str, interval: str) -> None:
-    from marketdata.selectors import base_interval
-
     base = base_interval(venue)
     if length_of(interval) < length_of(base):
         raise Rejected(f"The market has candles of {base}: choose {base} or longer, not {interval}.", code="interval")

@@ -26,9 +26,7 @@ pytestmark = pytest.mark.django_db
 def run(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, datetime]]:
     """Record which cycles are run instead of running them: they have tests of their own."""
     ran: list[tuple[int, datetime]] = []
-    monkeypatch.setattr(
-        "trading.services.live.cycle_run", lambda *, bot_id, scheduled_for: ran.append((bot_id, scheduled_for))
-    )
+    monkeypatch.setattr(tasks, "cycle_run", lambda *, bot_id, scheduled_for: ran.append((bot_id, scheduled_for)))
     return ran
 
 

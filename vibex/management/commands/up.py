@@ -62,9 +62,8 @@ class Command(BaseCommand):
         if alone:
             held.enter_context(serve.only_process(settings.VIBEX_DATA_DIR))
         serve.port_check(host, port)
-        choice = bootstrap.market_choose(options["data"], options["speed"])
         bootstrap.tables_prepare()
-        market = bootstrap.market_prepare(choice)
+        market = bootstrap.market_prepare(options["data"], options["speed"])
         demo = None if options["no_demo"] else bootstrap.demo_prepare(market)
         self._tell(host, port, market, demo)
         parts = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
