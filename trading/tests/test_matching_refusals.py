@@ -88,6 +88,13 @@ def test_margin_includes_the_fee_and_the_buffer():
     assert refusal(short_of_it, order("BUY", quantity="10")) is Refusal.MARGIN
 
 
+def test_a_limit_needs_margin_for_the_dearest_price_it_can_be_filled_at():
+    """A buy below the market: its own price. A sell below the market takes the bid, which is higher."""
+    engine(deposit="901").place(order("BUY", "LIMIT", "10", price="90"), at=START)
+    assert refusal(engine(deposit="901"), order("SELL", "LIMIT", "10", price="90")) is Refusal.MARGIN
+    engine(deposit="1001").place(order("SELL", "LIMIT", "10", price="90"), at=START)
+
+
 def test_a_resting_entry_keeps_its_margin():
     made = engine(deposit="1500")
     made.place(order("BUY", "LIMIT", "10", price="90"), at=START)

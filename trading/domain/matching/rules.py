@@ -124,10 +124,15 @@ def _check_cap(book: Book, order: OrderRecord, price: Decimal) -> None:
         raise EngineRefusal(f"{notional} would be above {cap}, the most at leverage {book.leverage}", code="leverage")
 
 
+def _dearest(order: OrderRecord, touch: Decimal) -> Decimal:
+    """Return the highest price an entry can be filled at: a bought limit is never paid above itself."""
+    if order.price is None:
+        return touch
+    return order.price if order.side is OrderSide.BUY else max(order.price, touch)
+
+
 def _check_margin(ledger: Ledger, book: Book, order: OrderRecord, mark: Decimal) -> None:
-    price = taker_price(ledger, book, order.side)
-    if order.price is not None:
-        price = max(price, order.price) if order.side is OrderSide.BUY else order.price
+    price = _dearest(order, taker_price(ledger, book, order.side))
     added = book.added_by(order)
     lost_at_once = max(ZERO, order.side.sign * (price - mark)) * added
     share = 1 / Decimal(book.leverage) + book.spec.taker_fee + ledger.settings.margin_buffer
