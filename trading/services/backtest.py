@@ -68,12 +68,15 @@ def backtest_run(
     *,
     plan: BacktestPlan,
     market: RecordedMarket,
+    notes: Sequence[str] = (),
     on_cycle: Callable[[int, int, CycleResult], None] = lambda *_: None,
 ) -> Backtest:
     """Run the bot over the window. `on_cycle` is told after each cycle: its number, how many there are, its result.
 
-    Raises Rejected for a plan that the data cannot serve.
+    `notes` on the data go into the report. Raises Rejected for a plan that the data cannot serve, BrokenPromise when
+    something happens that the design rules out.
     """
+    _within_the_recording(plan, market)
     clock, journal = SimulatedClock(plan.start), MemoryJournal()
     exchange = SimulatedExchange(
         instruments={symbol: market.instrument(symbol) for symbol in plan.symbols}, clock=clock, deposit=plan.capital
@@ -94,7 +97,16 @@ def backtest_run(
         settle(world)
         check(exchange.account(), [*journal.ledger.values()], journal.positions(), journal.orders())
     journal.equity(exchange.account())
-    return Backtest(plan, journal, milliseconds, _words(market), _notes(market, plan.symbols))
+    return Backtest(plan, journal, milliseconds, _words(market), (*notes, *_notes(market, plan.symbols)))
+
+
+def _within_the_recording(plan: BacktestPlan, market: RecordedMarket) -> None:
+    for symbol in plan.symbols:
+        first, last = market.span(symbol)
+        if plan.start < first or plan.end > last:
+            raise Rejected(
+                f"{symbol} was recorded from {first:%F %H:%M} to {last:%F %H:%M}: choose --from and --to inside of that"
+            )
 
 
 def _bot(plan: BacktestPlan) -> BotView:

@@ -8,12 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING, Limits
+from marketdata.domain.intervals import INTERVAL_MS
+from trading.domain.schedule import timeframes_for
 from vibex.lib.errors import VibexError
+
+if TYPE_CHECKING:
+    from trading.services.backtest import BacktestPlan
+
+USAGE = 2
 
 
 class Command(BaseCommand):
@@ -25,9 +32,9 @@ class Command(BaseCommand):
         parser.add_argument("--symbols", type=_symbols, required=True, help="BTCUSDT,ETHUSDT,…")
         parser.add_argument("--from", dest="start", type=_moment, required=True, help="2025-09-15, UTC, included.")
         parser.add_argument("--to", dest="end", type=_moment, required=True, help="2025-10-15, UTC, not included.")
-        parser.add_argument("--interval", default="1h", help="How often it decides (default 1h).")
+        parser.add_argument("--interval", default="1h", choices=INTERVAL_MS, help="How often it decides (default 1h).")
         parser.add_argument(
-            "--timeframes", type=_symbols, help="What it sees; default: the interval and the next ones."
+            "--timeframes", type=_intervals, help="What it sees; default: the interval and the next ones."
         )
         parser.add_argument("--decider", default="rules/trend", help="rules/<strategy> (default rules/trend).")
         parser.add_argument(
@@ -39,12 +46,17 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         # Imported here: the engine and TA-Lib are of no use to the other commands.
+        from marketdata.recorded_market import RecordedMarket
+        from marketdata.venues.recorded import read_folder
         from trading.services.backtest import BacktestPlan, backtest_run
         from trading.services.backtest_report import lines_of, report_of
 
         try:
-            plan, market = _prepare(BacktestPlan, options)
-            backtest = backtest_run(plan=plan, market=market)
+            plan = _plan(BacktestPlan, options)
+            folder = read_folder(options["data"], plan.symbols)
+            market = RecordedMarket(folder.recordings.values(), timeframes=plan.timeframes)
+            notes = [f"left out: {candle.reason}" for candle in folder.quarantined]
+            backtest = backtest_run(plan=plan, market=market, notes=notes)
             report = report_of(backtest)
         except VibexError as fault:
             raise CommandError(str(fault)) from None
@@ -56,34 +68,39 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(backtest.milliseconds)} cycles, median {backtest.median_ms:.2f} ms")
 
 
-def _prepare(plan_type: type[Any], options: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the plan and the market of the command's options. Raises Rejected for what cannot be served."""
-    from marketdata.recorded_market import RecordedMarket
-    from marketdata.venues.recorded import read_folder
-    from trading.domain.schedule import timeframes_for
-
-    plan = plan_type(
-        symbols=options["symbols"],
-        start=options["start"],
-        end=options["end"],
-        interval=options["interval"],
-        timeframes=options["timeframes"] or timeframes_for(options["interval"]),
-        model=options["decider"],
-        capital=options["capital"],
-        limits=_limits(options["max_leverage"], options["max_stop"]),
-    )
-    folder = read_folder(options["data"], plan.symbols)
-    return plan, RecordedMarket(folder.recordings.values(), timeframes=plan.timeframes)
+def _plan(plan_type: type[BacktestPlan], options: dict[str, Any]) -> BacktestPlan:
+    """Return the plan of the command's options. Raises CommandError for options that contradict themselves."""
+    try:
+        return plan_type(
+            symbols=options["symbols"],
+            start=options["start"],
+            end=options["end"],
+            interval=options["interval"],
+            timeframes=options["timeframes"] or timeframes_for(options["interval"]),
+            model=options["decider"],
+            capital=options["capital"],
+            limits=_limits(options["max_leverage"], options["max_stop"]),
+        )
+    except VibexError as fault:
+        raise CommandError(str(fault), returncode=USAGE) from None
 
 
 def _limits(max_leverage: int | None, max_stop: Decimal | None) -> Limits:
     leverage = DEFAULTS.max_leverage if max_leverage is None else max_leverage
     stop = DEFAULTS.max_stop_distance if max_stop is None else max_stop
     if not 1 <= leverage <= LEVERAGE_CEILING:
-        raise CommandError(f"--max-leverage {leverage} is not between 1 and {LEVERAGE_CEILING}")
+        raise CommandError(f"--max-leverage {leverage} is not between 1 and {LEVERAGE_CEILING}", returncode=USAGE)
     if not DEFAULTS.min_stop_distance < stop < 1:
-        raise CommandError(f"--max-stop {stop} is not a share between {DEFAULTS.min_stop_distance} and 1")
+        text = f"--max-stop {stop} is not a share between {DEFAULTS.min_stop_distance} and 1"
+        raise CommandError(text, returncode=USAGE)
     return replace(DEFAULTS, max_leverage=leverage, max_stop_distance=stop)
+
+
+def _intervals(text: str) -> tuple[str, ...]:
+    names = _symbols(text)
+    if unknown := [name for name in names if name not in INTERVAL_MS]:
+        raise ArgumentTypeError(f"{', '.join(unknown)}: intervals are {', '.join(INTERVAL_MS)}")
+    return names
 
 
 def _symbols(text: str) -> tuple[str, ...]:
