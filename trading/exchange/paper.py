@@ -27,7 +27,7 @@ from trading.exchange import paper_store as store
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.models import PaperAccount, PaperIncome, PaperOrder, PaperTrade
 from vibex.lib.clock import Clock
-from vibex.lib.errors import Rejected, Retryable
+from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 
 ATTEMPTS: Final = 20
 PAUSE_SECONDS: Final = 0.02
@@ -165,7 +165,10 @@ class _Attempt:
         cursors = {symbol: cursor for symbol, cursor in self._cursors.items() if self._engine.needs(symbol)}
         if not self._worth_a_commit(changes, cursors, dict(state.leverages)):
             return store.unchanged(self._loaded)
-        return store.commit(self._loaded, state=state, changes=changes, cursors=cursors)
+        try:
+            return store.commit(self._loaded, state=state, changes=changes, cursors=cursors)
+        except OverflowError as error:  # an amount with more digits than SQLite keeps; nothing was written
+            raise NeedsOperator(str(error)) from error
 
     def _worth_a_commit(self, changes: Changes, cursors: dict[str, Cursor], leverages: dict[str, int]) -> bool:
         old = self._loaded.cursors

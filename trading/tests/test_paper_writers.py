@@ -1,6 +1,7 @@
 """Several writers on one paper account: compare-and-swap makes them take turns, and nobody's change is lost."""
 
 import threading
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -14,6 +15,7 @@ from trading.tests.builders import make_account
 from trading.tests.matching_kit import START, order
 from trading.tests.paper_kit import TickMarket
 from vibex.lib.clock import SimulatedClock
+from vibex.lib.errors import NeedsOperator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SYMBOL = "BTCUSDT"
@@ -81,6 +83,23 @@ def test_a_question_that_breaks_off_is_unavailable(account, market, monkeypatch)
     monkeypatch.setattr(paper_store, "load", broken)
     with pytest.raises(Unavailable):
         venue(account, market).account()
+
+
+def test_an_amount_that_the_database_cannot_keep_is_not_written(market):
+    rich, clock = make_account("rich", starting_balance=D(9_999_999)), SimulatedClock(START)
+    open_paper_account(rich, at=START)
+    exchange = PaperExchange(rich.pk, market, clock)
+    exchange.set_leverage(symbol=SYMBOL, leverage=10)
+    exchange.place(order("BUY", quantity="98.999", id="entry"))
+    market.tick("150000.7", minutes=1)
+    clock.move_to(START + timedelta(minutes=2))
+    closing = order("SELL", quantity="98.999", reduce_only=True, id="close")
+    if connection.vendor != "sqlite":
+        assert exchange.place(closing).filled == D("98.999")
+        return
+    with pytest.raises(NeedsOperator, match="PostgreSQL"):
+        exchange.place(closing)
+    assert exchange.account().position(SYMBOL).quantity == D("98.999")
 
 
 @pytest.mark.ci
