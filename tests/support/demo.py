@@ -386,6 +386,13 @@ def _around(made: Demo) -> None:
     )  # fmt: skip
     IncomeEntry.objects.create(
         account=account,
+        kind="TRANSFER",
+        transaction_id="t1",
+        amount=account.starting_balance,
+        at=now - timedelta(hours=72),
+    )
+    IncomeEntry.objects.create(
+        account=account,
         kind="FUNDING_FEE",
         transaction_id="f1",
         symbol="BTCUSDT",

@@ -24,10 +24,11 @@ RANGES: Final[dict[str, timedelta | None]] = {
 WIDTH, HEIGHT, EDGE = 1000, 240, 8
 
 TIME_LABELS: Final = [
-    {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%d %b"},
+    {"dtickrange": [None, 59_999], "value": "%H:%M:%S\n%d %b"},
+    {"dtickrange": [60_000, 43_200_000], "value": "%H:%M\n%d %b"},
     {"dtickrange": [43_200_001, None], "value": "%d %b\n%Y"},
 ]
-"""How the time axis is labelled while a tick is at most 12 hours wide, and when it is wider."""
+"""How the time axis is labelled: ticks below a minute, up to 12 hours, wider."""
 
 type Curve = Sequence[tuple[datetime, Decimal]]
 

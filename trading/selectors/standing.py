@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import Account
 from marketdata.models import Instrument, Ticker
-from trading.models import EquityPoint, Position
+from trading.domain.venue import IncomeKind
+from trading.models import EquityPoint, IncomeEntry, Position
 
 ZERO = Decimal(0)
 DEFAULT_TICK = Decimal("0.01")
@@ -93,9 +94,10 @@ def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) 
         return Standing(lines)
     unrealised = sum((line.unrealised or ZERO for line in lines), ZERO)
     equity = newest.wallet + unrealised
-    before, moved_before = _at_day_start(account, now)
-    day = equity - before - (newest.transfers - moved_before)
-    total = equity - account.starting_balance - newest.transfers
+    moved, began = _transfers(account), day_start(now, account.time_zone)
+    before = _equity_at(account, began)
+    day = equity - before - sum((amount for at, amount in moved if at > began), ZERO)
+    total = equity - account.starting_balance - sum((amount for _, amount in moved), ZERO)
     return Standing(
         positions=lines,
         stated_at=newest.at,
@@ -115,11 +117,21 @@ def day_start(now: datetime, zone: str) -> datetime:
     return midnight.astimezone(UTC)
 
 
-def _at_day_start(account: Account, now: datetime) -> tuple[Decimal, Decimal]:
-    """Return equity and net transfers when the day began; those of the start for an account younger than that."""
-    began = day_start(now, account.time_zone)
-    point = EquityPoint.objects.filter(account=account, at__lte=began).order_by("-at").first()
-    return (point.equity, point.transfers) if point else (account.starting_balance, ZERO)
+def _equity_at(account: Account, at: datetime) -> Decimal:
+    """Return equity at a moment; the starting balance for an account younger than that."""
+    point = EquityPoint.objects.filter(account=account, at__lte=at).order_by("-at").first()
+    equity: Decimal = point.equity if point else account.starting_balance
+    return equity
+
+
+def _transfers(account: Account) -> list[tuple[datetime, Decimal]]:
+    """Return deposits and withdrawals, oldest first, without the one that the account began with."""
+    kind = IncomeKind.TRANSFER.value
+    lines = list(
+        IncomeEntry.objects.filter(account=account, kind=kind).order_by("at", "id").values_list("at", "amount")
+    )
+    opening = bool(lines) and lines[0][1] == account.starting_balance
+    return lines[1:] if opening else lines
 
 
 def _lines(account: Account, rules: Mapping[str, Rules]) -> tuple[PositionLine, ...]:

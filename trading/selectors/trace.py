@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from decisions.domain.proposal import Action
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction
 from trading.models import Order
 from trading.selectors.standing import Rules, rules_of
@@ -68,26 +69,34 @@ def trace_of(cycle: Cycle) -> Trace:
     rules = rules_of(cycle.account.venue)
     orders = list(Order.objects.filter(cycle=cycle).order_by("created", "id"))
     decisions = Decision.objects.filter(cycle=cycle).order_by("kind", "sequence")
+    ruled = tuple(_with_orders(decisions, orders, rules))
     return Trace(
         cycle=cycle,
         interactions=tuple(Interaction.objects.filter(cycle=cycle).order_by("at", "id")),
-        ruled=tuple(_with_orders(decisions, orders, rules)),
-        other_orders=tuple(_without_decision(orders, rules)),
+        ruled=ruled,
+        other_orders=tuple(_others(orders, ruled, rules)),
         entries=tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id")),
         steps=steps_of(cycle),
     )
 
 
-def _with_orders(decisions: Iterable[Decision], orders: Iterable[Order], rules: Mapping[str, Rules]) -> Iterable[Ruled]:
-    sent: dict[int | None, list[Order]] = defaultdict(list)
-    for order in orders:
-        sent[order.decision_id].append(order)
-    return (Ruled(row, rules.get(row.symbol, Rules()), tuple(sent[row.pk])) for row in decisions)
+def _with_orders(decisions: Iterable[Decision], orders: Iterable[Order], rules: Mapping[str, Rules]) -> Iterator[Ruled]:
+    for row in decisions:
+        mine = tuple(order for order in orders if _follows(order, row))
+        yield Ruled(row, rules.get(row.symbol, Rules()), mine)
 
 
-def _without_decision(orders: Iterable[Order], rules: Mapping[str, Rules]) -> Iterable[Others]:
+def _follows(order: Order, decision: Decision) -> bool:
+    """Whether an order was sent because of a decision: stop and target follow the entry of their symbol."""
+    if order.decision_id is not None:
+        return order.decision_id == decision.pk
+    return order.symbol == decision.symbol and Action(decision.action).opens
+
+
+def _others(orders: Iterable[Order], ruled: Iterable[Ruled], rules: Mapping[str, Rules]) -> Iterator[Others]:
+    told = {order.pk for each in ruled for order in each.orders}
     found: dict[str, list[Order]] = defaultdict(list)
     for order in orders:
-        if order.decision_id is None:
+        if order.pk not in told:
             found[order.symbol].append(order)
-    return (Others(symbol, rules.get(symbol, Rules()), tuple(each)) for symbol, each in found.items())
+    yield from (Others(symbol, rules.get(symbol, Rules()), tuple(each)) for symbol, each in found.items())

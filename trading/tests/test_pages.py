@@ -9,7 +9,8 @@ from django.utils import timezone
 from accounts.models import AuditEntry, Bot
 from marketdata.models import Feed
 from tests.support.demo import HOSTILE, account_of, bot_of, demo, market, person
-from trading.models import EquityPoint, Position
+from trading.models import EquityPoint, IncomeEntry, Order, Position
+from trading.selectors.standing import standing_of
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +50,28 @@ def test_equity_is_the_wallet_as_stated_and_what_is_open_at_the_present_mark(cli
     btc = (Decimal("71284.6") - Decimal("70866.2")) * Decimal("0.018")
     sol = (Decimal("89.14") - Decimal("88.31")) * Decimal("21.40")
     assert f"{newest.wallet + btc + sol:,.2f}" in text_of(client, "/")
+
+
+def test_a_deposit_is_no_result(client, made):
+    before = standing_of(made.account, now=made.now, rules={})
+    IncomeEntry.objects.create(
+        account=made.account, kind="TRANSFER", transaction_id="t2", amount=500, at=made.now - timedelta(seconds=1)
+    )
+    newest = EquityPoint.objects.order_by("-at").first()
+    newest.wallet += 500
+    newest.save()
+    after = standing_of(made.account, now=made.now, rules={})
+    assert after.equity == before.equity + 500
+    assert (after.day, after.total) == (before.day, before.total)
+
+
+def test_the_first_deposit_is_the_starting_balance_and_no_result(client):
+    account = account_of(person())
+    now = timezone.now()
+    IncomeEntry.objects.create(account=account, kind="TRANSFER", transaction_id="1", amount=10_000, at=now)
+    EquityPoint.objects.create(account=account, at=now, wallet=9_996, unrealised=0, equity=9_996, transfers=10_000)
+    standing = standing_of(account, now=now, rules={})
+    assert (standing.day, standing.total) == (-4, -4)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +244,13 @@ def test_a_cycle_is_traced_from_the_question_to_the_orders(client, made):
     page = text_of(client, f"/cycles/{opening.pk}/")
     for text in ("size.risk", "The loss at the stop may be 1 % of equity.", "10,164.20", "stop sell", "execute"):
         assert text in page
+
+
+def test_stop_and_target_stand_with_the_decision_whose_entry_they_protect(client, made):
+    Order.objects.filter(role__in=["stop", "target"]).update(decision=None)
+    page = text_of(client, f"/cycles/{made.cycles[0].pk}/")
+    assert "stop sell" in page
+    assert "Other orders" not in page
 
 
 def test_what_a_model_wrote_is_text_never_markup(client, made):
