@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, transaction
+from django.db.models import Max
 
 from accounts.domain.limits import Limits
 from accounts.models import Account, Bot, RiskLimits
@@ -71,6 +72,13 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
         raise
     cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings, stage="publish")
     return CycleRun("done", _summary(result), cycle.pk, result)
+
+
+def cycle_run_now(*, bot: Bot) -> CycleRun:
+    """Run a cycle of a bot because a person asks for it, also a second one on a market that stands still."""
+    now = market_clock(bot.account.venue).now()
+    newest = Cycle.objects.filter(bot=bot, scheduled_for__gte=now).aggregate(at=Max("scheduled_for"))["at"]
+    return cycle_run(bot_id=bot.pk, scheduled_for=now if newest is None else newest + timedelta(microseconds=1))
 
 
 def world_for(account: Account, *, bot: Bot | None = None, cycle: Cycle | None = None) -> World:

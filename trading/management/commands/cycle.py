@@ -20,15 +20,14 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print it as JSON.")
 
     def handle(self, **options: Any) -> None:
-        from marketdata.selectors import market_clock
         from marketdata.services import feed_catch_up
         from trading.services.cycle_view import cycle_view
-        from trading.services.live import cycle_run
+        from trading.services.live import cycle_run_now
 
         bot = _find(options["bot"])
         try:
             feed_catch_up(venue=bot.account.venue)
-            run = cycle_run(bot_id=bot.pk, scheduled_for=market_clock(bot.account.venue).now())
+            run = cycle_run_now(bot=bot)
         except VibexError as fault:
             raise CommandError(str(fault)) from None
         if run.result is None:
