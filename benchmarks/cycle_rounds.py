@@ -25,6 +25,7 @@ STEP = timedelta(minutes=3)
 WARM_UP, HOLDS, TRADES = 5, 150, 24
 MODEL = "bench/instant"
 CONTROL = re.compile(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)", re.IGNORECASE)
+KINDS = ("ours", "venue", "control")
 DECISION_ID = re.compile(r'decision_id: "(\w+)"')
 
 
@@ -91,21 +92,18 @@ class Bench:
 
         self.market.advance(STEP)
         with _counted() as counts:
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             run = cycle_run(bot_id=self._bot.pk, scheduled_for=self.market.at)
-            spent = time.perf_counter() - began
+            spent, busy = time.perf_counter() - began, time.process_time() - busy
         if run.result is None:
             raise RuntimeError(f"the cycle ended as {run.status}: {run.text}")
         if (signal == "hold") == bool(run.result.done):
             raise RuntimeError(f"asked for {signal}, got: {run.text}; {run.result.reading}; {run.result.rulings}")
-        return {"ms": spent * 1000, "queries": counts["queries"], "control": counts["control"]}
+        return {"ms": spent * 1000, "busy": busy * 1000, **{kind: counts[kind] for kind in KINDS}}
 
     def _entry(self, symbol: str) -> dict[str, Any]:
-        from marketdata.models import Instrument
-
-        spec, quote = Instrument.objects.get(symbol=symbol), self.market.quote(symbol)
-        ask, tick = quote.ask, spec.tick_size
-        stop = (ask * Decimal("0.97")).quantize(tick)
+        spec, ask = self.market.spec(symbol), self.market.quote(symbol).ask
+        stop = spec.price_down(ask * Decimal("0.97"))
         quantity = (Decimal(2_000) / ask) // spec.step_size * spec.step_size
         return _item(
             symbol,
@@ -113,7 +111,7 @@ class Bench:
             quantity=float(quantity),
             leverage=2,
             stop_loss=float(stop),
-            profit_target=float((ask * Decimal("1.06")).quantize(tick)),
+            profit_target=float(spec.price_up(ask * Decimal("1.06"))),
             risk_usd=float(round(quantity * (ask - stop), 2)),
             confidence=0.6,
         )
@@ -146,11 +144,11 @@ def _answer_with(reply: Callable[[str], bytes]) -> None:
 
 @contextmanager
 def _counted() -> Iterator[Counter[str]]:
-    """Count statements: those that read or write rows, and those that only begin or end transactions."""
+    """Count statements by kind: our own, those on the paper venue's tables, and the beginning and end of transactions."""
     counts: Counter[str] = Counter()
 
     def count(execute: Any, sql: str, *rest: Any) -> Any:
-        counts["control" if CONTROL.match(sql) else "queries"] += 1
+        counts["control" if CONTROL.match(sql) else "venue" if "trading_paper" in sql else "ours"] += 1
         return execute(sql, *rest)
 
     with connection.execute_wrapper(count):

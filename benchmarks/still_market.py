@@ -9,6 +9,7 @@ import numpy as np
 
 from marketdata.domain.builtin import builtin_spec
 from marketdata.domain.candles import Candles
+from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote
 from marketdata.models import Feed
 from marketdata.services import candles_upsert, instruments_upsert, ticker_put
@@ -41,6 +42,9 @@ class StillMarket:
             candles_upsert(venue=VENUE, candles=self._candles(symbol, price, since), closed=True)
         ticker_put(venue=VENUE, quotes=[self._quote(symbol, price) for symbol, price in PRICES.items()])
         Feed.objects.filter(venue=VENUE).update(market_at=self.at, wall_at=datetime.now(UTC))
+
+    def spec(self, symbol: str) -> InstrumentSpec:
+        return self._specs[symbol]
 
     def quote(self, symbol: str) -> Quote:
         return self._quote(symbol, PRICES[symbol])
