@@ -2,154 +2,290 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import vibex.lib.fields
 from django.db import migrations, models
+
+import vibex.lib.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('marketdata', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("marketdata", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Cycle',
+            name="Cycle",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scheduled_for', models.DateTimeField(help_text='Close of the candle it decides on (market time).')),
-                ('status', models.CharField(choices=[('running', 'running'), ('done', 'done'), ('failed', 'failed'), ('skipped', 'skipped'), ('abandoned', 'abandoned')], default='running', max_length=9)),
-                ('stage', models.CharField(blank=True, help_text='The step it is in, or ended in.', max_length=20)),
-                ('epoch', models.PositiveBigIntegerField(default=0, help_text='Epoch of the account when it began.')),
-                ('lease_until', models.DateTimeField(help_text='Wall time.')),
-                ('began', models.DateTimeField(default=django.utils.timezone.now)),
-                ('ended', models.DateTimeField(blank=True, null=True)),
-                ('error', models.TextField(blank=True)),
-                ('timings', models.JSONField(blank=True, default=dict, help_text='Milliseconds per step.')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cycles', to='accounts.account')),
-                ('bot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cycles', to='accounts.bot')),
-                ('snapshot', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='cycles', to='marketdata.snapshot')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("scheduled_for", models.DateTimeField(help_text="Close of the candle it decides on (market time).")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                            ("skipped", "skipped"),
+                            ("abandoned", "abandoned"),
+                        ],
+                        default="running",
+                        max_length=9,
+                    ),
+                ),
+                ("stage", models.CharField(blank=True, help_text="The step it is in, or ended in.", max_length=20)),
+                ("epoch", models.PositiveBigIntegerField(default=0, help_text="Epoch of the account when it began.")),
+                ("lease_until", models.DateTimeField(help_text="Wall time.")),
+                ("began", models.DateTimeField(default=django.utils.timezone.now)),
+                ("ended", models.DateTimeField(blank=True, null=True)),
+                ("error", models.TextField(blank=True)),
+                ("timings", models.JSONField(blank=True, default=dict, help_text="Milliseconds per step.")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="cycles", to="accounts.account"
+                    ),
+                ),
+                (
+                    "bot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="cycles", to="accounts.bot"
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cycles",
+                        to="marketdata.snapshot",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-began'],
+                "ordering": ["-began"],
             },
         ),
         migrations.CreateModel(
-            name='DiaryEntry',
+            name="DiaryEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(help_text='Market time.')),
-                ('kind', models.CharField(choices=[('decision', 'decision'), ('trade', 'trade'), ('hold', 'hold'), ('error', 'error'), ('state', 'state'), ('note', 'note')], max_length=8)),
-                ('symbol', models.CharField(blank=True, max_length=30)),
-                ('text', models.TextField()),
-                ('data', models.JSONField(blank=True, default=dict)),
-                ('bot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='diary', to='accounts.bot')),
-                ('cycle', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='diary', to='decisions.cycle')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(help_text="Market time.")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("decision", "decision"),
+                            ("trade", "trade"),
+                            ("hold", "hold"),
+                            ("error", "error"),
+                            ("state", "state"),
+                            ("note", "note"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("symbol", models.CharField(blank=True, max_length=30)),
+                ("text", models.TextField()),
+                ("data", models.JSONField(blank=True, default=dict)),
+                (
+                    "bot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="diary", to="accounts.bot"
+                    ),
+                ),
+                (
+                    "cycle",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="diary",
+                        to="decisions.cycle",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'diary entries',
-                'ordering': ['-at', '-id'],
+                "verbose_name_plural": "diary entries",
+                "ordering": ["-at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='Interaction',
+            name="Interaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('model_requested', models.CharField(max_length=120)),
-                ('model_served', models.CharField(blank=True, max_length=120)),
-                ('template', models.CharField(blank=True, max_length=80)),
-                ('prompt_digest', models.CharField(blank=True, max_length=64)),
-                ('system_prompt', models.TextField(blank=True)),
-                ('user_prompt', models.TextField(blank=True)),
-                ('reply', models.TextField(blank=True, help_text='The raw body; bytes that are no UTF-8 are escaped.')),
-                ('finish_reason', models.CharField(blank=True, max_length=40)),
-                ('prompt_tokens', models.PositiveIntegerField(default=0)),
-                ('completion_tokens', models.PositiveIntegerField(default=0)),
-                ('cost', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, help_text='US dollars; empty when nobody said.', max_digits=28, null=True)),
-                ('latency_ms', models.PositiveIntegerField(default=0)),
-                ('outcome', models.CharField(max_length=20)),
-                ('reason', models.CharField(blank=True, max_length=300)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('bot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='interactions', to='accounts.bot')),
-                ('cycle', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='interactions', to='decisions.cycle')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("model_requested", models.CharField(max_length=120)),
+                ("model_served", models.CharField(blank=True, max_length=120)),
+                ("template", models.CharField(blank=True, max_length=80)),
+                ("prompt_digest", models.CharField(blank=True, max_length=64)),
+                ("system_prompt", models.TextField(blank=True)),
+                ("user_prompt", models.TextField(blank=True)),
+                ("reply", models.TextField(blank=True, help_text="The raw body; bytes that are no UTF-8 are escaped.")),
+                ("finish_reason", models.CharField(blank=True, max_length=40)),
+                ("prompt_tokens", models.PositiveIntegerField(default=0)),
+                ("completion_tokens", models.PositiveIntegerField(default=0)),
+                (
+                    "cost",
+                    vibex.lib.fields.ExactDecimalField(
+                        blank=True,
+                        decimal_places=10,
+                        help_text="US dollars; empty when nobody said.",
+                        max_digits=28,
+                        null=True,
+                    ),
+                ),
+                ("latency_ms", models.PositiveIntegerField(default=0)),
+                ("outcome", models.CharField(max_length=20)),
+                ("reason", models.CharField(blank=True, max_length=300)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "bot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="interactions", to="accounts.bot"
+                    ),
+                ),
+                (
+                    "cycle",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="interactions", to="decisions.cycle"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at'],
+                "ordering": ["-at"],
             },
         ),
         migrations.CreateModel(
-            name='Decision',
+            name="Decision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('live', 'acted on'), ('shadow', 'only recorded')], default='live', max_length=6)),
-                ('sequence', models.PositiveSmallIntegerField(help_text='Order in the reply.')),
-                ('symbol', models.CharField(max_length=30)),
-                ('action', models.CharField(max_length=16)),
-                ('asked_quantity', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('asked_leverage', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('stop_loss', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('profit_target', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('risk_usd', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('confidence', models.FloatField(blank=True, null=True)),
-                ('invalidation_condition', models.TextField(blank=True)),
-                ('justification', models.TextField(blank=True)),
-                ('verdict', models.CharField(max_length=8)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, help_text='What was allowed.', max_digits=28, null=True)),
-                ('leverage', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('rule_ids', models.JSONField(default=list)),
-                ('hits', models.JSONField(default=list, help_text='Every rule that spoke, with its numbers.')),
-                ('at', models.DateTimeField(help_text='Market time.')),
-                ('bot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='accounts.bot')),
-                ('cycle', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='decisions.cycle')),
-                ('interaction', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='decisions.interaction')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("live", "acted on"), ("shadow", "only recorded")], default="live", max_length=6
+                    ),
+                ),
+                ("sequence", models.PositiveSmallIntegerField(help_text="Order in the reply.")),
+                ("symbol", models.CharField(max_length=30)),
+                ("action", models.CharField(max_length=16)),
+                (
+                    "asked_quantity",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
+                ("asked_leverage", models.PositiveSmallIntegerField(blank=True, null=True)),
+                (
+                    "stop_loss",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
+                (
+                    "profit_target",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
+                (
+                    "risk_usd",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
+                ("confidence", models.FloatField(blank=True, null=True)),
+                ("invalidation_condition", models.TextField(blank=True)),
+                ("justification", models.TextField(blank=True)),
+                ("verdict", models.CharField(max_length=8)),
+                (
+                    "quantity",
+                    vibex.lib.fields.ExactDecimalField(
+                        blank=True, decimal_places=10, help_text="What was allowed.", max_digits=28, null=True
+                    ),
+                ),
+                ("leverage", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("rule_ids", models.JSONField(default=list)),
+                ("hits", models.JSONField(default=list, help_text="Every rule that spoke, with its numbers.")),
+                ("at", models.DateTimeField(help_text="Market time.")),
+                (
+                    "bot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="accounts.bot"
+                    ),
+                ),
+                (
+                    "cycle",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="decisions.cycle"
+                    ),
+                ),
+                (
+                    "interaction",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to="decisions.interaction",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at', 'sequence'],
+                "ordering": ["-at", "sequence"],
             },
         ),
         migrations.CreateModel(
-            name='PromptTemplate',
+            name="PromptTemplate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=60)),
-                ('version', models.PositiveIntegerField()),
-                ('text', models.TextField()),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(max_length=60)),
+                ("version", models.PositiveIntegerField()),
+                ("text", models.TextField()),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['name', '-version'],
-                'constraints': [models.UniqueConstraint(fields=('name', 'version'), name='prompt_template_version_unique')],
+                "ordering": ["name", "-version"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("name", "version"), name="prompt_template_version_unique")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='cycle',
-            index=models.Index(fields=['bot', '-scheduled_for'], name='cycle_newest_of_bot'),
+            model_name="cycle",
+            index=models.Index(fields=["bot", "-scheduled_for"], name="cycle_newest_of_bot"),
         ),
         migrations.AddConstraint(
-            model_name='cycle',
-            constraint=models.UniqueConstraint(fields=('bot', 'scheduled_for'), name='one_cycle_per_bot_and_candle', violation_error_message='The bot has decided on this candle already.'),
+            model_name="cycle",
+            constraint=models.UniqueConstraint(
+                fields=("bot", "scheduled_for"),
+                name="one_cycle_per_bot_and_candle",
+                violation_error_message="The bot has decided on this candle already.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cycle',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('account',), name='one_running_cycle_per_account', violation_error_message='A cycle of this account is already running.'),
+            model_name="cycle",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "running")),
+                fields=("account",),
+                name="one_running_cycle_per_account",
+                violation_error_message="A cycle of this account is already running.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='diaryentry',
-            index=models.Index(fields=['bot', '-at'], name='diary_newest_of_bot'),
+            model_name="diaryentry",
+            index=models.Index(fields=["bot", "-at"], name="diary_newest_of_bot"),
         ),
         migrations.AddIndex(
-            model_name='decision',
-            index=models.Index(fields=['bot', '-at'], name='decision_newest_of_bot'),
+            model_name="decision",
+            index=models.Index(fields=["bot", "-at"], name="decision_newest_of_bot"),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.UniqueConstraint(fields=('cycle', 'kind', 'sequence'), name='decision_sequence_unique'),
+            model_name="decision",
+            constraint=models.UniqueConstraint(fields=("cycle", "kind", "sequence"), name="decision_sequence_unique"),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.CheckConstraint(condition=models.Q(('leverage__isnull', True), models.Q(('leverage__gte', 1), ('leverage__lte', 10)), _connector='OR'), name='decision_leverage_1_to_10', violation_error_message='Leverage must be between 1 and 10.'),
+            model_name="decision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("leverage__isnull", True), models.Q(("leverage__gte", 1), ("leverage__lte", 10)), _connector="OR"
+                ),
+                name="decision_leverage_1_to_10",
+                violation_error_message="Leverage must be between 1 and 10.",
+            ),
         ),
     ]

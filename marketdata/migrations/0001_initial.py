@@ -2,141 +2,198 @@
 
 import django.core.validators
 import django.utils.timezone
-import vibex.lib.fields
 from django.db import migrations, models
+
+import vibex.lib.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Feed',
+            name="Feed",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue', models.CharField(max_length=20, unique=True)),
-                ('kind', models.CharField(choices=[('simulated', 'simulated market'), ('recorded', 'recorded candles'), ('live', 'live prices')], max_length=9)),
-                ('source', models.CharField(blank=True, help_text='Folder of the recorded files, or empty.', max_length=300)),
-                ('seed', models.BigIntegerField(default=0, help_text='Seed of the simulated market.')),
-                ('speed', models.FloatField(default=1.0, validators=[django.core.validators.MinValueValidator(0.001)])),
-                ('market_at', models.DateTimeField(help_text='Market time at `wall_at`.')),
-                ('wall_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('running', models.BooleanField(default=False, help_text="Whether the market's clock is moving.")),
-                ('heartbeat', models.DateTimeField(blank=True, help_text='Wall time of the last write of this feed.', null=True)),
-                ('problem', models.CharField(blank=True, max_length=300)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue", models.CharField(max_length=20, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("simulated", "simulated market"),
+                            ("recorded", "recorded candles"),
+                            ("live", "live prices"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(blank=True, help_text="Folder of the recorded files, or empty.", max_length=300),
+                ),
+                ("seed", models.BigIntegerField(default=0, help_text="Seed of the simulated market.")),
+                ("speed", models.FloatField(default=1.0, validators=[django.core.validators.MinValueValidator(0.001)])),
+                ("market_at", models.DateTimeField(help_text="Market time at `wall_at`.")),
+                ("wall_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("running", models.BooleanField(default=False, help_text="Whether the market's clock is moving.")),
+                (
+                    "heartbeat",
+                    models.DateTimeField(blank=True, help_text="Wall time of the last write of this feed.", null=True),
+                ),
+                ("problem", models.CharField(blank=True, max_length=300)),
             ],
         ),
         migrations.CreateModel(
-            name='Candle',
+            name="Candle",
             fields=[
-                ('pk', models.CompositePrimaryKey('venue', 'symbol', 'interval', 'open_time', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('venue', models.CharField(max_length=20)),
-                ('symbol', models.CharField(max_length=30)),
-                ('interval', models.CharField(max_length=3)),
-                ('open_time', models.DateTimeField()),
-                ('open', models.FloatField()),
-                ('high', models.FloatField()),
-                ('low', models.FloatField()),
-                ('close', models.FloatField()),
-                ('volume', models.FloatField()),
-                ('closed', models.BooleanField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "venue",
+                        "symbol",
+                        "interval",
+                        "open_time",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("venue", models.CharField(max_length=20)),
+                ("symbol", models.CharField(max_length=30)),
+                ("interval", models.CharField(max_length=3)),
+                ("open_time", models.DateTimeField()),
+                ("open", models.FloatField()),
+                ("high", models.FloatField()),
+                ("low", models.FloatField()),
+                ("close", models.FloatField()),
+                ("volume", models.FloatField()),
+                ("closed", models.BooleanField()),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('high__gte', models.F('open')), ('low__lte', models.F('open')), ('high__gte', models.F('close')), ('low__lte', models.F('close')), ('low__gt', 0), ('volume__gte', 0)), name='candle_is_possible', violation_error_message='High must be the highest and low the lowest price of a candle.')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("high__gte", models.F("open")),
+                            ("low__lte", models.F("open")),
+                            ("high__gte", models.F("close")),
+                            ("low__lte", models.F("close")),
+                            ("low__gt", 0),
+                            ("volume__gte", 0),
+                        ),
+                        name="candle_is_possible",
+                        violation_error_message="High must be the highest and low the lowest price of a candle.",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='FundingRate',
+            name="FundingRate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue', models.CharField(max_length=20)),
-                ('symbol', models.CharField(max_length=30)),
-                ('at', models.DateTimeField()),
-                ('rate', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=18)),
-                ('mark', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue", models.CharField(max_length=20)),
+                ("symbol", models.CharField(max_length=30)),
+                ("at", models.DateTimeField()),
+                ("rate", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=18)),
+                ("mark", vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('venue', 'symbol', 'at'), name='funding_settled_once')],
+                "constraints": [models.UniqueConstraint(fields=("venue", "symbol", "at"), name="funding_settled_once")],
             },
         ),
         migrations.CreateModel(
-            name='Instrument',
+            name="Instrument",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue', models.CharField(max_length=20)),
-                ('symbol', models.CharField(max_length=30)),
-                ('base', models.CharField(max_length=20)),
-                ('quote', models.CharField(default='USDT', max_length=10)),
-                ('tick_size', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('step_size', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('min_quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('max_quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('min_notional', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=5, max_digits=28)),
-                ('max_leverage', models.PositiveSmallIntegerField(default=100)),
-                ('maker_fee', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=12)),
-                ('taker_fee', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=12)),
-                ('liquidation_fee', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=12)),
-                ('funding_interval_hours', models.PositiveSmallIntegerField(default=8)),
-                ('group', models.CharField(default='crypto', max_length=30)),
-                ('brackets', models.JSONField(blank=True, default=list)),
-                ('status', models.CharField(default='TRADING', max_length=20)),
-                ('updated', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue", models.CharField(max_length=20)),
+                ("symbol", models.CharField(max_length=30)),
+                ("base", models.CharField(max_length=20)),
+                ("quote", models.CharField(default="USDT", max_length=10)),
+                ("tick_size", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("step_size", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("min_quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("max_quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("min_notional", vibex.lib.fields.ExactDecimalField(decimal_places=10, default=5, max_digits=28)),
+                ("max_leverage", models.PositiveSmallIntegerField(default=100)),
+                ("maker_fee", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=12)),
+                ("taker_fee", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=12)),
+                ("liquidation_fee", vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=12)),
+                ("funding_interval_hours", models.PositiveSmallIntegerField(default=8)),
+                ("group", models.CharField(default="crypto", max_length=30)),
+                ("brackets", models.JSONField(blank=True, default=list)),
+                ("status", models.CharField(default="TRADING", max_length=20)),
+                ("updated", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('venue', 'symbol'), name='instrument_unique_per_venue'), models.CheckConstraint(condition=models.Q(('step_size__gt', 0), ('tick_size__gt', 0)), name='instrument_tick_and_step_positive', violation_error_message='Tick and step size must be above zero.')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("venue", "symbol"), name="instrument_unique_per_venue"),
+                    models.CheckConstraint(
+                        condition=models.Q(("step_size__gt", 0), ("tick_size__gt", 0)),
+                        name="instrument_tick_and_step_positive",
+                        violation_error_message="Tick and step size must be above zero.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='QuarantinedCandle',
+            name="QuarantinedCandle",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue', models.CharField(max_length=20)),
-                ('symbol', models.CharField(max_length=30)),
-                ('interval', models.CharField(max_length=3)),
-                ('open_time', models.DateTimeField()),
-                ('values', models.JSONField()),
-                ('reason', models.CharField(max_length=200)),
-                ('seen', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue", models.CharField(max_length=20)),
+                ("symbol", models.CharField(max_length=30)),
+                ("interval", models.CharField(max_length=3)),
+                ("open_time", models.DateTimeField()),
+                ("values", models.JSONField()),
+                ("reason", models.CharField(max_length=200)),
+                ("seen", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('venue', 'symbol', 'interval', 'open_time'), name='quarantined_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("venue", "symbol", "interval", "open_time"), name="quarantined_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Snapshot',
+            name="Snapshot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue', models.CharField(max_length=20)),
-                ('at', models.DateTimeField(help_text='Market time.')),
-                ('digest', models.CharField(max_length=64)),
-                ('summary', models.JSONField(default=dict)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue", models.CharField(max_length=20)),
+                ("at", models.DateTimeField(help_text="Market time.")),
+                ("digest", models.CharField(max_length=64)),
+                ("summary", models.JSONField(default=dict)),
             ],
             options={
-                'indexes': [models.Index(fields=['venue', '-at'], name='snapshot_newest')],
-                'constraints': [models.UniqueConstraint(fields=('venue', 'at', 'digest'), name='snapshot_stored_once')],
+                "indexes": [models.Index(fields=["venue", "-at"], name="snapshot_newest")],
+                "constraints": [models.UniqueConstraint(fields=("venue", "at", "digest"), name="snapshot_stored_once")],
             },
         ),
         migrations.CreateModel(
-            name='Ticker',
+            name="Ticker",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue', models.CharField(max_length=20)),
-                ('symbol', models.CharField(max_length=30)),
-                ('at', models.DateTimeField(help_text='Market time of the prices.')),
-                ('last', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('bid', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('ask', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('mark', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('funding_rate', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=18, null=True)),
-                ('next_funding_at', models.DateTimeField(blank=True, null=True)),
-                ('open_interest', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("venue", models.CharField(max_length=20)),
+                ("symbol", models.CharField(max_length=30)),
+                ("at", models.DateTimeField(help_text="Market time of the prices.")),
+                ("last", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("bid", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("ask", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("mark", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                (
+                    "funding_rate",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=18, null=True),
+                ),
+                ("next_funding_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "open_interest",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('venue', 'symbol'), name='ticker_unique_per_venue')],
+                "constraints": [models.UniqueConstraint(fields=("venue", "symbol"), name="ticker_unique_per_venue")],
             },
         ),
     ]

@@ -2,331 +2,669 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import vibex.lib.fields
 from django.conf import settings
 from django.db import migrations, models
 
+import vibex.lib.fields
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('decisions', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("decisions", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Lock',
+            name="Lock",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(blank=True, max_length=30)),
-                ('side', models.CharField(blank=True, max_length=5)),
-                ('reason', models.CharField(max_length=300)),
-                ('since', models.DateTimeField(default=django.utils.timezone.now)),
-                ('until', models.DateTimeField(blank=True, null=True)),
-                ('lifted', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='locks', to='accounts.account')),
-                ('lifted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(blank=True, max_length=30)),
+                ("side", models.CharField(blank=True, max_length=5)),
+                ("reason", models.CharField(max_length=300)),
+                ("since", models.DateTimeField(default=django.utils.timezone.now)),
+                ("until", models.DateTimeField(blank=True, null=True)),
+                ("lifted", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="locks", to="accounts.account"
+                    ),
+                ),
+                (
+                    "lifted_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-since'],
+                "ordering": ["-since"],
             },
         ),
         migrations.CreateModel(
-            name='PaperAccount',
+            name="PaperAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('wallet', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('leverages', models.JSONField(default=dict, help_text='Leverage by symbol.')),
-                ('matched_until', models.JSONField(default=dict, help_text='Per symbol, the market time up to which prices were used.')),
-                ('next_id', models.PositiveBigIntegerField(default=1, help_text='Source of order, trade and transaction ids.')),
-                ('version', models.PositiveBigIntegerField(default=0)),
-                ('opened', models.DateTimeField(help_text='Market time.')),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='paper', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("wallet", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("leverages", models.JSONField(default=dict, help_text="Leverage by symbol.")),
+                (
+                    "matched_until",
+                    models.JSONField(
+                        default=dict, help_text="Per symbol, the market time up to which prices were used."
+                    ),
+                ),
+                (
+                    "next_id",
+                    models.PositiveBigIntegerField(default=1, help_text="Source of order, trade and transaction ids."),
+                ),
+                ("version", models.PositiveBigIntegerField(default=0)),
+                ("opened", models.DateTimeField(help_text="Market time.")),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="paper", to="accounts.account"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Position',
+            name="Position",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=30)),
-                ('side', models.CharField(choices=[('long', 'long'), ('short', 'short')], max_length=5)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, help_text='Open quantity, zero once closed.', max_digits=28)),
-                ('peak_quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
-                ('cost', vibex.lib.fields.ExactDecimalField(decimal_places=10, help_text='What the open quantity cost, in quote units.', max_digits=28)),
-                ('bought', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, help_text='Quantity ever added.', max_digits=28)),
-                ('bought_value', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, help_text='Quote units ever paid for it.', max_digits=28)),
-                ('sold', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, help_text='Quantity ever taken off.', max_digits=28)),
-                ('sold_value', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, help_text='Quote units ever received for it.', max_digits=28)),
-                ('entry_price', vibex.lib.fields.ExactDecimalField(decimal_places=10, help_text='Average entry over its life.', max_digits=28)),
-                ('exit_price', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, help_text='Average exit.', max_digits=28, null=True)),
-                ('leverage', models.PositiveSmallIntegerField(default=1)),
-                ('stop', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('target', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('bracket', models.CharField(choices=[('none', 'none'), ('arming', 'arming'), ('armed', 'armed'), ('adjusting', 'adjusting'), ('released', 'released')], default='none', max_length=9)),
-                ('protected_at', models.DateTimeField(blank=True, help_text='When its stop was last read back.', null=True)),
-                ('opened', models.DateTimeField()),
-                ('closed', models.DateTimeField(blank=True, null=True)),
-                ('exit_reason', models.CharField(blank=True, choices=[('stop', 'stop'), ('target', 'target'), ('close', 'decision'), ('flatten', 'flattened'), ('liquidation', 'liquidation'), ('external', 'outside')], max_length=11)),
-                ('realised', vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, help_text='Before fees and funding.', max_digits=28)),
-                ('fees', vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, max_digits=28)),
-                ('funding', vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, help_text='Received is positive.', max_digits=28)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='positions', to='accounts.account')),
-                ('bot', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='positions', to='accounts.bot')),
-                ('decision', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='positions', to='decisions.decision')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(max_length=30)),
+                ("side", models.CharField(choices=[("long", "long"), ("short", "short")], max_length=5)),
+                (
+                    "quantity",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, help_text="Open quantity, zero once closed.", max_digits=28
+                    ),
+                ),
+                ("peak_quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
+                (
+                    "cost",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, help_text="What the open quantity cost, in quote units.", max_digits=28
+                    ),
+                ),
+                (
+                    "bought",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, default=0, help_text="Quantity ever added.", max_digits=28
+                    ),
+                ),
+                (
+                    "bought_value",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, default=0, help_text="Quote units ever paid for it.", max_digits=28
+                    ),
+                ),
+                (
+                    "sold",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, default=0, help_text="Quantity ever taken off.", max_digits=28
+                    ),
+                ),
+                (
+                    "sold_value",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, default=0, help_text="Quote units ever received for it.", max_digits=28
+                    ),
+                ),
+                (
+                    "entry_price",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, help_text="Average entry over its life.", max_digits=28
+                    ),
+                ),
+                (
+                    "exit_price",
+                    vibex.lib.fields.ExactDecimalField(
+                        blank=True, decimal_places=10, help_text="Average exit.", max_digits=28, null=True
+                    ),
+                ),
+                ("leverage", models.PositiveSmallIntegerField(default=1)),
+                ("stop", vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
+                ("target", vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
+                (
+                    "bracket",
+                    models.CharField(
+                        choices=[
+                            ("none", "none"),
+                            ("arming", "arming"),
+                            ("armed", "armed"),
+                            ("adjusting", "adjusting"),
+                            ("released", "released"),
+                        ],
+                        default="none",
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "protected_at",
+                    models.DateTimeField(blank=True, help_text="When its stop was last read back.", null=True),
+                ),
+                ("opened", models.DateTimeField()),
+                ("closed", models.DateTimeField(blank=True, null=True)),
+                (
+                    "exit_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("stop", "stop"),
+                            ("target", "target"),
+                            ("close", "decision"),
+                            ("flatten", "flattened"),
+                            ("liquidation", "liquidation"),
+                            ("external", "outside"),
+                        ],
+                        max_length=11,
+                    ),
+                ),
+                (
+                    "realised",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=8, default=0, help_text="Before fees and funding.", max_digits=28
+                    ),
+                ),
+                ("fees", vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, max_digits=28)),
+                (
+                    "funding",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=8, default=0, help_text="Received is positive.", max_digits=28
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="positions", to="accounts.account"
+                    ),
+                ),
+                (
+                    "bot",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="positions",
+                        to="accounts.bot",
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="positions",
+                        to="decisions.decision",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-opened'],
+                "ordering": ["-opened"],
             },
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('client_order_id', models.CharField(max_length=36, unique=True)),
-                ('origin', models.CharField(choices=[('ours', 'ours'), ('external', 'external')], default='ours', max_length=8)),
-                ('epoch', models.PositiveBigIntegerField(default=0)),
-                ('role', models.CharField(choices=[('entry', 'entry'), ('stop', 'stop'), ('target', 'target'), ('close', 'close')], max_length=6)),
-                ('symbol', models.CharField(max_length=30)),
-                ('side', models.CharField(max_length=4)),
-                ('type', models.CharField(max_length=20)),
-                ('time_in_force', models.CharField(blank=True, max_length=3)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, help_text='Empty with close position.', max_digits=28, null=True)),
-                ('price', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('trigger', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('reduce_only', models.BooleanField(default=False)),
-                ('close_position', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('planned', 'planned'), ('denied', 'denied'), ('sending', 'sending'), ('live', 'live'), ('cancelling', 'cancelling'), ('unknown', 'unknown'), ('done', 'done'), ('absent', 'absent')], default='planned', max_length=10)),
-                ('purpose', models.CharField(blank=True, help_text='Why a closing order was sent: close, flatten, …', max_length=20)),
-                ('reason', models.CharField(blank=True, help_text='How it ended, or why it was denied.', max_length=300)),
-                ('filled', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
-                ('average_price', vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
-                ('exchange_id', models.CharField(blank=True, max_length=60)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
-                ('sent_at', models.DateTimeField(blank=True, help_text='Wall time it left.', null=True)),
-                ('deadline', models.DateTimeField(blank=True, help_text='Wall time after which it cannot arrive any more.', null=True)),
-                ('absent_answers', models.PositiveSmallIntegerField(default=0, help_text='Clean “no such order” answers in a row.')),
-                ('updated', models.DateTimeField(default=django.utils.timezone.now)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='accounts.account')),
-                ('bot', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='accounts.bot')),
-                ('cycle', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='decisions.cycle')),
-                ('decision', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='decisions.decision')),
-                ('position', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='trading.position')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("client_order_id", models.CharField(max_length=36, unique=True)),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("ours", "ours"), ("external", "external")], default="ours", max_length=8
+                    ),
+                ),
+                ("epoch", models.PositiveBigIntegerField(default=0)),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("entry", "entry"), ("stop", "stop"), ("target", "target"), ("close", "close")],
+                        max_length=6,
+                    ),
+                ),
+                ("symbol", models.CharField(max_length=30)),
+                ("side", models.CharField(max_length=4)),
+                ("type", models.CharField(max_length=20)),
+                ("time_in_force", models.CharField(blank=True, max_length=3)),
+                (
+                    "quantity",
+                    vibex.lib.fields.ExactDecimalField(
+                        blank=True, decimal_places=10, help_text="Empty with close position.", max_digits=28, null=True
+                    ),
+                ),
+                ("price", vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True)),
+                (
+                    "trigger",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
+                ("reduce_only", models.BooleanField(default=False)),
+                ("close_position", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("planned", "planned"),
+                            ("denied", "denied"),
+                            ("sending", "sending"),
+                            ("live", "live"),
+                            ("cancelling", "cancelling"),
+                            ("unknown", "unknown"),
+                            ("done", "done"),
+                            ("absent", "absent"),
+                        ],
+                        default="planned",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        blank=True, help_text="Why a closing order was sent: close, flatten, …", max_length=20
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(blank=True, help_text="How it ended, or why it was denied.", max_length=300),
+                ),
+                ("filled", vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
+                (
+                    "average_price",
+                    vibex.lib.fields.ExactDecimalField(blank=True, decimal_places=10, max_digits=28, null=True),
+                ),
+                ("exchange_id", models.CharField(blank=True, max_length=60)),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
+                ("sent_at", models.DateTimeField(blank=True, help_text="Wall time it left.", null=True)),
+                (
+                    "deadline",
+                    models.DateTimeField(
+                        blank=True, help_text="Wall time after which it cannot arrive any more.", null=True
+                    ),
+                ),
+                (
+                    "absent_answers",
+                    models.PositiveSmallIntegerField(default=0, help_text="Clean “no such order” answers in a row."),
+                ),
+                ("updated", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="orders", to="accounts.account"
+                    ),
+                ),
+                (
+                    "bot",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="accounts.bot",
+                    ),
+                ),
+                (
+                    "cycle",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="decisions.cycle",
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="decisions.decision",
+                    ),
+                ),
+                (
+                    "position",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="trading.position",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created'],
+                "ordering": ["-created"],
             },
         ),
         migrations.CreateModel(
-            name='Fill',
+            name="Fill",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=30)),
-                ('exchange_trade_id', models.CharField(max_length=60)),
-                ('side', models.CharField(max_length=4)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('price', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('fee', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('realised', vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, max_digits=28)),
-                ('maker', models.BooleanField(default=False)),
-                ('at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='accounts.account')),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='trading.order')),
-                ('position', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='trading.position')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(max_length=30)),
+                ("exchange_trade_id", models.CharField(max_length=60)),
+                ("side", models.CharField(max_length=4)),
+                ("quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("price", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("fee", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("realised", vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, max_digits=28)),
+                ("maker", models.BooleanField(default=False)),
+                ("at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="fills", to="accounts.account"
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="fills", to="trading.order"
+                    ),
+                ),
+                (
+                    "position",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="fills",
+                        to="trading.position",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at', '-id'],
+                "ordering": ["-at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='Reconciliation',
+            name="Reconciliation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('trigger', models.CharField(max_length=30)),
-                ('agreed', models.BooleanField(help_text='Whether nothing was left for a person.')),
-                ('mended', models.JSONField(default=list)),
-                ('left', models.JSONField(default=list, help_text='What needs a person.')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reconciliations', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("trigger", models.CharField(max_length=30)),
+                ("agreed", models.BooleanField(help_text="Whether nothing was left for a person.")),
+                ("mended", models.JSONField(default=list)),
+                ("left", models.JSONField(default=list, help_text="What needs a person.")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reconciliations",
+                        to="accounts.account",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at'],
+                "ordering": ["-at"],
             },
         ),
         migrations.CreateModel(
-            name='Claim',
+            name="Claim",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=30)),
-                ('holder', models.CharField(max_length=60)),
-                ('until', models.DateTimeField(help_text='Wall time.')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='claims', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(max_length=30)),
+                ("holder", models.CharField(max_length=60)),
+                ("until", models.DateTimeField(help_text="Wall time.")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="claims", to="accounts.account"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('account', 'symbol'), name='one_claim_per_account_and_symbol')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "symbol"), name="one_claim_per_account_and_symbol")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='EquityPoint',
+            name="EquityPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(help_text='Market time.')),
-                ('wallet', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('unrealised', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('equity', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('transfers', vibex.lib.fields.ExactDecimalField(decimal_places=8, default=0, help_text='Net deposits so far.', max_digits=28)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='equity', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(help_text="Market time.")),
+                ("wallet", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("unrealised", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("equity", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                (
+                    "transfers",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=8, default=0, help_text="Net deposits so far.", max_digits=28
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="equity", to="accounts.account"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['account_id', 'at'],
-                'constraints': [models.UniqueConstraint(fields=('account', 'at'), name='equity_point_once')],
+                "ordering": ["account_id", "at"],
+                "constraints": [models.UniqueConstraint(fields=("account", "at"), name="equity_point_once")],
             },
         ),
         migrations.CreateModel(
-            name='IncomeEntry',
+            name="IncomeEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=20)),
-                ('transaction_id', models.CharField(max_length=60)),
-                ('symbol', models.CharField(blank=True, max_length=30)),
-                ('amount', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('trade_id', models.CharField(blank=True, max_length=60)),
-                ('at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='income', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=20)),
+                ("transaction_id", models.CharField(max_length=60)),
+                ("symbol", models.CharField(blank=True, max_length=30)),
+                ("amount", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("trade_id", models.CharField(blank=True, max_length=60)),
+                ("at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="income", to="accounts.account"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'income entries',
-                'ordering': ['-at', '-id'],
-                'constraints': [models.UniqueConstraint(fields=('account', 'kind', 'transaction_id', 'symbol'), name='income_booked_once')],
+                "verbose_name_plural": "income entries",
+                "ordering": ["-at", "-id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("account", "kind", "transaction_id", "symbol"), name="income_booked_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OrderEvent',
+            name="OrderEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveIntegerField()),
-                ('kind', models.CharField(max_length=20)),
-                ('state', models.CharField(help_text='State after it.', max_length=10)),
-                ('data', models.JSONField(default=dict)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='trading.order')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sequence", models.PositiveIntegerField()),
+                ("kind", models.CharField(max_length=20)),
+                ("state", models.CharField(help_text="State after it.", max_length=10)),
+                ("data", models.JSONField(default=dict)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="trading.order"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['order_id', 'sequence'],
-                'constraints': [models.UniqueConstraint(fields=('order', 'sequence'), name='order_event_sequence_unique')],
+                "ordering": ["order_id", "sequence"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("order", "sequence"), name="order_event_sequence_unique")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PaperIncome',
+            name="PaperIncome",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('transaction_id', models.PositiveBigIntegerField()),
-                ('kind', models.CharField(max_length=20)),
-                ('symbol', models.CharField(blank=True, max_length=30)),
-                ('amount', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('trade_id', models.CharField(blank=True, max_length=60)),
-                ('at', models.DateTimeField()),
-                ('paper', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='income', to='trading.paperaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("transaction_id", models.PositiveBigIntegerField()),
+                ("kind", models.CharField(max_length=20)),
+                ("symbol", models.CharField(blank=True, max_length=30)),
+                ("amount", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("trade_id", models.CharField(blank=True, max_length=60)),
+                ("at", models.DateTimeField()),
+                (
+                    "paper",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="income", to="trading.paperaccount"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['paper', 'at'], name='paper_income_since')],
-                'constraints': [models.UniqueConstraint(fields=('paper', 'transaction_id'), name='paper_income_unique')],
+                "indexes": [models.Index(fields=["paper", "at"], name="paper_income_since")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("paper", "transaction_id"), name="paper_income_unique")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PaperOrder',
+            name="PaperOrder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('exchange_id', models.PositiveBigIntegerField()),
-                ('client_order_id', models.CharField(max_length=36)),
-                ('symbol', models.CharField(max_length=30)),
-                ('side', models.CharField(max_length=4)),
-                ('type', models.CharField(max_length=20)),
-                ('time_in_force', models.CharField(blank=True, max_length=3)),
-                ('status', models.CharField(max_length=16)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('price', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('trigger', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('reduce_only', models.BooleanField(default=False)),
-                ('close_position', models.BooleanField(default=False)),
-                ('filled', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
-                ('filled_cost', vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
-                ('created', models.DateTimeField()),
-                ('updated', models.DateTimeField()),
-                ('paper', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='orders', to='trading.paperaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("exchange_id", models.PositiveBigIntegerField()),
+                ("client_order_id", models.CharField(max_length=36)),
+                ("symbol", models.CharField(max_length=30)),
+                ("side", models.CharField(max_length=4)),
+                ("type", models.CharField(max_length=20)),
+                ("time_in_force", models.CharField(blank=True, max_length=3)),
+                ("status", models.CharField(max_length=16)),
+                ("quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("price", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28, null=True)),
+                ("trigger", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28, null=True)),
+                ("reduce_only", models.BooleanField(default=False)),
+                ("close_position", models.BooleanField(default=False)),
+                ("filled", vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
+                ("filled_cost", vibex.lib.fields.ExactDecimalField(decimal_places=10, default=0, max_digits=28)),
+                ("created", models.DateTimeField()),
+                ("updated", models.DateTimeField()),
+                (
+                    "paper",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="orders", to="trading.paperaccount"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['paper', 'client_order_id'], name='paper_order_by_client_id')],
-                'constraints': [models.UniqueConstraint(fields=('paper', 'exchange_id'), name='paper_order_unique'), models.UniqueConstraint(condition=models.Q(('status__in', ['NEW', 'PARTIALLY_FILLED'])), fields=('paper', 'client_order_id'), name='paper_client_id_unique_while_open')],
+                "indexes": [models.Index(fields=["paper", "client_order_id"], name="paper_order_by_client_id")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("paper", "exchange_id"), name="paper_order_unique"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["NEW", "PARTIALLY_FILLED"])),
+                        fields=("paper", "client_order_id"),
+                        name="paper_client_id_unique_while_open",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PaperPosition',
+            name="PaperPosition",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=30)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('cost', vibex.lib.fields.ExactDecimalField(decimal_places=10, help_text='Signed like the quantity, in quote units.', max_digits=28)),
-                ('margin', vibex.lib.fields.ExactDecimalField(decimal_places=8, help_text='Isolated margin.', max_digits=28)),
-                ('leverage', models.PositiveSmallIntegerField()),
-                ('opened', models.DateTimeField()),
-                ('paper', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='positions', to='trading.paperaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(max_length=30)),
+                ("quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                (
+                    "cost",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, help_text="Signed like the quantity, in quote units.", max_digits=28
+                    ),
+                ),
+                (
+                    "margin",
+                    vibex.lib.fields.ExactDecimalField(decimal_places=8, help_text="Isolated margin.", max_digits=28),
+                ),
+                ("leverage", models.PositiveSmallIntegerField()),
+                ("opened", models.DateTimeField()),
+                (
+                    "paper",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="positions", to="trading.paperaccount"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('paper', 'symbol'), name='paper_position_unique')],
+                "constraints": [models.UniqueConstraint(fields=("paper", "symbol"), name="paper_position_unique")],
             },
         ),
         migrations.CreateModel(
-            name='PaperTrade',
+            name="PaperTrade",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('trade_id', models.PositiveBigIntegerField()),
-                ('exchange_id', models.PositiveBigIntegerField()),
-                ('client_order_id', models.CharField(max_length=36)),
-                ('symbol', models.CharField(max_length=30)),
-                ('side', models.CharField(max_length=4)),
-                ('quantity', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('price', vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
-                ('fee', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('realised', vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
-                ('maker', models.BooleanField()),
-                ('at', models.DateTimeField()),
-                ('paper', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='trades', to='trading.paperaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("trade_id", models.PositiveBigIntegerField()),
+                ("exchange_id", models.PositiveBigIntegerField()),
+                ("client_order_id", models.CharField(max_length=36)),
+                ("symbol", models.CharField(max_length=30)),
+                ("side", models.CharField(max_length=4)),
+                ("quantity", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("price", vibex.lib.fields.ExactDecimalField(decimal_places=10, max_digits=28)),
+                ("fee", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("realised", vibex.lib.fields.ExactDecimalField(decimal_places=8, max_digits=28)),
+                ("maker", models.BooleanField()),
+                ("at", models.DateTimeField()),
+                (
+                    "paper",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="trades", to="trading.paperaccount"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['paper', 'symbol', 'at'], name='paper_trades_since')],
-                'constraints': [models.UniqueConstraint(fields=('paper', 'trade_id'), name='paper_trade_unique')],
+                "indexes": [models.Index(fields=["paper", "symbol", "at"], name="paper_trades_since")],
+                "constraints": [models.UniqueConstraint(fields=("paper", "trade_id"), name="paper_trade_unique")],
             },
         ),
         migrations.AddIndex(
-            model_name='position',
-            index=models.Index(fields=['account', 'closed'], name='position_open'),
+            model_name="position",
+            index=models.Index(fields=["account", "closed"], name="position_open"),
         ),
         migrations.AddConstraint(
-            model_name='position',
-            constraint=models.UniqueConstraint(condition=models.Q(('closed__isnull', True)), fields=('account', 'symbol'), name='one_open_position_per_account_and_symbol', violation_error_message='The account has an open position in this symbol.'),
+            model_name="position",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("closed__isnull", True)),
+                fields=("account", "symbol"),
+                name="one_open_position_per_account_and_symbol",
+                violation_error_message="The account has an open position in this symbol.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='position',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed__isnull', True), ('quantity__gt', 0)), models.Q(('closed__isnull', False), ('quantity', 0)), _connector='OR'), name='position_open_or_flat', violation_error_message='An open position has a quantity, a closed one has none.'),
+            model_name="position",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("closed__isnull", True), ("quantity__gt", 0)),
+                    models.Q(("closed__isnull", False), ("quantity", 0)),
+                    _connector="OR",
+                ),
+                name="position_open_or_flat",
+                violation_error_message="An open position has a quantity, a closed one has none.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['account', 'state'], name='order_state'),
+            model_name="order",
+            index=models.Index(fields=["account", "state"], name="order_state"),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['account', '-created'], name='order_newest'),
+            model_name="order",
+            index=models.Index(fields=["account", "-created"], name="order_newest"),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.UniqueConstraint(fields=('account', 'symbol', 'exchange_trade_id'), name='fill_booked_once'),
+            model_name="fill",
+            constraint=models.UniqueConstraint(
+                fields=("account", "symbol", "exchange_trade_id"), name="fill_booked_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.CheckConstraint(condition=models.Q(('price__gt', 0), ('quantity__gt', 0)), name='fill_positive'),
+            model_name="fill",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("price__gt", 0), ("quantity__gt", 0)), name="fill_positive"
+            ),
         ),
     ]
