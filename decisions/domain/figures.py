@@ -45,7 +45,8 @@ def series(values: Iterable[Number], decimals: int) -> str:
 
 def percent(share: Number, decimals: int = 2) -> str:
     """Return a share as a percentage: 0.0125 is 1.25 %."""
-    return UNKNOWN if share is None or not isfinite(share) else f"{fixed(share * 100, decimals)} %"
+    text = UNKNOWN if share is None else fixed(share * 100, decimals)
+    return text if text == UNKNOWN else f"{text} %"
 
 
 def duration(length: timedelta) -> str:

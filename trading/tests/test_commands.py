@@ -145,5 +145,5 @@ def test_cycle_asks_for_an_id_where_a_name_is_not_enough():
 @pytest.mark.django_db(transaction=True)
 def test_cycle_without_a_market_says_how_to_start_one():
     make_bot("lonely")
-    with pytest.raises(CommandError, match="manage.py up"):
+    with pytest.raises(CommandError, match=r"manage\.py up"):
         call_command("cycle", "lonely")

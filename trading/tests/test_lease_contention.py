@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def nothing_overlaps(notes: list[tuple[int, int]]) -> None:
     """A cycle writes in one stretch: once another has written, it never writes again."""
     order = [cycle for _, cycle in notes]
     ended: set[int] = set()
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         if after != before:
             ended.add(before)
         assert after not in ended, f"cycle {after} wrote after another one had taken over"
