@@ -23,7 +23,7 @@ up: setup ## Start everything in one process on port 3000
 dev: setup ## The same with debug on and reload on changes
 	@VIBEX_ENV=dev DEBUG=yes $(RUN) manage.py up --reload $(ARGS)
 
-test: ## The quick tests: no servers, no browser
+test: setup ## The quick tests: no servers, no browser
 	@$(RUN) pytest -n $(WORKERS) -m "$(QUICK)" $(PYTEST)
 
 test-ci: ## All tests but the soak, on PostgreSQL; needs Redis, Chromium and the recorded data
