@@ -30,7 +30,7 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView, Timeframe
 from marketdata.market import FundingSettlement
 from marketdata.models import Candle, Feed, FundingRate, QuarantinedCandle, Ticker
-from marketdata.selectors import base_interval, feed_of, instrument_specs, plain
+from marketdata.selectors import feed_of, instrument_specs, interval_of, plain
 from marketdata.stored import ROW, Series, SeriesStore, candles_of
 from vibex.lib.clock import Clock, to_ms
 from vibex.lib.errors import Rejected, Retryable
@@ -45,6 +45,7 @@ class DatabaseMarket:
     def __init__(self, venue: str, clock: Clock) -> None:
         self.venue = venue
         self._clock = clock
+        self._interval: str | None = None
 
     def instrument(self, symbol: str) -> InstrumentSpec:
         try:
@@ -77,7 +78,7 @@ class DatabaseMarket:
         return quote
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
-        interval = self._interval
+        interval = self._base()
         first = since - timedelta(milliseconds=interval_ms(interval))
         rows = Candle.objects.filter(
             venue=self.venue, symbol=symbol, interval=interval, open_time__gt=first, open_time__lt=until
@@ -94,12 +95,14 @@ class DatabaseMarket:
     def _specs(self) -> Mapping[str, InstrumentSpec]:
         return instrument_specs(self.venue)
 
-    @cached_property
-    def _interval(self) -> str:
-        return base_interval(self.venue)
+    def _base(self, feed: Feed | None = None) -> str:
+        """Return the interval of the stored candles, asked once per instance."""
+        if self._interval is None:
+            self._interval = interval_of(feed or feed_of(self.venue))
+        return self._interval
 
     def _series(self, feed: Feed, symbols: Sequence[str], timeframes: Sequence[str]) -> Mapping[str, Series]:
-        base = self._interval
+        base = self._base(feed)
         for timeframe in timeframes:
             if interval_ms(timeframe) % interval_ms(base):
                 raise Rejected(f"{self.venue} has {base} candles: {timeframe} cannot be made of them", code="interval")

@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import isnan
 
 from marketdata.domain.assess import (
+    WATCHED_BARS,
     candle_age_limit,
     candle_problem,
     digest_of,
@@ -173,7 +174,9 @@ class _Series:
         if settled := bisect_right(self._settled, at_ms):
             ages["funding"] = timedelta(milliseconds=at_ms - self._settled[settled - 1])
         problem = (
-            candle_problem(self.candles.slice(max(0, count - 4), count), at_ms=at_ms, age_limit=self._candle_age)
+            candle_problem(
+                self.candles.slice(max(0, count - WATCHED_BARS), count), at_ms=at_ms, age_limit=self._candle_age
+            )
             or quote_problem(quote, at=at, age_limit=self._quote_age)
             or timeframe_problem(timeframes.values())
         )

@@ -67,9 +67,14 @@ def market_for(venue: str) -> DatabaseMarket:
 
 def base_interval(venue: str) -> str:
     """Return the interval whose candles are stored: 1m for the simulated market and where nothing is stored yet."""
-    if feed_of(venue).kind == Feed.Kind.SIMULATED:
+    return interval_of(feed_of(venue))
+
+
+def interval_of(feed: Feed) -> str:
+    """Return the interval of a feed's stored candles."""
+    if feed.kind == Feed.Kind.SIMULATED:
         return SHORTEST
-    stored = Candle.objects.filter(venue=venue).values_list("interval", flat=True).first()
+    stored = Candle.objects.filter(venue=feed.venue).values_list("interval", flat=True).first()
     return stored or SHORTEST
 
 

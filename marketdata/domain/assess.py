@@ -40,7 +40,7 @@ def candle_problem(base: Candles, *, at_ms: int, age_limit: timedelta) -> str | 
     age = timedelta(milliseconds=at_ms - last - step)
     if age > age_limit:
         return f"the last {base.interval} candle closed {readable(age)} ago"
-    if count > WATCHED_BARS and last - int(base.open_time[-1 - WATCHED_BARS]) != WATCHED_BARS * step:
+    if count >= WATCHED_BARS and last - int(base.open_time[-WATCHED_BARS]) != (WATCHED_BARS - 1) * step:
         return f"a {base.interval} candle is missing among the last {WATCHED_BARS}"
     return None
 

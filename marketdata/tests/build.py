@@ -24,11 +24,11 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 def walk(
     count: int, interval: str = "1h", *, symbol: str = "BTCUSDT", start: datetime = START, seed: int = 7
 ) -> Candles:
-    """Return possible candles of a random walk with one decimal."""
-    random = np.random.default_rng(seed)
-    close = np.round(50_000 * np.exp(np.cumsum(random.normal(0, 0.004, count))), 1)
+    """Return possible candles of a random walk with one decimal. A longer walk begins as a shorter one."""
+    draws = np.random.default_rng(seed).standard_normal((count, 4)).T
+    close = np.round(50_000 * np.exp(np.cumsum(0.004 * draws[0])), 1)
     opened = np.concatenate(([50_000.0], close[:-1])) if count else close
-    reach = np.round(random.exponential(60, (2, count)), 1)
+    reach = np.abs(60 * draws[1:3])
     return Candles(
         symbol,
         interval,
@@ -37,7 +37,7 @@ def walk(
         np.round(np.maximum(opened, close) + reach[0], 1),
         np.round(np.minimum(opened, close) - reach[1], 1),
         close,
-        np.round(random.exponential(300, count), 3),
+        np.round(np.abs(300 * draws[3]), 3),
     )
 
 
