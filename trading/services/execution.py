@@ -90,7 +90,7 @@ def enter(world: World, run: Run, snapshot: MarketSnapshot, index: int, ruling: 
     protected = protect(
         world, position, stop=proposal.stop_loss, target=proposal.profit_target, leverage=ruling.leverage
     )
-    text = f"{position.side} {position.quantity} at {position.entry_price:f}"
+    text = f"{position.side} {position.quantity.normalize():f} at {position.entry_price.normalize():f}"
     if not protected:
         text += ", flattened at once: its stop could not be confirmed"
     return Done(proposal.symbol, proposal.action, text, position.quantity, position.entry_price, protected)

@@ -31,6 +31,11 @@ QUIET = {
     "django.request": logging.ERROR,  # the request log has the line already
     "django.server": logging.ERROR,
     "django.channels.server": logging.WARNING,
+    # Several lines for every tick of the schedule; what a task does is logged by the code it calls.
+    "celery.app.trace": logging.WARNING,
+    "celery.beat": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    "daphne.server": logging.WARNING,
 }
 LIBRARIES = logging.INFO
 """Libraries speak at this level or above: at debug they fill disks with frames and statements."""

@@ -23,7 +23,7 @@ else:
     DATABASES["default"]["NAME"] = ":memory:"
 
 REDIS_URL = None
-CELERY_BROKER_URL = "memory://"
+CELERY_BROKER_URL = "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.01}
 CELERY_TASK_ACKS_LATE = False
 CHANNEL_LAYERS = {"default": {"BACKEND": "vibex.lib.layers.EmbeddedChannelLayer"}}
