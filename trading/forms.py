@@ -9,8 +9,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from accounts.models import Bot
-from decisions.deciders.base import BotView
-from decisions.deciders.registry import decider_for
 from marketdata.domain.intervals import INTERVAL_MS
 from marketdata.models import Instrument
 from vibex.lib.errors import Rejected
@@ -69,6 +67,10 @@ def _timeframes(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _model(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    # Deciders load NumPy and pydantic, and the admin loads this module for every command.
+    from decisions.deciders.base import BotView
+    from decisions.deciders.registry import decider_for
+
     view = BotView(
         name=given["name"],
         model=given["model"],
