@@ -33,6 +33,7 @@ from vibex.lib.clock import Clock
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 from vibex.lib.events import publish_on_commit
 from vibex.lib.installation import installation_tag
+from vibex.lib.logging import bound
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,14 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
     cycle = cycle_acquire(bot=bot, scheduled_for=scheduled_for)
     if cycle is None:
         return _not_run(bot, scheduled_for)
+    with bound(account=bot.account_id, bot=bot.pk, cycle=cycle.pk):
+        return _run(bot, cycle, deadline_seconds)
+
+
+def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
     try:
         world = world_for(bot.account, bot=bot, cycle=cycle)
-        result = run_cycle(world, run_for(bot, scheduled_for, deadline_seconds=deadline_seconds))
+        result = run_cycle(world, run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds))
     except IntentVoid as void:
         return _ended(cycle, Cycle.Status.ABANDONED, str(void))
     except (Retryable, Rejected, NeedsOperator) as fault:
@@ -71,7 +77,9 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
             _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
         raise
     cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings, stage="publish")
-    return CycleRun("done", _summary(result), cycle.pk, result)
+    run = CycleRun("done", _summary(result), cycle.pk, result)
+    log.info("cycle done: %s", run.text, extra={"timings": result.timings})
+    return run
 
 
 def cycle_run_now(*, bot: Bot) -> CycleRun:
@@ -159,7 +167,7 @@ def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:
 
 def _ended(cycle: Cycle, status: Cycle.Status, text: str) -> CycleRun:
     """Store how a cycle failed, tell the bot's diary and those who watch."""
-    log.warning("cycle ended early", extra={"cycle": cycle.pk, "status": status.value, "reason": text})
+    log.warning("cycle %s: %s", status.value, text)
     with transaction.atomic():
         cycle_finish(cycle=cycle, status=status, error=text)
         diary_write(

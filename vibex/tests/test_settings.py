@@ -98,7 +98,7 @@ def test_redis_carries_tasks_streams_and_cache(tmp_path):
 
 def test_without_redis_everything_stays_in_the_process(tmp_path):
     found = values(tmp_path, "CELERY_BROKER_URL", "CHANNEL_LAYERS", "CACHES")
-    assert found["CELERY_BROKER_URL"] == "memory://"
+    assert found["CELERY_BROKER_URL"] == "memory://localhost/"
     assert found["CHANNEL_LAYERS"]["default"]["BACKEND"] == "vibex.lib.layers.EmbeddedChannelLayer"
     assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.locmem.LocMemCache"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,8 @@ from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, Trac
 from trading.services.journal.rows import facts_of, order_create, order_step, tracked_order, tracked_position
 from trading.services.lease import cycle_renew
 from vibex.lib.events import publish_on_commit
+
+log = logging.getLogger(__name__)
 
 ARRIVAL = timedelta(seconds=10)
 """A request that left cannot be accepted later than this."""
@@ -60,6 +63,7 @@ class OrmJournal:
                 role=role,
                 purpose=purpose,
             )
+        log.info("%s %s %s planned as %s", role.value, order.side, order.symbol, order.client_order_id)
 
     def sending(self, client_order_id: str) -> None:
         now = datetime.now(UTC)
@@ -131,6 +135,7 @@ class OrmJournal:
         bookkeeping.equity_record(account=self.account, state=state)
 
     def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
+        log.log(logging.CRITICAL if critical else logging.ERROR, "incident %s: %s", kind, text)
         incident_open(
             account=self.account,
             kind=kind,
@@ -192,4 +197,5 @@ class OrmJournal:
     def _take(self, row: Order, step: Step, kind: str, **stamps: datetime) -> None:
         if step.incident:
             self.incident("order-state", f"{row.client_order_id}: {step.incident}")
-        order_step(row, step, kind, **stamps)
+        if order_step(row, step, kind, **stamps):
+            log.info("%s %s is %s %s", row.role, row.client_order_id, step.facts.state.value, step.facts.reason)

@@ -42,11 +42,14 @@ def order_create(
     return row
 
 
-def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> None:
-    """Append an event and bring the projection up to it. The row is locked by the caller; nothing new writes nothing."""
+def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> bool:
+    """Append an event and bring the projection up to it; return False when there was nothing new.
+
+    The row is locked by the caller.
+    """
     before, after = facts_of(row), step.facts
     if before == after:
-        return
+        return False
     changes: dict[str, Any] = {
         "state": after.state.value,
         "filled": after.filled,
@@ -63,6 +66,7 @@ def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> None:
         state=after.state.value,
         data={"filled": str(after.filled), "reason": after.reason},
     )
+    return True
 
 
 def facts_of(row: Order) -> OrderFacts:
