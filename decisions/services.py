@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from accounts.models import Bot
-from decisions.domain.prompt import template_parts
 from decisions.domain.proposal import RuleHit, Ruling
 from decisions.domain.question import Answer, Outcome, Question, Reading
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
@@ -79,6 +78,8 @@ def prompt_template_install() -> list[PromptTemplate]:
 
 def prompt_template_add(*, name: str, text: str) -> PromptTemplate:
     """Add the next version of a template. Raises Rejected when a placeholder is missing or unknown."""
+    from decisions.domain.prompt import template_parts  # loads NumPy and pydantic, which few commands need
+
     template_parts(text)
     template = PromptTemplate(name=name, version=_newest_version(name) + 1, text=text)
     template.full_clean()

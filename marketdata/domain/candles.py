@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from marketdata.domain.intervals import INTERVAL_MS, floor_to, interval_ms
+
+if TYPE_CHECKING:  # NumPy is heavy, and much that names candles never touches one
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["INTERVAL_MS", "Candles", "floor_to", "interval_ms"]
 
@@ -34,7 +36,7 @@ class Candles:
 
     def slice(self, start: int, stop: int) -> Candles:
         """Return candles[start:stop] as views, without copying."""
-        window = np.s_[start:stop]
+        window = slice(start, stop)
         return Candles(
             self.symbol,
             self.interval,
@@ -48,5 +50,5 @@ class Candles:
 
     def closed_before(self, now_ms: int) -> Candles:
         """Return the candles whose interval has ended at `now_ms`; a forming candle is never among them."""
-        stop = int(np.searchsorted(self.open_time, now_ms - interval_ms(self.interval), side="right"))
+        stop = int(self.open_time.searchsorted(now_ms - interval_ms(self.interval), side="right"))
         return self.slice(0, stop)
