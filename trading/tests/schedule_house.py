@@ -24,7 +24,7 @@ def market(venue: str = "sim", **changes: object) -> Feed:
 
 def person(email: str = "owner@example.com") -> User:
     known = User.objects.filter(email=email).first()
-    return known or user_create(email=email, password="correct horse battery")  # noqa: S106
+    return known or user_create(email=email, password="correct horse battery")
 
 
 def account(name: str = "paper", venue: str = "sim") -> Account:

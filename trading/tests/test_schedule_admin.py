@@ -20,7 +20,7 @@ LIST = "admin:django_celery_beat_periodictask_changelist"
 @pytest.fixture
 def operator() -> Client:
     client = Client()
-    password = "correct horse battery"  # noqa: S105
+    password = "correct horse battery"
     client.force_login(user_create(email="boss@example.com", password=password, operator=True))
     return client
 
