@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connection, connections
 
 from marketdata.services import feed_advance, feed_fail, feed_start, feed_stop
 from vibex.lib.errors import VibexError
@@ -33,7 +33,7 @@ class FeedRunner:
         """Start the thread. A second call does nothing."""
         if self._thread is None:
             self._stopping.clear()
-            self._thread = threading.Thread(target=self.run, name=f"feed-{self.venue}", daemon=True)
+            self._thread = threading.Thread(target=self._run_in_thread, name=f"feed-{self.venue}", daemon=True)
             self._thread.start()
 
     def stop(self) -> bool:
@@ -50,7 +50,7 @@ class FeedRunner:
         self._stopping.set()
 
     def run(self) -> None:
-        """Move the market until `stop` is called: the body of the thread, and of the command in the foreground."""
+        """Move the market until `stop` or `end` is called, in the calling thread."""
         try:
             self._repeat(self._begin)
             while not self._stopping.is_set():
@@ -58,6 +58,11 @@ class FeedRunner:
                 self._stopping.wait(self._period)
         finally:
             self._end()
+
+    def _run_in_thread(self) -> None:
+        try:
+            self.run()
+        finally:
             connections.close_all()
 
     def _begin(self) -> None:
@@ -80,7 +85,8 @@ class FeedRunner:
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _succeeds(self, action: Callable[[], None]) -> bool:
-        close_old_connections()
+        if not connection.in_atomic_block:  # a transaction around it belongs to the caller
+            close_old_connections()
         try:
             action()
         except DatabaseError:

@@ -21,6 +21,10 @@ BATCH: Final = 5_000
 KEY: Final = ["venue", "symbol", "interval", "open_time"]
 VALUES: Final = ["open", "high", "low", "close", "volume", "closed"]
 VALUE_NAMES: Final = VALUES[:-1]
+TYPES: Final = ["text"] * 3 + ["timestamptz"] + ["float8"] * 5 + ["boolean"]
+ROW_BY_ROW: Final = f"VALUES ({', '.join(['%s'] * len(TYPES))})"
+COLUMNS_AT_ONCE: Final = f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in TYPES)})"  # noqa: S608
+"""PostgreSQL takes a batch as one array per column, several times as fast as row by row."""
 
 type Row = tuple[Any, ...]
 
@@ -66,18 +70,21 @@ def _put(rows: Iterable[Row]) -> int:
     depend on the row it meets. A row that is closed stays closed.
     """
     adapt = connection.ops.adapt_datetimefield_value
+    table = [(*row[:3], adapt(row[3]), *row[4:]) for row in rows]
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.executemany(_statement(), [(*row[:3], adapt(row[3]), *row[4:]) for row in rows])
+        if connection.vendor == "postgresql" and len(table) > 1:
+            cursor.execute(_statement(COLUMNS_AT_ONCE), [list(column) for column in zip(*table, strict=True)])
+        else:
+            cursor.executemany(_statement(ROW_BY_ROW), table)
         return int(cursor.rowcount)
 
 
 @cache
-def _statement() -> str:
+def _statement(rows: str) -> str:
     table = Candle._meta.db_table
-    places = ", ".join(["%s"] * len(KEY + VALUES))
     updates = ", ".join(f"{name} = excluded.{name}" for name in VALUES)
     return (
-        f"INSERT INTO {table} ({', '.join(KEY + VALUES)}) VALUES ({places}) "  # noqa: S608 - names of our own columns
+        f"INSERT INTO {table} ({', '.join(KEY + VALUES)}) {rows} "
         f"ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {updates} WHERE excluded.closed OR NOT {table}.closed"
     )
 

@@ -29,5 +29,6 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: runner.end())
         self.stdout.write(f"{feed} is running. Ctrl-C stops it.")
+        self.stdout.flush()
         runner.run()
         self.stdout.write("Stopped.")
