@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
@@ -28,13 +27,19 @@ PAUSE_AFTER_FAULT: Final = 1.0
 FORCED: Final = 130
 FIRST_TASKS: Final = ("trading.tasks.beat_heartbeat", "trading.tasks.schedules_sync")
 """Sent at the start: ready is told at once, and decisions that were missed are caught up."""
+BEAT_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 40.0
 """A cycle may wait 30 s for a model; then it has to book what it did. Nearly always nothing is running."""
 
 
 class Stoppable(Protocol):
-    def start(self) -> Any: ...
-    def stop(self) -> Any: ...
+    def start(self) -> Any:
+        """Work until told to stop."""
+        ...
+
+    def stop(self) -> Any:
+        """Tell it to stop, without waiting."""
+        ...
 
 
 @contextlib.contextmanager
@@ -95,29 +100,32 @@ class Supervised:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, seconds: float) -> bool:
-        """Stop the service and wait for it. False when it was still at work after `seconds`."""
+    def stop(self) -> None:
+        """Tell the service to stop."""
         self._stopping.set()
-        ends = time.monotonic() + seconds
         if self._service is not None:
-            # The stop of a worker waits for its tasks, without a limit of its own.
-            stopper = threading.Thread(target=self._service.stop, daemon=True)
-            stopper.start()
-            stopper.join(seconds)
+            self._service.stop()
+
+    def ended(self, seconds: float) -> bool:
+        """Wait until it has stopped. False when it was still at work after `seconds`."""
         if self._thread.is_alive():
-            self._thread.join(max(0.0, ends - time.monotonic()))
-        return time.monotonic() < ends
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._service = self._make()
-                self._service.start()
+                self._serve()
             except Exception:
                 log.exception("%s broke and is started anew", self._thread.name)
             finally:
                 connections.close_all()
             self._stopping.wait(PAUSE_AFTER_FAULT)
+
+    def _serve(self) -> None:
+        self._service = self._make()
+        if not self._stopping.is_set():  # set after this line: the service is there to be told
+            self._service.start()
 
 
 class Scheduler:
@@ -125,7 +133,7 @@ class Scheduler:
 
     def __init__(self, app: Celery, prepare: Callable[[], None]) -> None:
         self._prepare = prepare
-        self._worker = Supervised("worker", lambda: _worker(app))
+        self._worker = Supervised("worker", lambda: Worker(app))
         self._beat = Supervised("beat", lambda: _beat(app))
         self._starting = threading.Thread(target=self._start, name="scheduler-start", daemon=True)
         self._app = app
@@ -140,8 +148,9 @@ class Scheduler:
         """Send nothing new, then let running cycles end. False when one was still running after `seconds`."""
         if self._starting.is_alive():
             self._starting.join(seconds)
-        self._beat.stop(5.0)
-        return self._worker.stop(seconds)
+        self._beat.stop()
+        self._worker.stop()
+        return self._worker.ended(seconds) and self._beat.ended(BEAT_SECONDS)
 
     def _start(self) -> None:
         try:
@@ -154,17 +163,30 @@ class Scheduler:
                 self._app.send_task(task)
 
 
-def _worker(app: Celery) -> Stoppable:
-    worker: Stoppable = app.WorkController(
-        app=app,
-        pool="threads",
-        concurrency=WORKER_THREADS,
-        hostname="embedded@%h",
-        without_heartbeat=True,
-        without_mingle=True,
-        without_gossip=True,
-    )
-    return worker
+class Worker:
+    """A Celery worker that ends in its own thread, after the tasks that it runs."""
+
+    def __init__(self, app: Celery) -> None:
+        from celery.worker import state
+
+        self._state: Any = state
+        self._state.should_stop = None
+        self._controller: Any = app.WorkController(
+            app=app,
+            pool="threads",
+            concurrency=WORKER_THREADS,
+            hostname="embedded@%h",
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+        )
+
+    def start(self) -> None:
+        self._controller.start()
+
+    def stop(self) -> None:
+        # Its own `stop` does nothing while it is still starting; this flag is seen whenever its loop begins.
+        self._state.should_stop = 0
 
 
 def _beat(app: Celery) -> Stoppable:

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,11 @@ class Up:
         file = self.folder / "vibex.sqlite3"
         if not file.exists():
             return []
-        with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10) as database:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as database:
             try:
                 return database.execute(query).fetchall()
             except sqlite3.OperationalError:
                 return []
-            finally:
-                database.rollback()
 
     @staticmethod
     def wait_for(happened: Callable[[], Any], seconds: float = PATIENCE) -> Any:

@@ -68,7 +68,9 @@ class Command(BaseCommand):
         self._tell(host, port, market, demo)
         parts = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
         if not serve.run(host, port, parts):
-            self.stderr.write("A decision was cut off; the next start asks the exchange what became of it.")
+            self.stderr.write(
+                "Something was still at work and was cut off; the next start asks the exchange what became of it."
+            )
             serve.leave(CUT_OFF)
         self.stdout.write("Stopped.")
 
