@@ -65,6 +65,9 @@ class Step:
     incident: str = ""
 
 
+NEVER_PLACED: Final = "not placed"
+"""How the reason of an order begins that certainly never stood on the exchange."""
+
 ENDED: Final[dict[VenueStatus, str]] = {
     VenueStatus.FILLED: "filled",
     VenueStatus.CANCELED: "cancelled",
@@ -94,7 +97,7 @@ def observe(facts: OrderFacts, report: OrderReport) -> Step:
     grown = _with_fill(facts, report.filled, report.average_price)
     grown = replace(grown, exchange_id=grown.exchange_id or report.exchange_id)
     if facts.state is OrderState.DONE:
-        return _observe_after_the_end(facts, grown)
+        return _observe_after_the_end(facts, grown, report)
     incident = IMPOSSIBLE.get(facts.state, "")
     if report.status in ENDED:
         return Step(replace(grown, state=OrderState.DONE, reason=ENDED[report.status]), incident)
@@ -103,7 +106,13 @@ def observe(facts: OrderFacts, report: OrderReport) -> Step:
     return Step(replace(grown, state=OrderState.LIVE), incident)
 
 
-def _observe_after_the_end(facts: OrderFacts, grown: OrderFacts) -> Step:
+def _observe_after_the_end(facts: OrderFacts, grown: OrderFacts, report: OrderReport) -> Step:
+    if facts.reason.startswith(NEVER_PLACED) and report.status is not VenueStatus.REJECTED:
+        found = OrderState.LIVE if report.status.open else OrderState.DONE
+        return Step(
+            replace(grown, state=found, reason=ENDED.get(report.status, "")),
+            "an order that the exchange refused has appeared there",
+        )
     if grown.filled > facts.filled:
         return Step(grown, f"{grown.filled - facts.filled} more was filled after the order had ended")
     return Step(facts)  # an old report of an order that is over

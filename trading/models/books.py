@@ -219,7 +219,9 @@ class EquityPoint(models.Model):
     wallet = ExactDecimalField(decimal_places=8)
     unrealised = ExactDecimalField(decimal_places=8)
     equity = ExactDecimalField(decimal_places=8)
-    transfers = ExactDecimalField(decimal_places=8, default=0, help_text="Net deposits so far.")
+    transfers = ExactDecimalField(
+        decimal_places=8, default=0, help_text="Net deposits so far, the opening one included."
+    )
 
     class Meta:
         ordering = ["account_id", "at"]

@@ -13,7 +13,7 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Ruling, Side, Verdict
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
-from trading.domain.orders import WORKING, OrderState, new_client_order_id
+from trading.domain.orders import NEVER_PLACED, WORKING, OrderState, new_client_order_id
 from trading.domain.venue import NewOrder, OrderReport, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.services.journal.base import Bracket, IntentVoid, TrackedOrder, TrackedPosition
@@ -250,7 +250,7 @@ def send(world: World, order: NewOrder, *, role: Role, ruling: int | None = None
     try:
         report = world.exchange.place(order)
     except (Refused, Unavailable) as certain:
-        world.journal.move(key, OrderState.DONE, reason=f"refused: {certain}"[:300])
+        world.journal.move(key, OrderState.DONE, reason=f"{NEVER_PLACED}: {certain}"[:300])
         raise
     except IntentVoid:
         raise

@@ -14,6 +14,7 @@ from trading.domain.orders import (
     FINAL,
     IMPOSSIBLE,
     MOVES,
+    NEVER_PLACED,
     UNRESOLVED,
     WORKING,
     OrderFacts,
@@ -260,3 +261,13 @@ def test_a_client_order_id_is_one_that_the_exchange_takes_and_is_known_as_ours(i
 def test_no_client_order_id_is_made_twice() -> None:
     made = {new_client_order_id("demo") for _ in range(10_000)}
     assert len(made) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(VenueStatus.NEW, OrderState.LIVE), (VenueStatus.FILLED, OrderState.DONE)]
+)
+def test_an_order_that_was_never_placed_and_still_shows_is_taken_up_with_an_incident(status, state):
+    ended = OrderFacts(OrderState.DONE, reason=f"{NEVER_PLACED}: the exchange does not answer")
+    step = observe(ended, report(status))
+    assert step.facts.state is state
+    assert step.incident

@@ -23,7 +23,7 @@ from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
 from trading.domain.orders import FINAL, OrderState, Step, move, observe
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
-from trading.models import Order
+from trading.models import Order, Position
 from trading.services import bookkeeping
 from trading.services.claims import claim_release, claim_take
 from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
@@ -54,11 +54,13 @@ class OrmJournal:
             self._still_allowed(role)
             if not self.claim(order.symbol) and role is Role.ENTRY:
                 raise IntentVoid(f"another writer holds {order.symbol}")
+            held = None if role is Role.ENTRY else self._held(order.symbol)
             order_create(
                 account=self.account,
-                bot_id=self.cycle.bot_id if self.cycle else None,
+                bot_id=self.cycle.bot_id if self.cycle else getattr(held, "bot_id", None),
                 cycle=self.cycle,
-                decision=self.decisions[ruling] if ruling is not None else None,
+                decision_id=self.decisions[ruling].pk if ruling is not None else getattr(held, "decision_id", None),
+                position=held,
                 order=order,
                 role=role,
                 purpose=purpose,
@@ -175,6 +177,9 @@ class OrmJournal:
         publish_on_commit(account_id=self.account.pk, kind=kind)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _held(self, symbol: str) -> Position | None:
+        return self.account.positions.filter(symbol=symbol, closed__isnull=True).first()
 
     def _still_allowed(self, role: Role) -> None:
         """Refuse the intent when the account was halted since, or the cycle was overtaken. Inside the intent's transaction."""

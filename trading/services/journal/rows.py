@@ -9,7 +9,7 @@ from typing import Any
 from accounts.models import Account
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
-from decisions.models import Cycle, Decision
+from decisions.models import Cycle
 from trading.domain.orders import OrderFacts, OrderState, Step
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
 from trading.models import Order, OrderEvent, Position
@@ -23,7 +23,8 @@ def order_create(
     role: Role,
     bot_id: int | None = None,
     cycle: Cycle | None = None,
-    decision: Decision | None = None,
+    decision_id: int | None = None,
+    position: Position | None = None,
     purpose: str = "",
 ) -> Order:
     """Store an order in state planned with its first event."""
@@ -32,7 +33,8 @@ def order_create(
         account=account,
         bot_id=bot_id,
         cycle=cycle,
-        decision=decision,
+        decision_id=decision_id,
+        position=position,
         epoch=account.epoch,
         role=role.value,
         purpose=purpose,
