@@ -23,11 +23,18 @@ from trading.domain.orders import FINAL
 from trading.domain.schedule import due, is_fresh, length_of, offset_for, slot_at, timeframes_for
 from trading.models import Order, Position
 from trading.services import periodic
-from vibex.lib.clock import Clock
+from vibex.lib.clock import Clock, WallClock
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.events import publish_on_commit
 
 Status = Bot.Status
+SAID = {
+    "bot-running": "Started",
+    "bot-paused": "Paused",
+    "bot-stopped": "Stopped",
+    "bot-interval": "Interval changed",
+}
+"""Audit actions in the words of the diary."""
 
 
 def bot_start(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
@@ -43,14 +50,14 @@ def bot_start(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
 def bot_pause(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
     """Let a running bot decide no more; what is open stays protected. Raises Rejected for a stopped bot."""
     with transaction.atomic():
-        _move(bot, Status.PAUSED, actor=actor, reason=reason, clock=market_clock(bot.account.venue))
+        _move(bot, Status.PAUSED, actor=actor, reason=reason, clock=_any_clock(bot.account.venue))
     return bot
 
 
 def bot_stop(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
     """End a bot's work; what is open stays protected. A cycle that has begun still ends."""
     with transaction.atomic():
-        _move(bot, Status.STOPPED, actor=actor, reason=reason, clock=market_clock(bot.account.venue))
+        _move(bot, Status.STOPPED, actor=actor, reason=reason, clock=_any_clock(bot.account.venue))
     return bot
 
 
@@ -186,8 +193,7 @@ def _note(
     clock: Clock,
 ) -> None:
     """Leave the change in the audit trail, the diary and on the pages."""
-    what = " ".join(after.values())
-    text = f"{what.capitalize()} by {actor or 'Vibex'}" + (f": {reason}" if reason else ".")
+    text = f"{SAID.get(action, action)} by {actor or 'Vibex'}" + (f": {reason}" if reason else ".")
     audit_write(actor=actor, action=action, obj=bot, before=before, after={**after, "reason": reason})
     diary_write(bot=bot, cycle=None, at=clock.now(), kind=DiaryEntry.Kind.STATE, symbol="", text=text, data=after)
     publish_on_commit(account_id=bot.account_id, kind="bot", data={"id": bot.pk, **after})
@@ -228,6 +234,11 @@ def _with_clocks(bots: Iterable[Bot]) -> Iterator[tuple[Bot, Clock]]:
             clocks[venue] = _clock_or_none(venue)
         if (clock := clocks[venue]) is not None:
             yield bot, clock
+
+
+def _any_clock(venue: str) -> Clock:
+    """Return the market's clock, or the one on the wall: a bot can be stopped also when its market is gone."""
+    return _clock_or_none(venue) or WallClock()
 
 
 def _clock_or_none(venue: str) -> Clock | None:

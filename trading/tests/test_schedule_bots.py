@@ -64,7 +64,7 @@ def test_a_start_is_in_audit_trail_and_diary() -> None:
     assert (entry.actor, entry.before["status"], entry.after["status"]) == (owner, "stopped", "running")
     line = DiaryEntry.objects.get(bot=bot)
     assert line.kind == DiaryEntry.Kind.STATE
-    assert "markets are calm" in line.text
+    assert line.text == "Started by owner@example.com: markets are calm"
 
 
 def test_a_second_click_on_start_changes_nothing() -> None:
@@ -79,6 +79,14 @@ def test_a_bot_that_does_not_run_has_no_enabled_row(end: Any) -> None:
     end(bot=bot, actor=None)
     assert not house.row_of(bot).enabled
     assert Bot.objects.get(pk=bot.pk).status != Bot.Status.RUNNING
+
+
+@pytest.mark.parametrize("end", [bot_pause, bot_stop])
+def test_a_bot_whose_market_is_gone_can_be_stopped(end: Any) -> None:
+    bot = bot_start(bot=house.bot(), actor=None)
+    Feed.objects.all().delete()
+    end(bot=bot, actor=None)
+    assert not house.row_of(bot).enabled
 
 
 def test_a_stopped_bot_cannot_be_paused() -> None:
