@@ -65,7 +65,7 @@ def keys(alice) -> set[int]:
 
 
 @pytest.mark.django_db
-def test_nobody_gets_anything_without_signing_in(client, alice, keys):
+def test_promise_9_closed_by_default_nobody_gets_anything_without_signing_in(client, alice, keys):
     for address in {filled(route, key) for route in own_routes() if route not in OPEN for key in keys}:
         for method in ("get", "post"):
             answer = getattr(client, method)(address)
@@ -74,7 +74,7 @@ def test_nobody_gets_anything_without_signing_in(client, alice, keys):
 
 
 @pytest.mark.django_db
-def test_nobody_sees_what_is_anothers(alice, keys):
+def test_promise_9_closed_by_default_nobody_sees_what_is_anothers(alice, keys):
     stranger = Client()
     stranger.force_login(person("mallory@vibex.local"))
     for route in own_routes():

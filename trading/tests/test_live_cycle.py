@@ -146,7 +146,7 @@ def test_a_database_that_goes_away_in_the_middle_is_told_as_such_and_the_next_cy
     assert Cycle.objects.get().status == "running"
 
 
-def test_a_halt_while_the_model_thinks_voids_what_it_decides(house, monkeypatch):
+def test_promise_6_a_halt_while_the_model_thinks_voids_what_it_decides(house, monkeypatch):
     def halting(question):
         Account.objects.filter(pk=house.account.pk).update(epoch=1, state="halted", state_reason="pressed")
         return (BUY,)
