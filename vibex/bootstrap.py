@@ -68,9 +68,10 @@ class Market:
         return f"{what}{pace}; {self.feed.problem or 'no real money'}"
 
 
-def market_prepare(data: Path | None, speed: float | None) -> Market:
-    """Configure the market, write what is due until now, and let every other market stand still.
+def market_prepare(data: Path | None, speed: float | None, *, run: bool = True) -> Market:
+    """Configure the market and write what is due until now.
 
+    With `run` its clock begins to move and every other market stands still; without, another process does that.
     Raises Rejected for a folder that cannot be replayed; then nothing was configured.
     """
     venue = VENUES[data is not None]
@@ -80,10 +81,8 @@ def market_prepare(data: Path | None, speed: float | None) -> Market:
     pace = speed or (known.speed if known else USUAL_SPEED[venue])
     _refuse_clock_back(known, pace)
     feed_configure(venue=venue, kind=kind, source=data or "", speed=pace)
-    for other in Feed.objects.exclude(venue=venue).filter(running=True):
-        feed_start(venue=other.venue)  # back to its last write: it did not run while nobody wrote
-        feed_stop(venue=other.venue)
-    feed_start(venue=venue)
+    if run:
+        _run_only(venue)
     feed_advance(venue=venue)
     return Market(feed_of(venue), symbols, base_interval(venue))
 
@@ -121,9 +120,10 @@ def demo_prepare(market: Market) -> Demo:
 
 
 def books_prepare() -> None:
-    """Ask the exchange what became of everything that was open when the last process ended. Never raises.
+    """Ask the exchange what became of everything that was open when the last process ended.
 
-    Only for the one process that runs cycles: a cycle that is still marked as running cannot be.
+    An account that cannot be compared becomes an incident and holds up nobody. Only for the one process that runs
+    cycles: one that is still marked as running cannot be.
     """
     cycles_abandon()
     for account_id in schedule.accounts_to_reconcile():
@@ -135,6 +135,13 @@ def books_prepare() -> None:
         except Exception:
             log.exception("account %s could not be reconciled at the start", account_id)
             _hold(account_id, "an error, see the log")
+
+
+def _run_only(venue: str) -> None:
+    for other in Feed.objects.exclude(venue=venue).filter(running=True):
+        feed_start(venue=other.venue)  # back to its last write: it did not run while nobody wrote
+        feed_stop(venue=other.venue)
+    feed_start(venue=venue)
 
 
 def _recorded_symbols(folder: Path) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import pytest
 from vibex.lib.env import ROOT
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(120)]
+KEPT = ("PATH", "HOME", "LANG")
 SCHEDULERS = 4
 SECONDS = 4
 
@@ -28,7 +29,7 @@ class House:
     """A database of its own, reached through processes of their own."""
 
     def __init__(self, folder: Path, database_url: str | None = None) -> None:
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+        kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("COV")}
         self.environment = {
             **kept,
             "VIBEX_DATA_DIR": str(folder),

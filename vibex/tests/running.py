@@ -19,6 +19,8 @@ from typing import Any
 from vibex.lib.env import ROOT
 
 PATIENCE = 60.0
+KEPT = ("PATH", "HOME", "LANG", "CI")
+"""What a child takes over of the environment, besides what measures coverage."""
 
 
 def free_port() -> int:
@@ -32,7 +34,7 @@ class Up:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.port = folder, free_port()
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "CI")}
+        kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("COV")}
         mine = {"VIBEX_DATA_DIR": str(folder), "VIBEX_LOG_DIR": str(folder / "logs"), "LOG_LEVEL": "ERROR"}
         self.environment = {**kept, **mine, "LOG_FILES": "no", **environment}
         self.process: subprocess.Popen[bytes] | None = None

@@ -121,6 +121,12 @@ def test_the_other_market_stands_still(simulated: Market, folder: Path) -> None:
     assert dict(Feed.objects.values_list("venue", "running")) == {"sim": False, "recorded": True}
 
 
+def test_a_process_of_pages_only_moves_no_market(simulated: Market, folder: Path) -> None:
+    market = market_prepare(folder, None, run=False)
+    assert market.base == "1h"
+    assert dict(Feed.objects.values_list("venue", "running")) == {"sim": True, "recorded": False}
+
+
 def test_a_replay_whose_process_was_killed_goes_on_where_it_was_written_last(folder: Path) -> None:
     market_prepare(folder, 60.0)
     began = timezone.now() - timedelta(hours=6)

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--speed",
             type=_speed,
-            help="Market seconds per second; when absent 1, for a replay where it left off or 60.",
+            help="Market seconds per second. Absent: as before, at first 1 (simulated) or 60 (recorded).",
         )
         parser.add_argument("--no-demo", action="store_true", help="Make no operator, account or bot.")
         parser.add_argument("--no-scheduler", action="store_true", help="Only pages: others run market and tasks.")
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             held.enter_context(serve.only_process(settings.VIBEX_DATA_DIR))
         serve.port_check(host, port)
         bootstrap.tables_prepare()
-        market = bootstrap.market_prepare(options["data"], options["speed"])
+        market = bootstrap.market_prepare(options["data"], options["speed"], run=alone)
         demo = None if options["no_demo"] else bootstrap.demo_prepare(market)
         self._tell(host, port, market, demo)
         parts = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
@@ -83,7 +83,7 @@ class Command(BaseCommand):
         else:
             lines += [
                 ("Decider", _who_decides(demo.bot.model)),
-                ("Bot", f"{demo.bot} trades {', '.join(demo.bot.symbols)} every {demo.bot.interval}, on paper"),
+                ("Bot", f"{demo.bot}, {demo.bot.status}: {', '.join(demo.bot.symbols)} every {demo.bot.interval}"),
                 ("Operator", demo.operator),
                 ("Password", demo.password or "shown at the first start; a new one: manage.py changepassword"),
             ]
