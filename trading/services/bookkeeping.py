@@ -69,15 +69,19 @@ def income_since(*, account: Account) -> datetime:
 def equity_record(*, account: Account, state: AccountState) -> None:
     """Add a point to the equity series; a second one of the same moment replaces the first."""
     transfers = IncomeEntry.objects.filter(account=account, kind=IncomeKind.TRANSFER.value)
-    EquityPoint.objects.update_or_create(
+    point = EquityPoint(
         account=account,
         at=state.at,
-        defaults={
-            "wallet": booked(state.wallet),
-            "unrealised": booked(state.unrealised),
-            "equity": booked(state.equity),
-            "transfers": transfers.aggregate(total=Sum("amount"))["total"] or Decimal(0),
-        },
+        wallet=booked(state.wallet),
+        unrealised=booked(state.unrealised),
+        equity=booked(state.equity),
+        transfers=transfers.aggregate(total=Sum("amount"))["total"] or Decimal(0),
+    )
+    EquityPoint.objects.bulk_create(
+        [point],
+        update_conflicts=True,
+        unique_fields=["account", "at"],
+        update_fields=["wallet", "unrealised", "equity", "transfers"],
     )
 
 

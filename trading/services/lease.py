@@ -33,17 +33,18 @@ def cycle_acquire(*, bot: Bot, scheduled_for: datetime) -> Cycle | None:
         return None
 
 
-def cycle_renew(*, cycle: Cycle, **changes: object) -> bool:
-    """Renew the lease and store `changes`. False when the lease is lost: then nothing may be done any more."""
+def cycle_renew(*, cycle: Cycle) -> bool:
+    """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more."""
     now = datetime.now(UTC)
     held = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING, lease_until__gte=now)
-    return held.update(lease_until=now + LEASE, **changes) == 1
+    return held.update(lease_until=now + LEASE, stage=cycle.stage, snapshot=cycle.snapshot_id) == 1
 
 
 def cycle_finish(*, cycle: Cycle, status: Cycle.Status, **changes: object) -> bool:
-    """End a running cycle. False when it was abandoned meanwhile; its record is then left as it is."""
+    """End a running cycle in the step it is in. False when it was abandoned meanwhile: its record is left as it is."""
     running = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING)
-    return running.update(status=status, ended=datetime.now(UTC), **changes) == 1
+    ended = {"status": status, "ended": datetime.now(UTC), "stage": cycle.stage, "snapshot": cycle.snapshot_id}
+    return running.update(**ended, **changes) == 1
 
 
 def cycle_skip(*, bot: Bot, scheduled_for: datetime, reason: str) -> Cycle | None:

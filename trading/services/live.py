@@ -76,7 +76,7 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
         with suppress(DatabaseError):  # a database that is gone cannot keep this; the lease runs out by itself
             _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
         raise
-    cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings, stage="publish")
+    cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
     run = CycleRun("done", _summary(result), cycle.pk, result)
     log.info("cycle done: %s", run.text, extra={"timings": result.timings})
     return run

@@ -115,7 +115,7 @@ def test_a_market_that_does_not_answer_fails_the_cycle_with_a_reason_that_is_sho
     house.market.snapshot = silent  # type: ignore[method-assign]
     run = house.run()
     cycle = Cycle.objects.get()
-    assert (run.status, cycle.status) == ("failed", "failed")
+    assert (run.status, cycle.status, cycle.stage) == ("failed", "failed", "snapshot")
     assert "the feed is silent" in cycle.error
     assert "the feed is silent" in DiaryEntry.objects.get().text
 

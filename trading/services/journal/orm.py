@@ -149,15 +149,16 @@ class OrmJournal:
     # -- the cycle ---------------------------------------------------------------------------------------------
 
     def stage(self, stage: Stage) -> None:
-        if self.cycle is None or stage in (Stage.SNAPSHOT, Stage.PORTFOLIO, Stage.PROMPT, Stage.RULE, Stage.PUBLISH):
-            return  # short steps: the lease covers them, and each renewal is a write
-        if not cycle_renew(cycle=self.cycle, stage=stage.value):
+        if self.cycle is None:
+            return
+        self.cycle.stage = stage.value
+        # The lease covers the short steps; it is renewed around the ask, and with every order.
+        if stage in (Stage.ASK, Stage.READ) and not self._renewed():
             raise IntentVoid(f"cycle {self.cycle.pk} lost its lease before the step {stage}")
 
     def saw(self, snapshot: MarketSnapshot) -> None:
         if self.cycle is not None:
-            stored = snapshot_store(snapshot)
-            Cycle.objects.filter(pk=self.cycle.pk).update(snapshot=stored)
+            self.cycle.snapshot = snapshot_store(snapshot)
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         if self.cycle is not None and (question.prompt is not None or answer.raw):
@@ -188,8 +189,12 @@ class OrmJournal:
             raise IntentVoid(f"account {self.account.name} was halted after this was decided")
         if role is Role.ENTRY and now["state"] != Account.State.ACTIVE:
             raise IntentVoid(f"account {self.account.name} is {now['state']}: {now['state_reason']}")
-        if self.cycle is not None and not cycle_renew(cycle=self.cycle):
-            raise IntentVoid(f"cycle {self.cycle.pk} lost its lease")
+        if not self._renewed():
+            raise IntentVoid(f"cycle {self.cycle and self.cycle.pk} lost its lease")
+
+    def _renewed(self) -> bool:
+        """Renew the lease of the cycle, if there is one, and store how far it is."""
+        return self.cycle is None or cycle_renew(cycle=self.cycle)
 
     def _step(self, client_order_id: str, kind: str, to: OrderState, *, reason: str = "", **stamps: datetime) -> None:
         with transaction.atomic():
