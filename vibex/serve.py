@@ -167,9 +167,7 @@ class Worker:
     """A Celery worker that ends in its own thread, after the tasks that it runs."""
 
     def __init__(self, app: Celery) -> None:
-        from celery.worker import state
-
-        self._state: Any = state
+        self._state = _worker_state()
         self._state.should_stop = None
         self._controller: Any = app.WorkController(
             app=app,
@@ -187,6 +185,13 @@ class Worker:
     def stop(self) -> None:
         # Its own `stop` does nothing while it is still starting; this flag is seen whenever its loop begins.
         self._state.should_stop = 0
+
+
+def _worker_state() -> Any:
+    """Return the module whose flag every worker of this process looks at between two messages."""
+    from celery.worker import state
+
+    return state
 
 
 def _beat(app: Celery) -> Stoppable:

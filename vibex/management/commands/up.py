@@ -66,7 +66,7 @@ class Command(BaseCommand):
         market = bootstrap.market_prepare(options["data"], options["speed"], run=alone)
         demo = None if options["no_demo"] else bootstrap.demo_prepare(market)
         self._tell(host, port, market, demo)
-        parts = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
+        parts: list[serve.Part] = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
         if not serve.run(host, port, parts):
             self.stderr.write(
                 "Something was still at work and was cut off; the next start asks the exchange what became of it."
