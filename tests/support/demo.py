@@ -369,6 +369,25 @@ def _equity(made: Demo, count: int) -> None:
     EquityPoint.objects.bulk_create(points)
 
 
+def _ledger(made: Demo) -> None:
+    """Write the lines that the positions and the wallet at the end of the curve follow from."""
+    began = made.now - timedelta(hours=72)
+    lines = [("TRANSFER", "t1", "", made.account.starting_balance, began)]
+    for position in made.positions:
+        at = position.closed or position.opened
+        lines += [
+            (kind, f"{kind[0]}{position.pk}", position.symbol, amount, at)
+            for kind, amount in (
+                ("REALIZED_PNL", position.realised), ("COMMISSION", -position.fees), ("FUNDING_FEE", position.funding),
+            )
+            if amount
+        ]  # fmt: skip
+    IncomeEntry.objects.bulk_create(
+        IncomeEntry(account=made.account, kind=kind, transaction_id=key, symbol=symbol, amount=amount, at=at)
+        for kind, key, symbol, amount, at in lines
+    )
+
+
 def _around(made: Demo) -> None:
     now, account = made.now, made.account
     _write(made, now - timedelta(hours=71), "state", "Started by operator.")
@@ -384,21 +403,7 @@ def _around(made: Demo) -> None:
         actor=made.user, action="bot-start", object_type="bot", object_id=str(made.bot.pk), before={"status": "stopped"},
         after={"status": "running"}, at=now - timedelta(hours=71),
     )  # fmt: skip
-    IncomeEntry.objects.create(
-        account=account,
-        kind="TRANSFER",
-        transaction_id="t1",
-        amount=account.starting_balance,
-        at=now - timedelta(hours=72),
-    )
-    IncomeEntry.objects.create(
-        account=account,
-        kind="FUNDING_FEE",
-        transaction_id="f1",
-        symbol="BTCUSDT",
-        amount=Decimal("-0.12"),
-        at=now - timedelta(hours=7),
-    )
+    _ledger(made)
     Lock.objects.create(
         account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
     )

@@ -1,4 +1,8 @@
-"""Where an account stands now: money as the exchange stated it last, open positions at the present mark price."""
+"""Where an account stands now: money by the exchange's ledger, open positions at the present mark price.
+
+Both come from what is booked: a position that was stopped out and the loss it made leave and arrive together. The last
+equity point may be older than both, so it only stands in for a ledger of which nothing is copied yet.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from django.db.models import Max, Sum
+
 from accounts.models import Account
 from marketdata.models import Instrument, Ticker
 from trading.domain.venue import IncomeKind
 from trading.models import EquityPoint, IncomeEntry, Position
+from vibex.lib.fields import booked
 
 ZERO = Decimal(0)
 DEFAULT_TICK = Decimal("0.01")
@@ -50,7 +57,7 @@ class PositionLine:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Money of an account. Everything but the positions is None until the exchange has stated a balance."""
+    """Money of an account. Everything but the positions is None until the exchange has booked or stated something."""
 
     positions: tuple[PositionLine, ...]
     stated_at: datetime | None = None
@@ -89,19 +96,20 @@ def rules_of(venue: str) -> dict[str, Rules]:
 def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) -> Standing:
     """Return where `account` stands at the market time `now`."""
     lines = _lines(account, rules)
-    newest = EquityPoint.objects.filter(account=account).order_by("-at").first()
-    if newest is None:
+    moved = _transfers(account)
+    stated_at, wallet = _wallet(account, deposited=bool(moved))
+    if wallet is None:
         return Standing(lines)
     unrealised = sum((line.unrealised or ZERO for line in lines), ZERO)
-    equity = newest.wallet + unrealised
-    moved, began = _transfers(account), day_start(now, account.time_zone)
+    equity = wallet + unrealised
+    later, began = _without_opening(account, moved), day_start(now, account.time_zone)
     before = _equity_at(account, began)
-    day = equity - before - sum((amount for at, amount in moved if at > began), ZERO)
-    total = equity - account.starting_balance - sum((amount for _, amount in moved), ZERO)
+    day = equity - before - sum((amount for at, amount in later if at > began), ZERO)
+    total = equity - account.starting_balance - sum((amount for _, amount in later), ZERO)
     return Standing(
         positions=lines,
-        stated_at=newest.at,
-        wallet=newest.wallet,
+        stated_at=stated_at,
+        wallet=wallet,
         equity=equity,
         unrealised=unrealised,
         day=day,
@@ -124,14 +132,29 @@ def _equity_at(account: Account, at: datetime) -> Decimal:
     return equity
 
 
+def _wallet(account: Account, *, deposited: bool) -> tuple[datetime | None, Decimal | None]:
+    """Return the wallet by the ledger, or as stated last where nothing of the ledger is copied, and of when that is.
+
+    A ledger without any deposit began after the starting balance was there.
+    """
+    point = EquityPoint.objects.filter(account=account).order_by("-at").values_list("at", "wallet").first()
+    ledger = IncomeEntry.objects.filter(account=account).aggregate(sum=Sum("amount"), at=Max("at"))
+    if ledger["at"] is None:
+        return point or (None, None)
+    opening = ZERO if deposited else account.starting_balance
+    return max(ledger["at"], point[0] if point else ledger["at"]), booked(opening + ledger["sum"])
+
+
 def _transfers(account: Account) -> list[tuple[datetime, Decimal]]:
-    """Return deposits and withdrawals, oldest first, without the one that the account began with."""
-    kind = IncomeKind.TRANSFER.value
-    lines = list(
-        IncomeEntry.objects.filter(account=account, kind=kind).order_by("at", "id").values_list("at", "amount")
-    )
-    opening = bool(lines) and lines[0][1] == account.starting_balance
-    return lines[1:] if opening else lines
+    """Return deposits and withdrawals, oldest first."""
+    lines = IncomeEntry.objects.filter(account=account, kind=IncomeKind.TRANSFER.value)
+    return list(lines.order_by("at", "id").values_list("at", "amount"))
+
+
+def _without_opening(account: Account, moved: list[tuple[datetime, Decimal]]) -> list[tuple[datetime, Decimal]]:
+    """Return the transfers without the one that the account began with, which is no result."""
+    opening = bool(moved) and moved[0][1] == account.starting_balance
+    return moved[1:] if opening else moved
 
 
 def _lines(account: Account, rules: Mapping[str, Rules]) -> tuple[PositionLine, ...]:

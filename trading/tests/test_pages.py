@@ -45,11 +45,45 @@ def test_results_carry_their_sign_and_prices_the_tick_of_the_exchange(client, ma
     assert "88.3100" not in page
 
 
-def test_equity_is_the_wallet_as_stated_and_what_is_open_at_the_present_mark(client, made):
-    newest = EquityPoint.objects.order_by("-at").first()
+def test_equity_is_the_ledger_and_what_is_open_at_the_present_mark(client, made):
+    wallet = sum(line.amount for line in IncomeEntry.objects.all())
     btc = (Decimal("71284.6") - Decimal("70866.2")) * Decimal("0.018")
     sol = (Decimal("89.14") - Decimal("88.31")) * Decimal("21.40")
-    assert f"{newest.wallet + btc + sol:,.2f}" in text_of(client, "/")
+    assert f"{wallet + btc + sol:,.2f}" in text_of(client, "/")
+
+
+def test_a_stop_that_was_booked_after_the_last_point_is_in_every_figure(made):
+    before = standing_of(made.account, now=made.now, rules={})
+    position = Position.objects.get(symbol="BTCUSDT", closed=None)
+    loss, fee = (Decimal("70190.0") - position.entry_price) * position.quantity, Decimal("-0.50536800")
+    left = next(line.unrealised for line in before.positions if line.position == position)
+    at = made.now - timedelta(milliseconds=1)
+    for kind, amount in (("REALIZED_PNL", loss), ("COMMISSION", fee)):
+        IncomeEntry.objects.create(account=made.account, kind=kind, transaction_id=f"s{kind}", amount=amount, at=at)
+    Position.objects.filter(pk=position.pk).update(quantity=0, cost=0, closed=at)
+    EquityPoint.objects.filter(at__gt=at).update(at=at - timedelta(seconds=30))
+    after = standing_of(made.account, now=made.now, rules={})
+    change = loss + fee - left
+    assert change < -10
+    assert after.wallet == before.wallet + loss + fee
+    assert after.equity == before.equity + change
+    assert (after.day, after.total) == (before.day + change, before.total + change)
+    assert after.stated_at == at
+
+
+def test_a_ledger_without_a_deposit_began_with_the_starting_balance():
+    account, now = account_of(person()), timezone.now()
+    IncomeEntry.objects.create(account=account, kind="COMMISSION", transaction_id="1", amount=-4, at=now)
+    standing = standing_of(account, now=now, rules={})
+    assert (standing.wallet, standing.day, standing.total) == (9_996, -4, -4)
+
+
+def test_before_anything_is_in_the_ledger_the_last_point_stands_in():
+    account, now = account_of(person()), timezone.now()
+    assert standing_of(account, now=now, rules={}).equity is None
+    EquityPoint.objects.create(account=account, at=now, wallet=9_990, unrealised=0, equity=9_990)
+    standing = standing_of(account, now=now, rules={})
+    assert (standing.wallet, standing.total, standing.stated_at) == (9_990, -10, now)
 
 
 def test_a_deposit_is_no_result(client, made):
@@ -57,9 +91,6 @@ def test_a_deposit_is_no_result(client, made):
     IncomeEntry.objects.create(
         account=made.account, kind="TRANSFER", transaction_id="t2", amount=500, at=made.now - timedelta(seconds=1)
     )
-    newest = EquityPoint.objects.order_by("-at").first()
-    newest.wallet += 500
-    newest.save()
     after = standing_of(made.account, now=made.now, rules={})
     assert after.equity == before.equity + 500
     assert (after.day, after.total) == (before.day, before.total)
@@ -68,8 +99,8 @@ def test_a_deposit_is_no_result(client, made):
 def test_the_first_deposit_is_the_starting_balance_and_no_result(client):
     account = account_of(person())
     now = timezone.now()
-    IncomeEntry.objects.create(account=account, kind="TRANSFER", transaction_id="1", amount=10_000, at=now)
-    EquityPoint.objects.create(account=account, at=now, wallet=9_996, unrealised=0, equity=9_996, transfers=10_000)
+    for kind, amount in (("TRANSFER", 10_000), ("COMMISSION", -4)):
+        IncomeEntry.objects.create(account=account, kind=kind, transaction_id=kind, amount=amount, at=now)
     standing = standing_of(account, now=now, rules={})
     assert (standing.day, standing.total) == (-4, -4)
 
@@ -192,6 +223,10 @@ def test_a_desk_costs_the_same_however_much_there_is(client, made, django_assert
     demo("second@vibex.local", now=made.now, feed=False, cycles=10)
     Position.objects.filter(account__owner__email="second@vibex.local", closed=None).exclude(symbol="BTCUSDT").update(
         account=made.account, symbol="XRPUSDT"
+    )
+    IncomeEntry.objects.bulk_create(
+        IncomeEntry(account=made.account, kind="COMMISSION", transaction_id=f"c{n}", amount=-1, at=made.now)
+        for n in range(200)
     )
     with django_assert_num_queries(len(few)):
         client.get(f"/accounts/{made.account.pk}/")
