@@ -94,10 +94,17 @@ def exit_reason(role: Role | None, trade: Trade, order_reason: str) -> str:
 
 
 def _open(trade: Trade, quantity: Decimal, fee: Decimal) -> BookedPosition:
-    side = Side.LONG if trade.side is OrderSide.BUY else Side.SHORT
     value = booked(quantity * trade.price)
     return BookedPosition(
-        trade.symbol, side, quantity, value, trade.at, bought=quantity, bought_value=value, fees=fee, peak=quantity
+        trade.symbol,
+        trade.side.opens,
+        quantity,
+        value,
+        trade.at,
+        bought=quantity,
+        bought_value=value,
+        fees=fee,
+        peak=quantity,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import uuid
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -42,6 +43,9 @@ MOVES: Final[dict[OrderState, frozenset[OrderState]]] = {
 FINAL: Final = frozenset({OrderState.DENIED, OrderState.DONE, OrderState.ABSENT})
 UNRESOLVED: Final = frozenset({OrderState.SENDING, OrderState.UNKNOWN})
 """While an order is in one of these, nothing that adds risk goes out for its account and symbol."""
+
+ARRIVES_WITHIN: Final = timedelta(seconds=65)
+"""An order cannot arrive any more this long after it left (nonce window 10 s, or recvWindow 60 s + 5 s)."""
 
 WORKING: Final = frozenset({OrderState.LIVE, OrderState.CANCELLING})
 

@@ -37,6 +37,11 @@ class OrderSide(StrEnum):
     def sign(self) -> int:
         return 1 if self is OrderSide.BUY else -1
 
+    @property
+    def opens(self) -> Side:
+        """Side of the position that an order of this side opens."""
+        return Side.LONG if self is OrderSide.BUY else Side.SHORT
+
     @classmethod
     def to_open(cls, side: Side) -> OrderSide:
         """Return the order side that adds to a position of `side`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Max, Q, Sum
 
 from accounts.models import Account
+from accounts.services import incident_open
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
 from trading.domain.books import BookedPosition, apply_trade, exit_reason
@@ -21,6 +22,9 @@ from trading.services.journal.rows import facts_of, order_step
 from vibex.lib.fields import booked
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+OVERLAP = timedelta(hours=1)
+"""A line may carry an earlier time than one that was booked before it. Lines that come later still are found by a full
+reading as soon as the sums or the positions differ."""
 
 
 def trades_book(*, account: Account, trades: Sequence[Trade]) -> int:
@@ -55,15 +59,20 @@ def income_book(*, account: Account, income: Sequence[Income]) -> None:
 
 
 def trades_since(*, account: Account, symbol: str) -> datetime:
-    """Return the time of the newest fill of a symbol, or of the dawn of time: asking from there misses nothing."""
+    """Return from when trades of a symbol are asked for: well before the newest fill, since some come late."""
     newest = Fill.objects.filter(account=account, symbol=symbol).aggregate(at=Max("at"))["at"]
-    return newest or DAWN
+    return newest - OVERLAP if newest else DAWN
 
 
 def income_since(*, account: Account) -> datetime:
-    """Return the time of the newest ledger line, or the dawn of time."""
+    """Return from when ledger lines are asked for: before the newest one, since some come late."""
     newest = IncomeEntry.objects.filter(account=account).aggregate(at=Max("at"))["at"]
-    return newest or DAWN
+    return newest - OVERLAP if newest else DAWN
+
+
+def ledger_total(*, account: Account) -> Decimal:
+    """Return the sum of all ledger lines that were copied: what the wallet should hold."""
+    return IncomeEntry.objects.filter(account=account).aggregate(total=Sum("amount"))["total"] or Decimal(0)
 
 
 def equity_record(*, account: Account, state: AccountState) -> None:
@@ -109,7 +118,10 @@ def _book_one(account: Account, trade: Trade) -> None:
     filled = order.fills.values_list("quantity", "price")
     total = sum((quantity for quantity, _ in filled), Decimal(0))
     value = sum((quantity * price for quantity, price in filled), Decimal(0))
-    order_step(order, filled_to(facts_of(order), total, _places(value / total)), "trade")
+    step = filled_to(facts_of(order), total, _places(value / total))
+    if step.incident and order.origin == Order.Origin.OURS:
+        incident_open(account=account, kind="order-state", text=f"{order.client_order_id}: {step.incident}")
+    order_step(order, step, "trade")
 
 
 def _store(account: Account, row: Position | None, position: BookedPosition, order: Order, trade: Trade) -> Position:

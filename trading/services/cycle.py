@@ -22,7 +22,7 @@ from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
 from trading.services.journal.base import Journal, Stage
 from trading.services.portfolio import portfolio_of
-from trading.services.settle import settle
+from trading.services.settle import Settled, settle
 from trading.services.world import Run, World
 from vibex.lib.clock import Deadline
 from vibex.lib.errors import Rejected, Retryable
@@ -77,7 +77,7 @@ def run_cycle(world: World, run: Run) -> CycleResult:
     with _step(journal, Stage.EXECUTE, timings):
         done = execute(world, run, live, rulings)
     with _step(journal, Stage.RECORD, timings):
-        state = world.exchange.account() if done else settled.state
+        state = _after(world, settled, done)
         journal.equity(state)
         journal.diary(lines_of(snapshot.at, answer, reading, rulings, done))
     with _step(journal, Stage.PUBLISH, timings):
@@ -129,6 +129,13 @@ def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Re
     if late:
         return Reading(Outcome.NO_ANSWER, reason="late: the answer came after the deadline and is not used")
     return world.decider.read(question, answer)
+
+
+def _after(world: World, settled: Settled, done: Sequence[Done]) -> AccountState:
+    """Return the account as it is now. What went wrong is looked at again at once, not only by the guard."""
+    if any(not deed.well for deed in done):
+        return settle(world).state
+    return world.exchange.account() if done else settled.state
 
 
 def _with_live_quotes(world: World, snapshot: MarketSnapshot, proposals: Sequence[Proposal]) -> MarketSnapshot:

@@ -25,12 +25,13 @@ from trading.exchange.base import Exchange
 from trading.exchange.paper import PaperExchange, open_paper_account
 from trading.models import Lock, PaperAccount
 from trading.services.cycle import CycleResult, run_cycle
-from trading.services.journal.base import IntentVoid
+from trading.services.journal.base import IntentVoid, Stage
 from trading.services.journal.orm import OrmJournal
 from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
+from trading.services.settle import settle
 from trading.services.world import DECISION_SECONDS, Run, World
 from vibex.lib.clock import Clock
-from vibex.lib.errors import NeedsOperator, Rejected, Retryable
+from vibex.lib.errors import NeedsOperator, Rejected, Retryable, VibexError
 from vibex.lib.events import publish_on_commit
 from vibex.lib.installation import installation_tag
 from vibex.lib.logging import bound
@@ -76,6 +77,9 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
         with suppress(DatabaseError):  # a database that is gone cannot keep this; the lease runs out by itself
             _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
         raise
+    finally:
+        if cycle.stage == Stage.EXECUTE.value:
+            _look_after(bot.account_id)
     cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
     run = CycleRun("done", _summary(result), cycle.pk, result)
     log.info("cycle done: %s", run.text, extra={"timings": result.timings})
@@ -87,6 +91,14 @@ def cycle_run_now(*, bot: Bot) -> CycleRun:
     now = market_clock(bot.account.venue).now()
     newest = Cycle.objects.filter(bot=bot, scheduled_for__gte=now).aggregate(at=Max("scheduled_for"))["at"]
     return cycle_run(bot_id=bot.pk, scheduled_for=now if newest is None else newest + timedelta(microseconds=1))
+
+
+def _look_after(account_id: int) -> None:
+    """Settle an account whose cycle broke off among its orders: a position may lack its stop."""
+    try:
+        settle(world_for(Account.objects.get(pk=account_id)))
+    except (VibexError, DatabaseError) as fault:
+        log.critical("account %s could not be looked at after its cycle broke off: %s", account_id, fault)
 
 
 def world_for(account: Account, *, bot: Bot | None = None, cycle: Cycle | None = None) -> World:

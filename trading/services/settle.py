@@ -12,16 +12,18 @@ from datetime import UTC, datetime, timedelta
 from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING, OrderState
 from trading.domain.venue import AccountState, OrderReport
-from trading.services.execution import book, book_income, cancel, flatten, look_up, place_target, protect
+from trading.exchange.base import Unavailable
+from trading.services.execution import position_of
 from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
+from trading.services.orders import book, book_income, cancel, look_up, too_late_to_arrive
+from trading.services.protection import Protection, flatten, place_target, protect
 from trading.services.world import World
 
-ABSENCE_AFTER = timedelta(seconds=65)
-"""An order cannot arrive any more this long after it left (nonce window 10 s, or recvWindow 60 s + 5 s)."""
 NEVER_SENT_AFTER = timedelta(seconds=15)
 """A planned order leaves at once or never: one that is denied meanwhile cannot be sent any more."""
 ABSENCE_ANSWERS = 3
-"""Clean "no such order" answers that are needed on top."""
+"""Clean "no such order" answers that are needed after the window in which the order could arrive."""
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class Settled:
 def settle(world: World) -> Settled:
     """Settle the account and return its state. Raises Unavailable when the exchange does not answer.
 
-    A symbol that another writer holds is left to it.
+    A symbol that another writer holds is left to it, and blocked meanwhile.
     """
     settled = Settled(world.exchange.account())
     book_income(world)
@@ -56,6 +58,7 @@ def settle(world: World) -> Settled:
     symbols |= {position.symbol for position in settled.state.positions}
     for symbol in sorted(symbols):
         if not world.journal.claim(symbol):
+            settled.blocked[symbol] = "another writer is at work there"
             continue
         try:
             for tracked in [order for order in orders if order.order.symbol == symbol]:
@@ -66,6 +69,7 @@ def settle(world: World) -> Settled:
             world.journal.release(symbol)
     if symbols:
         settled.state = world.exchange.account()
+    _check_wallet(world, settled)
     return settled
 
 
@@ -80,29 +84,36 @@ def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
     if shown is not None:
         world.journal.observe(key, shown)
         return
-    if look_up(world, tracked) is None and state in UNRESOLVED:
+    try:
+        found = look_up(world, tracked)
+    except Unavailable:
+        if state in UNRESOLVED:
+            settled.leave(tracked.order.symbol, f"the exchange did not say what became of order {key}")
+        return
+    if found is None and state in UNRESOLVED:
         _judge_absence(world, tracked, settled)
 
 
 def _judge_absence(world: World, tracked: TrackedOrder, settled: Settled) -> None:
-    """Declare an order absent only on evidence: the window has passed, several clean answers agree, nothing was traded."""
-    key = tracked.order.client_order_id
-    answers = tracked.absent_answers + 1
-    late = tracked.sent_at is not None and datetime.now(UTC) - tracked.sent_at >= ABSENCE_AFTER
+    """Declare an order absent on evidence only: the window has passed, several clean answers agree, nothing moved."""
+    key, symbol = tracked.order.client_order_id, tracked.order.symbol
     if tracked.facts.state is OrderState.SENDING:
         world.journal.move(key, OrderState.UNKNOWN, reason="no answer was ever seen")
-    if late and answers >= ABSENCE_ANSWERS and not tracked.facts.filled:
+    answers = tracked.absent_answers + too_late_to_arrive(tracked)
+    explained = not tracked.facts.filled and not _differ(settled.state, position_of(world, symbol))
+    if answers >= ABSENCE_ANSWERS and explained:
         world.journal.move(key, OrderState.ABSENT, reason=f"{answers} clean answers: the exchange has no such order")
         settled.mended.append(f"{key} is proved absent")
     else:
-        settled.leave(tracked.order.symbol, f"nobody knows yet what became of order {key}")
+        settled.leave(symbol, f"nobody knows yet what became of order {key}")
 
 
 def _mend(world: World, symbol: str, settled: Settled) -> None:
-    state, ours = _both_sides(world, symbol)
+    state, ours = world.exchange.account(), position_of(world, symbol)
     if _differ(state, ours, symbol):
-        book(world, symbol)  # a fill may have fallen between the two readings
-        state, ours = _both_sides(world, symbol)
+        # A fill may have fallen between the two readings, or have come late with an earlier time.
+        book(world, symbol, since=ours.opened_at if ours else DAWN)
+        state, ours = world.exchange.account(), position_of(world, symbol)
     if text := _differ(state, ours, symbol):
         world.journal.incident("position-mismatch", f"{symbol}: {text}", critical=True)
         settled.leave(symbol, text)
@@ -112,17 +123,25 @@ def _mend(world: World, symbol: str, settled: Settled) -> None:
         _check_protection(world, ours, state, settled)
 
 
-def _both_sides(world: World, symbol: str) -> tuple[AccountState, TrackedPosition | None]:
-    ours = next((position for position in world.journal.positions() if position.symbol == symbol), None)
-    return world.exchange.account(), ours
-
-
-def _differ(state: AccountState, ours: TrackedPosition | None, symbol: str) -> str:
-    """Return in words how the two sides differ about the position, "" when they agree."""
-    held = state.position(symbol)
+def _differ(state: AccountState, ours: TrackedPosition | None, symbol: str = "") -> str:
+    """Return in words how the two sides differ about a position, "" when they agree."""
+    held = state.position(symbol or (ours.symbol if ours else ""))
     expected = f"{ours.side} {ours.quantity.normalize():f}" if ours else "flat"
     shown = f"{held.side} {held.quantity.normalize():f}" if held else "flat"
     return "" if expected == shown else f"our books say {expected}, the exchange says {shown}"
+
+
+def _check_wallet(world: World, settled: Settled) -> None:
+    """Compare the wallet with the sum of its ledger; a line that came late is found by reading all of it again."""
+    if world.journal.ledger_total() == settled.state.wallet:
+        return
+    book_income(world, since=DAWN)
+    settled.state = world.exchange.account()
+    total = world.journal.ledger_total()
+    if total != settled.state.wallet:
+        text = f"the ledger adds up to {total:f}, the exchange says the wallet holds {settled.state.wallet:f}"
+        world.journal.incident("ledger-mismatch", text, critical=True)
+        settled.left.append(text)
 
 
 def _check_protection(world: World, position: TrackedPosition, state: AccountState, settled: Settled) -> None:
@@ -152,8 +171,10 @@ def _protect_again(world: World, position: TrackedPosition, settled: Settled) ->
         flatten(world, position.symbol, purpose="flatten")
         settled.mended.append(f"{position.symbol}: had no stop and none was known: closed")
         return
-    armed = protect(world, position, stop=position.stop, target=None)
-    settled.mended.append(f"{position.symbol}: had no working stop: {'placed' if armed else 'closed'}")
+    protection = protect(world, position, stop=position.stop, target=position.target, leverage=position.leverage)
+    settled.mended.append(f"{position.symbol}: had no working stop, now {protection}")
+    if protection is Protection.NAKED:
+        settled.leave(position.symbol, "it has no stop and could not be closed")
 
 
 def _sweep(world: World, symbol: str, settled: Settled) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from decisions.domain.proposal import RISK_TOLERANCE
 from trading.domain.risk.case import Entry, Finding, Rule, plain, refuses
 from trading.domain.sizing import liquidation_of_entry
 
-RISK_TOLERANCE: Final = Decimal("0.25")
-"""A size or a stop that lost a digit disagrees with the stated risk by far more than this share."""
 LIQUIDATION_MARGIN: Final = Decimal("0.2")
 """Share of the way to liquidation that must remain beyond the stop."""
 

@@ -45,6 +45,10 @@ class Bracket(StrEnum):
     RELEASED = "released"
 
 
+class EntryBarred(VibexError):
+    """This entry may not go out; what else the cycle wants may. Nothing was sent."""
+
+
 class IntentVoid(VibexError):
     """The intent may not be acted on any more: the lease is lost or the account was halted. Nothing was sent."""
 
@@ -61,7 +65,7 @@ class TrackedOrder:
     sent_at: datetime | None = None
     """Wall time."""
     absent_answers: int = 0
-    """Clean "no such order" answers in a row."""
+    """Clean "no such order" answers since it cannot arrive any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,8 @@ class Journal(Protocol):
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         """Make the intent durable. `ruling` is the index of the ruling it follows, `purpose` why a close is sent.
 
-        Raises IntentVoid when the lease is lost or the account was halted.
+        Raises IntentVoid when the lease is lost or the account was halted, EntryBarred for an entry on a symbol on
+        which an order is unresolved or another writer is at work, or whose bot or account takes no entries any more.
         """
         ...
 
@@ -120,7 +125,7 @@ class Journal(Protocol):
         ...
 
     def asked_in_vain(self, client_order_id: str) -> None:
-        """Note one clean "no such order" answer."""
+        """Note one clean "no such order" answer to a question asked when it could not arrive any more."""
         ...
 
     def orders(self) -> list[TrackedOrder]:
@@ -155,6 +160,14 @@ class Journal(Protocol):
 
     def positions(self) -> list[TrackedPosition]:
         """Return the open positions."""
+        ...
+
+    def unbooked(self, symbol: str) -> TrackedPosition | None:
+        """Return what our newest entry order of a symbol filled while none of its trades could be booked yet."""
+        ...
+
+    def ledger_total(self) -> Decimal:
+        """Return the sum of all ledger lines that we have: what the wallet should hold."""
         ...
 
     def bracket(

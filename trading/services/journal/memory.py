@@ -67,6 +67,7 @@ class MemoryJournal:
     current: Sequence[Ruling] = ()
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
+    total: Decimal = ZERO
 
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         followed = self.current[ruling] if ruling is not None else None
@@ -113,10 +114,20 @@ class MemoryJournal:
             if (line.kind, line.transaction_id) in self.ledger:
                 continue
             self.ledger[line.kind, line.transaction_id] = line
+            self.total += line.amount
             self.latest_income = max(self.latest_income, line.at)
             held = self.open.get(line.symbol)
             if line.kind is IncomeKind.FUNDING_FEE and held:
                 held.booked = apply_funding(held.booked, line.amount)
+
+    def unbooked(self, symbol: str) -> TrackedPosition | None:
+        entries = [kept for kept in self.kept.values() if kept.role is Role.ENTRY and kept.order.symbol == symbol]
+        if not entries or not entries[-1].facts.filled or entries[-1].traded:
+            return None
+        return tracked_entry(entries[-1].order, entries[-1].facts, entries[-1].planned_at, entries[-1].ruling)
+
+    def ledger_total(self) -> Decimal:
+        return self.total
 
     def trades_since(self, symbol: str) -> datetime:
         return self.latest.get(symbol, DAWN)
@@ -197,6 +208,22 @@ class MemoryJournal:
             kept.exit_reason = exit_reason(order.role if order else None, trade, order.purpose if order else "")
             kept.bracket, held = Bracket.RELEASED, None
             self.closed.append(kept)
+
+
+def tracked_entry(order: NewOrder, facts: OrderFacts, at: datetime, ruling: Ruling | None) -> TrackedPosition:
+    """Return what an entry order filled as a position whose trades are not booked yet."""
+    proposal = ruling.proposal if ruling else None
+    return TrackedPosition(
+        symbol=order.symbol,
+        side=order.side.opens,
+        quantity=facts.filled,
+        entry_price=facts.average_price or order.price or ZERO,
+        leverage=(ruling.leverage if ruling else None) or 1,
+        opened_at=at,
+        stop=proposal.stop_loss if proposal else None,
+        target=proposal.profit_target if proposal else None,
+        foreign=ruling is None,
+    )
 
 
 def _tracked(kept: KeptPosition) -> TrackedPosition:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Account, Incident
+from accounts.models import Account, Bot, Incident
 from accounts.services import incident_open
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
@@ -21,13 +21,20 @@ from decisions.models import Cycle, Decision, DiaryEntry, Interaction
 from decisions.services import decisions_record, interaction_record
 from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
-from trading.domain.orders import FINAL, OrderState, Step, move, observe
+from trading.domain.orders import FINAL, UNRESOLVED, OrderState, Step, move, observe
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
 from trading.models import Order, Position
 from trading.services import bookkeeping
 from trading.services.claims import claim_release, claim_take
-from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
-from trading.services.journal.rows import facts_of, order_create, order_step, tracked_order, tracked_position
+from trading.services.journal.base import Bracket, EntryBarred, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
+from trading.services.journal.rows import (
+    facts_of,
+    order_create,
+    order_step,
+    tracked_entry,
+    tracked_order,
+    tracked_position,
+)
 from trading.services.lease import cycle_renew
 from vibex.lib.events import publish_on_commit
 
@@ -53,7 +60,9 @@ class OrmJournal:
         with transaction.atomic():
             self._still_allowed(role)
             if not self.claim(order.symbol) and role is Role.ENTRY:
-                raise IntentVoid(f"another writer holds {order.symbol}")
+                raise EntryBarred("another writer is at work on the symbol")
+            if role is Role.ENTRY:
+                self._open_for_entries(order.symbol)
             held = None if role is Role.ENTRY else self._held(order.symbol)
             order_create(
                 account=self.account,
@@ -108,6 +117,16 @@ class OrmJournal:
 
     def book_income(self, income: Sequence[Income]) -> None:
         bookkeeping.income_book(account=self.account, income=income)
+
+    def unbooked(self, symbol: str) -> TrackedPosition | None:
+        entries = Order.objects.filter(account=self.account, symbol=symbol, role=Role.ENTRY.value)
+        newest = entries.select_related("decision").order_by("-created", "-pk").first()
+        if newest is None or not newest.filled or newest.fills.exists():
+            return None
+        return tracked_entry(newest)
+
+    def ledger_total(self) -> Decimal:
+        return bookkeeping.ledger_total(account=self.account)
 
     def trades_since(self, symbol: str) -> datetime:
         return bookkeeping.trades_since(account=self.account, symbol=symbol)
@@ -188,9 +207,19 @@ class OrmJournal:
         if now["epoch"] != self.account.epoch:
             raise IntentVoid(f"account {self.account.name} was halted after this was decided")
         if role is Role.ENTRY and now["state"] != Account.State.ACTIVE:
-            raise IntentVoid(f"account {self.account.name} is {now['state']}: {now['state_reason']}")
+            raise EntryBarred(f"account {self.account.name} is {now['state']}: {now['state_reason']}")
         if not self._renewed():
             raise IntentVoid(f"cycle {self.cycle and self.cycle.pk} lost its lease")
+
+    def _open_for_entries(self, symbol: str) -> None:
+        """Refuse an entry that a person or another order has overtaken while it was decided on."""
+        if Order.objects.filter(account=self.account, symbol=symbol, state__in=UNRESOLVED).exists():
+            raise EntryBarred("nobody knows yet what became of an order on the symbol")
+        if self.cycle is not None:
+            bot = self.cycle.bot
+            status = Bot.objects.values_list("status", flat=True).get(pk=bot.pk)
+            if status != bot.status:
+                raise EntryBarred(f"bot {bot.name} was set to {status} while it decided")
 
     def _renewed(self) -> bool:
         """Renew the lease of the cycle, if there is one, and store how far it is."""

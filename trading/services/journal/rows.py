@@ -93,6 +93,22 @@ def tracked_order(row: Order) -> TrackedOrder:
     return TrackedOrder(Role(row.role), order, facts_of(row), row.created, row.sent_at, row.absent_answers)
 
 
+def tracked_entry(row: Order) -> TrackedPosition:
+    """Return what an entry order filled as a position whose trades are not booked yet."""
+    decision = row.decision
+    return TrackedPosition(
+        symbol=row.symbol,
+        side=OrderSide(row.side).opens,
+        quantity=row.filled,
+        entry_price=row.average_price or row.price or row.filled,
+        leverage=(decision.leverage if decision else None) or 1,
+        opened_at=row.created,
+        stop=decision.stop_loss if decision else None,
+        target=decision.profit_target if decision else None,
+        foreign=decision is None,
+    )
+
+
 def tracked_position(row: Position) -> TrackedPosition:
     """Return a position row as the journal port shows it. Until the stop is armed its decision says where it belongs."""
     decision = row.decision
