@@ -88,8 +88,12 @@ def enter(world: World, run: Run, snapshot: MarketSnapshot, index: int, ruling: 
 
 def position_of(world: World, symbol: str) -> TrackedPosition | None:
     """Return our position in a symbol: as booked, or, while its trades could not be read, as its entry order says."""
-    booked = next((position for position in world.journal.positions() if position.symbol == symbol), None)
-    return booked or world.journal.unbooked(symbol)
+    return booked_position(world, symbol) or world.journal.unbooked(symbol)
+
+
+def booked_position(world: World, symbol: str) -> TrackedPosition | None:
+    """Return our position in a symbol as its trades make it, None when flat."""
+    return next((position for position in world.journal.positions() if position.symbol == symbol), None)
 
 
 def entry_order(

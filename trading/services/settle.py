@@ -13,7 +13,7 @@ from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING, OrderState
 from trading.domain.venue import AccountState, OrderReport
 from trading.exchange.base import Unavailable
-from trading.services.execution import position_of
+from trading.services.execution import booked_position, position_of
 from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
 from trading.services.orders import book, book_income, cancel, look_up, too_late_to_arrive
 from trading.services.protection import Protection, flatten, place_target, protect
@@ -109,11 +109,12 @@ def _judge_absence(world: World, tracked: TrackedOrder, settled: Settled) -> Non
 
 
 def _mend(world: World, symbol: str, settled: Settled) -> None:
-    state, ours = world.exchange.account(), position_of(world, symbol)
-    if _differ(state, ours, symbol):
+    state, booked = world.exchange.account(), booked_position(world, symbol)
+    if _differ(state, booked, symbol):
         # A fill may have fallen between the two readings, or have come late with an earlier time.
-        book(world, symbol, since=ours.opened_at if ours else DAWN)
-        state, ours = world.exchange.account(), position_of(world, symbol)
+        book(world, symbol, since=booked.opened_at if booked else DAWN)
+        state = world.exchange.account()
+    ours = position_of(world, symbol)
     if text := _differ(state, ours, symbol):
         world.journal.incident("position-mismatch", f"{symbol}: {text}", critical=True)
         settled.leave(symbol, text)

@@ -12,7 +12,7 @@ from accounts.domain.limits import DEFAULTS
 from decisions.deciders.base import BotView
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Proposal, Ruling, Side, Verdict
-from trading.domain.orders import OrderState
+from trading.domain.orders import ARRIVES_WITHIN, OrderState
 from trading.domain.risk import Standing
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Refusal, Refused
@@ -316,3 +316,100 @@ def test_settling_reports_a_position_that_is_not_ours_and_does_not_touch_it():
     assert settled.blocked.keys() == {"BTCUSDT"}
     assert "foreign-position" in incidents(desk)
     assert (held(desk), desk.exchange.placed) == (Decimal("0.05"), [])
+
+
+def test_what_was_filled_is_protected_while_its_trades_cannot_be_read():
+    desk = make_desk(trades=[down] * 6)
+    done = carry_out(desk, BUY)
+    assert done.protected
+    assert done.filled == Decimal("0.05")
+    assert ("STOP_MARKET", Decimal(98_000)) in venue_orders(desk)
+    desk.exchange.faults["trades"] = []
+    settle(desk.world)
+    assert [position.stop for position in desk.journal.positions()] == [98_000]
+
+
+def test_settling_protects_what_an_entry_filled_while_trades_cannot_be_read():
+    desk = make_desk()
+    desk.journal.ruled([Ruling(BUY, Verdict.ACCEPTED, BUY.quantity, 2)], at=NOON)
+    order = entry_order("test", BTC, desk.market.quote("BTCUSDT", at=NOON), Side.LONG, BUY.quantity, Decimal("0.002"))
+    desk.journal.plan(order, role=Role.ENTRY, ruling=0)
+    desk.journal.sending(order.client_order_id)
+    desk.exchange.inner.place(order)
+    desk.exchange.faults["trades"] = [down] * 6
+    settle(desk.world)
+    assert ("STOP_MARKET", Decimal(98_000)) in venue_orders(desk)
+
+
+def test_an_entry_that_answered_late_is_found_and_protected_before_the_cycle_ends():
+    desk = make_desk(**{"place LIMIT": [lost_reply], "order": [down] * 3})
+    done = carry_out(desk, BUY)
+    assert not done.well
+    assert settle(desk.world).clean
+    assert ("STOP_MARKET", Decimal(98_000)) in venue_orders(desk)
+
+
+def test_an_error_answer_is_never_evidence_of_absence():
+    desk = make_desk(**{"place LIMIT": [never_arrives]})
+    carry_out(desk, BUY)
+    (order,) = desk.journal.orders()
+    kept = desk.journal.kept[order.order.client_order_id]
+    kept.sent_at -= ARRIVES_WITHIN
+    settle(desk.world)
+    settle(desk.world)
+    desk.exchange.faults["order"] = [down] * 5
+    for _ in range(5):
+        assert not settle(desk.world).clean
+    assert kept.facts.state is OrderState.UNKNOWN
+    assert settle(desk.world).clean
+    assert kept.facts.state is OrderState.ABSENT
+
+
+def test_answers_from_before_the_window_has_passed_prove_nothing():
+    desk = make_desk(**{"place LIMIT": [never_arrives]})
+    carry_out(desk, BUY)
+    for _ in range(5):
+        settle(desk.world)
+    (order,) = desk.journal.orders()
+    assert (order.facts.state, order.absent_answers) == (OrderState.UNKNOWN, 0)
+
+
+def test_a_symbol_at_which_somebody_else_is_at_work_is_blocked_for_this_cycle():
+    desk = make_desk()
+    carry_out(desk, BUY)
+    desk.journal.claim = lambda symbol: False  # type: ignore[method-assign]
+    settled = settle(desk.world)
+    assert settled.blocked.keys() == {"BTCUSDT"}
+    assert settled.clean
+
+
+def test_a_position_that_could_neither_be_protected_nor_closed_is_called_what_it_is():
+    no = refuses(Refused("no"))
+    desk = make_desk(**{"place STOP_MARKET": [no] * 4, "place MARKET": [no] * 6})
+    done = carry_out(desk, BUY)
+    assert "WITHOUT A STOP" in done.text
+    assert not done.well
+    settled = settle(desk.world)
+    assert not settled.clean
+    assert settle(desk.world).clean  # the venue takes orders again: the stop is placed
+    assert ("STOP_MARKET", Decimal(98_000)) in venue_orders(desk)
+
+
+def test_a_ledger_that_does_not_add_up_to_the_wallet_is_an_incident_with_both_figures():
+    desk = make_desk()
+    carry_out(desk, BUY)
+    desk.journal.total += Decimal("0.01")
+    settled = settle(desk.world)
+    assert not settled.clean
+    (text,) = [text for kind, text in desk.journal.incidents if kind == "ledger-mismatch"]
+    assert f"{desk.exchange.inner.account().wallet:f}" in text
+
+
+def test_a_ledger_line_that_came_late_is_found_again():
+    desk = make_desk()
+    carry_out(desk, BUY)
+    desk.journal.ledger.popitem()
+    desk.journal.total = sum((line.amount for line in desk.journal.ledger.values()), Decimal(0))
+    desk.journal.latest_income = NOON + timedelta(hours=9)
+    assert settle(desk.world).clean
+    assert desk.journal.ledger_total() == desk.exchange.inner.account().wallet

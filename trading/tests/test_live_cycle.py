@@ -10,11 +10,15 @@ from django.db import OperationalError
 
 from accounts.models import Account, Bot, Incident
 from decisions.deciders import rules
+from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Proposal
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction
+from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.models import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, PaperOrder, Position
 from trading.services import live
 from trading.services.guard import account_reconcile, guard_run
+from trading.services.journal.base import IntentVoid
+from trading.services.journal.orm import OrmJournal
 from trading.services.live import cycle_run
 from trading.tests.builders import make_bot
 from trading.tests.venue_support import NOON, StillMarket
@@ -146,9 +150,29 @@ def test_a_database_that_goes_away_in_the_middle_is_told_as_such_and_the_next_cy
     assert Cycle.objects.get().status == "running"
 
 
+@pytest.mark.parametrize("role", list(Role))
+def test_promise_6_a_halt_raises_the_epoch_and_every_older_intent_is_void(house, role):
+    journal = OrmJournal(house.account)
+    order = NewOrder("vxtest-halted", "BTCUSDT", OrderSide.SELL, OrderType.MARKET, Decimal("0.01"), reduce_only=True)
+    Account.objects.filter(pk=house.account.pk).update(epoch=1)  # the state alone is not what voids it
+    with pytest.raises(IntentVoid, match="halted"):
+        journal.plan(order, role=role)
+    assert not Order.objects.exists()
+
+
+def test_promise_6_a_halt_between_planning_and_sending_keeps_the_order_here(house):
+    journal = OrmJournal(house.account)
+    order = NewOrder("vxtest-halted", "BTCUSDT", OrderSide.SELL, OrderType.MARKET, Decimal("0.01"), reduce_only=True)
+    journal.plan(order, role=Role.CLOSE)
+    Account.objects.filter(pk=house.account.pk).update(epoch=1)
+    with pytest.raises(IntentVoid, match="halted"):
+        journal.sending(order.client_order_id)
+    assert Order.objects.get().state == "planned"
+
+
 def test_promise_6_a_halt_while_the_model_thinks_voids_what_it_decides(house, monkeypatch):
     def halting(question):
-        Account.objects.filter(pk=house.account.pk).update(epoch=1, state="halted", state_reason="pressed")
+        Account.objects.filter(pk=house.account.pk).update(epoch=1)
         return (BUY,)
 
     monkeypatch.setattr(rules, "RULES", {**rules.RULES, "scripted": halting})
@@ -156,7 +180,79 @@ def test_promise_6_a_halt_while_the_model_thinks_voids_what_it_decides(house, mo
     assert run.status == "abandoned"
     assert "halted" in run.text
     assert not PaperOrder.objects.exists()
-    assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize("status", ["paused", "stopped"])
+def test_a_bot_that_is_paused_or_stopped_while_it_decides_does_not_enter(house, monkeypatch, status):
+    Bot.objects.filter(pk=house.bot.pk).update(status="running")
+
+    def pressed(question):
+        Bot.objects.filter(pk=house.bot.pk).update(status=status)
+        return (BUY,)
+
+    monkeypatch.setattr(rules, "RULES", {**rules.RULES, "scripted": pressed})
+    run = house.run()
+    assert run.status == "done"
+    assert f"set to {status}" in run.text
+    assert not PaperOrder.objects.exists()
+
+
+def test_an_entry_waits_for_an_order_of_which_nobody_knows_what_became(house):
+    Order.objects.create(
+        account=house.account,
+        client_order_id="vxtest-lost",
+        role="entry",
+        symbol="BTCUSDT",
+        side="BUY",
+        type="LIMIT",
+        quantity=1,
+        price=1,
+        state="unknown",
+        sent_at=datetime.now(UTC),
+    )
+    house.run()
+    assert not PaperOrder.objects.exists()
+    assert "nobody knows yet" in str(Decision.objects.get().hits)
+
+
+def test_a_lease_that_is_lost_between_fill_and_stop_leaves_no_naked_position(house, monkeypatch):
+    original = OrmJournal.plan
+
+    def late(self, order, *, role, **more):
+        if role is Role.STOP and self.cycle is not None:
+            Cycle.objects.update(lease_until=NOON)
+        original(self, order, role=role, **more)
+
+    monkeypatch.setattr(OrmJournal, "plan", late)
+    assert house.run().status == "abandoned"
+    assert sorted(PaperOrder.objects.filter(status="NEW").values_list("type", flat=True)) == [
+        "STOP_MARKET",
+        "TAKE_PROFIT_MARKET",
+    ]
+
+
+def test_a_trade_that_comes_late_with_an_earlier_time_is_booked_all_the_same(house):
+    house.run()
+    paper = house.account.paper
+    paper.trades.update(at=NOON - timedelta(days=3))
+    Fill.objects.all().delete()
+    Position.objects.update(quantity=0, closed=NOON)
+    Order.objects.filter(role="stop").first().fills.create(
+        account=house.account, symbol="BTCUSDT", exchange_trade_id="x", side="SELL", quantity=1, price=1, fee=0, at=NOON
+    )
+    guard_run(account_id=house.account.pk)
+    assert Fill.objects.filter(order__role="entry").count() == 1
+
+
+def test_a_fill_on_an_order_that_had_ended_is_booked_and_is_an_incident(house):
+    house.run()
+    stop = Order.objects.get(role="stop")
+    Order.objects.filter(pk=stop.pk).update(state="done", reason="cancelled")
+    house.market.price = Decimal(97_000)
+    house.clock.move_to(NEXT)
+    guard_run(account_id=house.account.pk)
+    assert Fill.objects.filter(order=stop).exists()
+    assert Incident.objects.filter(kind="order-state", text__contains=stop.client_order_id).exists()
 
 
 def test_an_account_that_only_reduces_refuses_entries_and_still_closes(house):
