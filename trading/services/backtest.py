@@ -15,6 +15,7 @@ from decisions.deciders.registry import decider_for
 from marketdata.domain.bars import Bar
 from marketdata.domain.intervals import interval_ms
 from marketdata.domain.snapshot import Quote
+from marketdata.market import FundingSettlement
 from marketdata.recorded_market import RecordedMarket
 from trading.domain.risk import Standing
 from trading.exchange.simulated import Opening, SimulatedExchange
@@ -172,8 +173,13 @@ def _pass_time(
         for bar in _bars(market, symbol, since, until):
             exchange.bar(bar)
             for at in [at for at in paid if at <= bar.closed_at]:
-                settled = paid.pop(at)
-                exchange.funding(symbol, settled.rate, settled.mark, settled.at)
+                _pay(exchange, symbol, paid.pop(at))
+        for settled in paid.values():  # a bar is missing there; what was due was paid all the same
+            _pay(exchange, symbol, settled)
+
+
+def _pay(exchange: SimulatedExchange, symbol: str, settled: FundingSettlement) -> None:
+    exchange.funding(symbol, settled.rate, settled.mark, settled.at)
 
 
 def _bars(market: RecordedMarket, symbol: str, since: datetime, until: datetime) -> Iterator[Bar]:

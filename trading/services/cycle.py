@@ -15,6 +15,7 @@ from decisions.deciders.base import Answer, Outcome, Question, Reading
 from decisions.domain.portfolio import Portfolio
 from decisions.domain.prompt import build_prompt
 from decisions.domain.proposal import Proposal, Ruling
+from marketdata.domain.assess import quote_age_limit, quote_problem
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.risk import rule_all
 from trading.domain.venue import AccountState
@@ -147,8 +148,10 @@ def _with_live_quotes(world: World, snapshot: MarketSnapshot, proposals: Sequenc
 
 
 def _live(world: World, snapshot: MarketSnapshot, symbol: str) -> SymbolView:
-    view = snapshot.symbols[symbol]
+    view, now = snapshot.symbols[symbol], world.clock.now()
     try:
-        return replace(view, quote=world.market.quote(symbol, at=world.clock.now()))
+        quote = world.market.quote(symbol, at=now)
     except (Retryable, Rejected) as fault:
         return replace(view, problem=view.problem or f"no price to trade at: {fault}")
+    stale = quote_problem(quote, at=now, age_limit=quote_age_limit(world.clock.speed))
+    return replace(view, quote=quote, problem=view.problem or stale)

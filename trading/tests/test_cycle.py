@@ -193,3 +193,18 @@ def test_a_question_carries_what_the_bot_may_know_and_a_nonce_of_its_own():
     first, second = decider.questions
     assert first.decision_id != second.decision_id
     assert first.next_decision_at - first.snapshot.at == timedelta(minutes=3)
+
+
+def test_a_price_that_stopped_moving_while_the_model_thought_is_not_traded_on():
+    class Frozen(StillMarket):
+        def quote(self, symbol, *, at):
+            return super().quote(symbol, at=NOON)
+
+    desk = desk_with(Scripted(SIZED))
+    desk.world = replace(desk.world, market=Frozen())
+    desk.world.decider.ask = lambda question, deadline: (  # type: ignore[method-assign]
+        desk.clock.move_to(NOON + timedelta(seconds=31)) or Answer(Outcome.ANSWERED, proposals=(SIZED,))
+    )
+    result = run_cycle(desk.world, RUN)
+    assert "market.problem" in result.rulings[0].rule_ids
+    assert desk.exchange.placed == []
