@@ -103,7 +103,7 @@ def test_without_redis_everything_stays_in_the_process(tmp_path):
     assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.locmem.LocMemCache"
 
 
-def test_sqlite_lies_in_the_data_folder_and_waits_for_its_lock(tmp_path):
+def test_sqlite_lies_in_the_data_folder_waits_for_its_lock_and_commits_for_good(tmp_path):
     code = (
         "import django; django.setup()\nfrom django.db import connection as c\n"
         "def pragma(name):\n"
@@ -111,7 +111,7 @@ def test_sqlite_lies_in_the_data_folder_and_waits_for_its_lock(tmp_path):
         "print([pragma(name) for name in ('journal_mode', 'synchronous', 'busy_timeout')])"
     )
     done = run(code, tmp_path)
-    assert done.stdout.strip() == "['wal', 1, 20000]", done.stderr
+    assert done.stdout.strip() == "['wal', 2, 20000]", done.stderr  # 2 is FULL
     assert (tmp_path / "vibex.sqlite3").exists()
 
 
