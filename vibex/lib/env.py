@@ -19,6 +19,7 @@ from vibex.lib.variables import VARIABLES, Environment, KeyPair, Variable
 ROOT = Path(__file__).resolve().parents[2]
 SHORTEST_SECRET_KEY = 50
 OWN_PREFIXES = ("VIBEX_", "FEATURE_")
+PIPELINE_PREFIX = "VIBEX_CI_"  # said to the tests, not to an installation
 TABLE_BEGINS, TABLE_ENDS = "<!-- variables: made by python -m vibex.lib.env -->", "<!-- end of variables -->"
 _LINE = re.compile(r"\s*(#.*)?|(export )?[A-Za-z_0-9]+=.*")
 _KEY_OF_ACCOUNT = re.compile(r"ASTERDEX_API_(KEY|SECRET)_([A-Z0-9_]+)")
@@ -173,7 +174,7 @@ def _key_pair(reading: _Reading, account: str) -> KeyPair | None:
 def _refuse_unknown(reading: _Reading) -> None:
     known = {*VARIABLES, *(f"{name}_FILE" for name, variable in VARIABLES.items() if variable.secret)}
     for name in sorted(reading.raw):
-        if name.startswith(OWN_PREFIXES) and name not in known:
+        if name.startswith(OWN_PREFIXES) and not name.startswith(PIPELINE_PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             reading.faults.append(_unknown(name, close[0] if close else None))
 

@@ -139,6 +139,10 @@ def test_a_fault_never_shows_the_value_of_a_secret(tmp_path):
     assert "hunter2" not in str(refused.value)
 
 
+def test_what_is_said_to_the_tests_of_a_pipeline_is_no_fault_of_an_installation(tmp_path):
+    assert "VIBEX_CI_WITHOUT_DATA" not in faults(tmp_path, VIBEX_CI_WITHOUT_DATA="yes", FEATURE_ENSEMBEL="yes")
+
+
 def test_an_unknown_variable_of_ours_is_a_fault_that_names_the_near_one(tmp_path):
     assert "VIBEX_DATA_DIR" in faults(tmp_path, VIBEX_DATADIR="x")["VIBEX_DATADIR"]
     assert "FEATURE_ENSEMBLE" in faults(tmp_path, FEATURE_ENSEMBEL="yes")["FEATURE_ENSEMBEL"]

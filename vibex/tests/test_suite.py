@@ -5,7 +5,7 @@ import socket
 import pytest
 from pytest_socket import SocketConnectBlockedError
 
-from conftest import missing
+from conftest import WITHOUT_DATA, missing
 
 
 def test_what_is_missing_skips_a_test_on_a_desk(monkeypatch):
@@ -18,6 +18,18 @@ def test_what_is_missing_fails_a_test_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception):
         missing("a server")
+
+
+def test_ci_may_say_that_it_goes_without_the_recorded_data_and_without_that_alone(monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv(WITHOUT_DATA, "yes")
+    with pytest.raises(pytest.skip.Exception, match="the recorded data"):
+        missing("the recorded data", waived=WITHOUT_DATA)
+    with pytest.raises(pytest.fail.Exception):
+        missing("a server")
+    monkeypatch.setenv(WITHOUT_DATA, "no")
+    with pytest.raises(pytest.fail.Exception):
+        missing("the recorded data", waived=WITHOUT_DATA)
 
 
 def test_no_test_reaches_an_address_outside():
