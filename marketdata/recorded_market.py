@@ -102,12 +102,6 @@ class RecordedMarket:
     def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
         return self._of(symbol).settlements(to_ms(since), to_ms(until))
 
-    def next_open(self, symbol: str, *, at: datetime) -> Decimal | None:
-        """Return the open of the candle that begins at `at`, None where none does. For the exchange, not the bot."""
-        series = self._of(symbol)
-        index = series.index_of(to_ms(at))
-        return None if index is None else decimal_of(series.candles.open[index])
-
     def base_bar(self, symbol: str, *, at: datetime) -> Bar | None:
         """Return the base candle that begins at `at`, None where none does. For the exchange, not the bot."""
         series = self._of(symbol)

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
+
+RISK_TOLERANCE: Final = Decimal("0.25")
+"""How far the stated risk may lie from quantity × distance: the redundancy that betrays a lost digit."""
 
 
 class Action(StrEnum):
@@ -30,10 +34,6 @@ class Side(StrEnum):
     @property
     def sign(self) -> int:
         return 1 if self is Side.LONG else -1
-
-    @property
-    def opposite(self) -> Side:
-        return Side.SHORT if self is Side.LONG else Side.LONG
 
 
 @dataclass(frozen=True, slots=True)

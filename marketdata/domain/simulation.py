@@ -125,11 +125,6 @@ def funding_rate(*, seed: int, symbol: str, at_ms: int) -> float:
     return round(min(max(rate, -FUNDING_BOUND), FUNDING_BOUND), 8)
 
 
-def regimes(*, seed: int, start_day: int, days: int) -> NDArray[np.int64]:
-    """Return the regime of each hour, as an index of REGIMES, from the UTC day `start_day` (days since 1970) on."""
-    return np.concatenate([_regimes_of_day(seed, day) for day in range(start_day, start_day + days)])
-
-
 @dataclass(frozen=True, slots=True)
 class _Draws:
     """What chance says of a run of minutes: growth of the price, reach above and below as shares, volume in base."""

@@ -16,10 +16,10 @@ from marketdata.domain.simulation import (
     MINUTE_MS,
     REGIMES,
     YEAR_MINUTES,
+    _regimes_of_day,
     funding_rate,
     generate,
     profile_of,
-    regimes,
 )
 from marketdata.tests.build import COLUMNS, same
 
@@ -122,7 +122,7 @@ def test_volume_follows_volatility_and_the_time_of_day(months):
 
 
 def test_every_regime_comes_and_lasts_for_hours():
-    hours = regimes(seed=1, start_day=FIRST_DAY, days=60)
+    hours = np.concatenate([_regimes_of_day(1, FIRST_DAY + day) for day in range(60)])
     assert set(hours) == set(range(len(REGIMES)))
     changes = np.count_nonzero(np.diff(hours))
     assert 5 <= len(hours) / changes <= 50

@@ -76,13 +76,6 @@ class Deadline:
         return self.left() <= 0.0
 
 
-def utc(at: datetime) -> datetime:
-    """Return `at` in UTC. Raises ValueError for a naive datetime: times without a zone are never guessed."""
-    if at.tzinfo is None:
-        raise ValueError(f"{at!r} has no time zone")
-    return at.astimezone(UTC)
-
-
 def from_ms(ms: int) -> datetime:
     """Return the aware UTC time of `ms` milliseconds since the epoch."""
     return datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000)
