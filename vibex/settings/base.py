@@ -112,7 +112,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = ROOT / "staticfiles"
 STATICFILES_DIRS = [ROOT / "static", *start.plotly_scripts()]
 WHITENOISE_USE_FINDERS = True
-warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)  # nothing is collected before production
+# Nothing is collected before production, and `up` refuses to start there without.
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
