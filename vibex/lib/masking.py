@@ -35,7 +35,7 @@ _WORDS = r"[a-z]{3,8}(?:[\s,'\"]+[a-z]{3,8}){11,23}"
 
 _NAMED = re.compile(rf"((?:{_NAMES}){_EQUALS}){_VALUE}", re.IGNORECASE | re.DOTALL)
 _NAMED_TOKENS = re.compile(rf"(tokens{_EQUALS})(?!\d+(?:\.\d+)?(?!\w)){_VALUE}", re.IGNORECASE | re.DOTALL)
-_NAMED_KEY = re.compile(rf"""(["']key\\{0,8}["']\s*[:=]\s*|\bkey=)({_QUOTED})""", re.IGNORECASE | re.DOTALL)
+_NAMED_KEY = re.compile(rf"""(["']key\\{{0,8}}["']\s*[:=]\s*|\bkey=)({_QUOTED})""", re.IGNORECASE | re.DOTALL)
 _NAMED_WORDS = re.compile(
     rf"((?:mnemonic|seed|recovery|backup)[^a-z]{{0,5}}(?:\w+\W{{1,5}}){{0,3}}?){_WORDS}", re.IGNORECASE
 )

@@ -312,3 +312,11 @@ def test_hostile_text_costs_no_more_than_its_length(part):
     started = time.process_time()
     mask_text(part * (100_000 // len(part)))
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_key_in_json_inside_json_is_masked(depth: int) -> None:
+    text = {"key": "000000"}
+    for _ in range(depth):
+        text = json.dumps(text)
+    assert "000000" not in mask_text(f"sent {text}")
