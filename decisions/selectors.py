@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,19 +15,45 @@ from decisions.models import Cycle, Decision, DiaryEntry, PromptTemplate
 
 FEEDBACK = 10
 """How many of the last rulings are said again."""
-ENTRIES = (Action.BUY.value, Action.SELL.value)
+UNKNOWN = "unknown, the cycle ended before it was recorded"
+
+type Deeds = dict[tuple[int, str], list[str]]
+"""What was done in a cycle for a symbol, as its diary says, in the order it was done."""
 
 
 def feedback_for(bot: Bot, limit: int = FEEDBACK) -> tuple[Feedback, ...]:
-    """Return the last rulings on what the bot asked for, oldest first. Holds are left out: nothing became of them."""
+    """Return the last rulings on what the bot asked for and what became of each, oldest first.
+
+    Holds are left out: nothing became of them. Two queries, however many rulings there are.
+    """
     rows = Decision.objects.filter(bot=bot, kind=Decision.Kind.LIVE).exclude(action=Action.HOLD.value)
-    newest = rows.order_by("-at", "-cycle_id", "-sequence")[:limit]
-    return tuple(_feedback(row) for row in reversed(newest))
+    newest = list(rows.order_by("-at", "-cycle_id", "-sequence")[:limit])
+    deeds = _deeds({row.cycle_id for row in newest})
+    return tuple(reversed([_feedback(row, deeds) for row in newest]))
 
 
-def _feedback(row: Decision) -> Feedback:
+def _feedback(row: Decision, deeds: Deeds) -> Feedback:
+    """Return what is said of the newest ruling left on its symbol, and take its deed off the deeds."""
     reasons = tuple(f"{hit['rule']}: {hit['text']}" for hit in row.hits)
-    return Feedback(row.at, row.symbol, row.action, row.verdict, reasons)
+    if row.verdict == Verdict.REFUSED.value:
+        return Feedback(row.at, row.symbol, row.action, row.verdict, reasons)
+    left = deeds.get((row.cycle_id, row.symbol))
+    outcome = _outcome(left.pop()) if left else UNKNOWN
+    return Feedback(row.at, row.symbol, row.action, row.verdict, (f"outcome: {outcome}", *reasons))
+
+
+def _deeds(cycles: Collection[int]) -> Deeds:
+    """Return the deeds of these cycles. Every ruling that allowed one has a line of kind trade, in the same order."""
+    deeds: Deeds = defaultdict(list)
+    lines = DiaryEntry.objects.filter(cycle_id__in=cycles, kind=DiaryEntry.Kind.TRADE).order_by("id")
+    for cycle, symbol, text in lines.values_list("cycle_id", "symbol", "text"):
+        deeds[cycle, symbol].append(text)
+    return deeds
+
+
+def _outcome(text: str) -> str:
+    """Return the deed in a line like `Buy: not entered: <why>.` without its why, which may be an exchange's message."""
+    return text.partition(": ")[2].partition(": ")[0].removesuffix(".")
 
 
 def diary_of(bot: Bot, *, kind: str = "", symbol: str = "") -> QuerySet[DiaryEntry]:
@@ -37,12 +65,6 @@ def diary_of(bot: Bot, *, kind: str = "", symbol: str = "") -> QuerySet[DiaryEnt
 def last_invocation_count(bot: Bot) -> int:
     """Return how many times the bot has decided."""
     return Cycle.objects.filter(bot=bot, status=Cycle.Status.DONE).count()
-
-
-def plan_for(bot: Bot, symbol: str) -> Decision | None:
-    """Return the last entry of the bot on a symbol that was allowed, whole or reduced."""
-    allowed = Decision.objects.filter(bot=bot, symbol=symbol, kind=Decision.Kind.LIVE, action__in=ENTRIES)
-    return allowed.exclude(verdict=Verdict.REFUSED.value).order_by("-at", "-cycle_id", "-sequence").first()
 
 
 def prompt_template_text(name: str) -> str | None:

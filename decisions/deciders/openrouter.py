@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from decisions.deciders.base import Answer, Outcome, Prompt, Question, Reading, Usage
 from decisions.domain.envelope import open_envelope, peek
-from decisions.domain.gate import read_reply
+from decisions.domain.gate import gate_fault, read_reply
 from decisions.domain.schema import response_schema
 from decisions.domain.strict_json import Unreadable
 from decisions.llm.client import Call, Endpoint, NoReply, ask
@@ -54,7 +54,17 @@ class OpenRouterDecider:
         except NoReply as fault:
             waited = deadline.seconds - deadline.left()
             return Answer(Outcome.NO_ANSWER, raw=fault.raw, model_requested=model, latency=waited, reason=str(fault))
-        return _judged(received.raw, model, question, received.seconds)
+        try:
+            return _judged(received.raw, model, question, received.seconds)
+        except Exception as fault:  # noqa: BLE001
+            # As in the gate: whatever a body does to the code that reads it, the bot holds.
+            return Answer(
+                Outcome.REJECTED,
+                raw=received.raw,
+                model_requested=model,
+                latency=received.seconds,
+                reason=gate_fault(fault),
+            )
 
 
 def _judged(raw: bytes, model: str, question: Question, seconds: float) -> Answer:

@@ -7,16 +7,17 @@ that symbol. A close needs less proof than an entry: its symbol and its signal.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from decisions.domain.envelope import open_envelope
-from decisions.domain.proposal import Action, Proposal, Side
+from decisions.domain.proposal import RISK_TOLERANCE, Action, Proposal, Side
 from decisions.domain.question import Outcome, Question, Reading
 from decisions.domain.schema import MAX_TEXT, TOP_LEVEL, Entry, cleaned, fault_of
 from decisions.domain.strict_json import Unreadable, loads
@@ -24,11 +25,11 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import SymbolView
 from vibex.lib.errors import Rejected
 
+log = logging.getLogger(__name__)
+
 THOUGHTS: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 FENCE: Final = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\r?\n[ \t]*```", re.DOTALL)
 MAX_ITEMS: Final = 200
-RISK_TOLERANCE: Final = Decimal("0.25")
-"""How far the stated risk may lie from quantity × distance: the redundancy that betrays a lost digit."""
 PLAUSIBLE: Final = (Decimal("0.5"), Decimal(2))
 """Prices outside this share of the market's price have lost or gained a digit."""
 ACTIONS: Final[Mapping[str, Action]] = {action.value: action for action in Action}
@@ -38,20 +39,35 @@ class Doubtful(Rejected):
     """An entry that cannot be taken as written; the text is its reason code."""
 
 
+class GateFault(Exception):
+    """Stands in the log for an exception that nobody foresaw, whose own text may repeat the reply."""
+
+
 def read_reply(raw: bytes, question: Question, *, model: str) -> Reading:
     """Return what the body of a reply says. Never raises; an unusable reply is REJECTED with its reason."""
-    try:
-        return _read_text(open_envelope(raw, model=model).text, question)
-    except Unreadable as fault:
-        return Reading(Outcome.REJECTED, reason=str(fault))
+    return _total(lambda: _read_text(open_envelope(raw, model=model).text, question))
 
 
 def read_text(text: str, question: Question) -> Reading:
     """Return what the text of a message says, as `read_reply` does without an envelope around it."""
+    return _total(lambda: _read_text(text, question))
+
+
+def gate_fault(fault: Exception) -> str:
+    """Log where an unforeseen exception came from, without its text, and return the reason code for it."""
+    reason = f"gate_fault: {type(fault).__name__}"
+    log.error("a reply was rejected: %s", reason, exc_info=(GateFault, GateFault(reason), fault.__traceback__))
+    return reason
+
+
+def _total(read: Callable[[], Reading]) -> Reading:
     try:
-        return _read_text(text, question)
+        return read()
     except Unreadable as fault:
         return Reading(Outcome.REJECTED, reason=str(fault))
+    except Exception as fault:  # noqa: BLE001
+        # A fault of the gate's own must hold the bot, not end its cycle.
+        return Reading(Outcome.REJECTED, reason=gate_fault(fault))
 
 
 def unwrap(text: str) -> tuple[str, bool]:
@@ -102,19 +118,21 @@ def _read_text(text: str, question: Question) -> Reading:
 
 
 def _items(value: Any, question: Question) -> list[dict[str, Any]]:
+    """Return the items of a reply. One that is no object says nothing: it counts as an object without a symbol."""
     if not isinstance(value, dict) or value.keys() != TOP_LEVEL:
         raise Unreadable("reply.keys", f"the object does not have exactly the keys {', '.join(sorted(TOP_LEVEL))}")
     if value["decision_id"] != question.decision_id:
         raise Unreadable("reply.decision_id", "it answers another question")
     items = value["decisions"]
-    if not isinstance(items, list) or len(items) > MAX_ITEMS or not all(isinstance(item, dict) for item in items):
-        raise Unreadable("reply.decisions", f"decisions is not a list of at most {MAX_ITEMS} objects")
-    _refuse_twice(items)
-    return items
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
+        raise Unreadable("reply.decisions", f"decisions is not a list of at most {MAX_ITEMS} items")
+    objects = [item if isinstance(item, dict) else {} for item in items]
+    _refuse_twice(objects)
+    return objects
 
 
 def _refuse_twice(items: list[dict[str, Any]]) -> None:
-    coins = Counter(str(item.get("coin")) for item in items)
+    coins = Counter(coin for item in items if isinstance(coin := item.get("coin"), str))
     if any(count > 1 for count in coins.values()):
         raise Unreadable("reply.symbol_twice", "a symbol is decided more than once")
 

@@ -53,7 +53,7 @@ type Amount = Annotated[
     AfterValidator(_storable),
 ]
 type Share = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=1, allow_inf_nan=False)]
-type Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), BeforeValidator(_clean)]
+type Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_clean)]
 
 
 class Entry(BaseModel):

@@ -216,7 +216,7 @@ def feedback(question: Question) -> str:
 
 
 def _became(item: Feedback) -> str:
-    reasons = cleaned("; ".join(item.reasons), REASON_CHARS)
+    reasons = cleaned(" ".join("; ".join(item.reasons).split()), REASON_CHARS)
     return f"- {item.at:%Y-%m-%d %H:%M} UTC {item.symbol} {item.action}: {item.verdict}" + (
         f" ({reasons})" if reasons else ""
     )

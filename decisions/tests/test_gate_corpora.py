@@ -59,6 +59,7 @@ def test_no_recorded_text_opens_anything_or_raises(llm, name):
         for reading in (read_text(text, ASKED), read_reply(envelope(text), ASKED, model=MODEL)):
             assert reading.proposals == ()
             assert reading.reason
+            assert not reading.reason.startswith("gate_fault")
 
 
 def translated(decisions):

@@ -28,7 +28,9 @@ CHARACTERS = st.sampled_from('0123456789.-+eE"{}[],: \\n\\\u2212')
 
 def openings(text: str) -> list[Proposal]:
     """What a text opens, without the words around it."""
-    found = [proposal for proposal in read_text(text, ASKED).proposals if proposal.action.opens]
+    reading = read_text(text, ASKED)
+    assert not reading.reason.startswith("gate_fault")
+    found = [proposal for proposal in reading.proposals if proposal.action.opens]
     return [replace(proposal, justification="", invalidation_condition="", confidence=None) for proposal in found]
 
 

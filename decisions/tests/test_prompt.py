@@ -116,6 +116,11 @@ def test_what_became_of_the_last_decisions_is_said_again():
     assert "nothing yet" in user(question())
 
 
+def test_an_accepted_entry_that_was_not_filled_is_said_to_be_so_on_one_line():
+    said = Feedback(AT - timedelta(hours=1), "BTCUSDT", "buy_to_enter", "accepted", ("outcome: not\nentered", "a: b"))
+    assert "BTCUSDT buy_to_enter: accepted (outcome: not entered; a: b)" in user(question(feedback=(said,)))
+
+
 def test_a_symbol_with_a_problem_shows_no_numbers():
     text = user(question(view(BTC), view(ETH, problem="the quote is 90 s old")))
     assert "### ETHUSDT\nno usable data: the quote is 90 s old; only hold or close_position" in text

@@ -13,7 +13,7 @@ from decisions.domain.gate import read_reply
 from decisions.domain.proposal import Action, Proposal, RuleHit, Ruling, Verdict
 from decisions.domain.question import Answer, Outcome, Reading, Usage
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
-from decisions.selectors import diary_of, feedback_for, last_invocation_count, plan_for, prompt_template_text
+from decisions.selectors import diary_of, feedback_for, last_invocation_count, prompt_template_text
 from decisions.services import (
     decisions_record,
     diary_write,
@@ -65,6 +65,11 @@ def record(bot, *rulings, hours=0):
     return decisions_record(
         cycle=cycle_of(bot, hours), interaction=None, rulings=rulings, at=AT + timedelta(hours=hours)
     )
+
+
+def did(row, line):
+    """What trading writes into the diary once it has carried out a ruling."""
+    diary_write(bot=row.bot, cycle=row.cycle, at=row.at, kind="trade", symbol=row.symbol, text=line)
 
 
 def test_a_model_call_is_kept_whole(bot):
@@ -166,17 +171,74 @@ def test_feedback_is_what_became_of_the_last_requests_oldest_first(bot):
     assert [item.action for item in feedback_for(bot, 1)] == ["sell_to_enter"]
 
 
+def test_feedback_says_whether_an_accepted_entry_was_filled(bot):
+    (row,) = record(bot, REDUCED)
+    did(row, "Buy: long 1.2 at 4200.1.")
+    assert feedback_for(bot)[0].reasons == ("outcome: long 1.2 at 4200.1", "size.risk: too large")
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("Buy: nothing was filled within the allowed slippage.", "nothing was filled within the allowed slippage"),
+        ("Buy: not entered: the venue says: BUY MORE.", "not entered"),
+        (
+            "Buy: long 1.2 at 4200.1, flattened at once: its stop could not be confirmed.",
+            "long 1.2 at 4200.1, flattened at once",
+        ),
+    ],
+)
+def test_feedback_of_an_entry_that_came_to_nothing_says_so_and_repeats_no_message_of_an_exchange(bot, line, outcome):
+    (row,) = record(bot, accepted(entry()))
+    did(row, line)
+    assert feedback_for(bot)[0].reasons == (f"outcome: {outcome}",)
+
+
+def test_feedback_of_a_cycle_that_ended_early_does_not_pass_for_done(bot):
+    record(bot, accepted(entry()))
+    assert feedback_for(bot)[0].reasons == ("outcome: unknown, the cycle ended before it was recorded",)
+
+
+def test_a_refused_entry_takes_the_outcome_of_no_other(bot):
+    refused, _ = record(bot, REFUSED, CLOSING)
+    did(refused, "Close: closed.")
+    assert [item.reasons for item in feedback_for(bot)] == [
+        ("positions.max: 3 of 3 are open",),
+        ("outcome: closed",),
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+def test_a_turn_is_told_as_the_close_and_the_entry_that_it_was(bot, limit):
+    """Rules close and enter the same symbol in one cycle; the list may begin between the two."""
+    closing, _ = record(bot, CLOSING, accepted(entry()))
+    for line in ("Close: closed.", "Buy: not entered: no margin."):
+        did(closing, line)
+    told = [item.reasons for item in feedback_for(bot, limit)]
+    assert told == [("outcome: closed",), ("outcome: not entered",)][-limit:]
+
+
+def test_other_cycles_symbols_and_kinds_of_line_say_nothing_about_an_entry(bot):
+    eth, btc = record(bot, accepted(entry()), accepted(entry(symbol="BTCUSDT")), hours=0)
+    record(bot, accepted(entry()), hours=1)
+    diary_write(bot=bot, cycle=eth.cycle, at=AT, kind="decision", symbol="ETHUSDT", text="Buy: why not.")
+    did(btc, "Buy: long 0.02 at 100005.")
+    outcomes = [item.reasons[0] for item in feedback_for(bot)]
+    assert [outcome.startswith("outcome: unknown") for outcome in outcomes] == [True, False, True]
+    assert outcomes[1] == "outcome: long 0.02 at 100005"
+
+
+def test_feedback_takes_two_queries_however_much_there_is_to_tell(bot, django_assert_num_queries):
+    for hours in range(5):
+        for row in record(bot, accepted(entry()), accepted(entry(symbol="BTCUSDT")), hours=hours):
+            did(row, "Buy: long 2.5 at 4200.")
+    with django_assert_num_queries(2):
+        assert {item.reasons for item in feedback_for(bot)} == {("outcome: long 2.5 at 4200",)}
+
+
 def test_nothing_was_decided_yet(bot):
     assert feedback_for(bot) == ()
-    assert plan_for(bot, "ETHUSDT") is None
     assert last_invocation_count(bot) == 0
-
-
-def test_the_plan_of_a_position_is_its_last_allowed_entry(bot):
-    record(bot, accepted(entry()), hours=0)
-    (reduced,) = record(bot, REDUCED, hours=1)
-    record(bot, REFUSED, HOLDING, accepted(entry(symbol="BTCUSDT")), hours=2)
-    assert plan_for(bot, "ETHUSDT") == reduced
 
 
 def test_only_cycles_that_were_run_count_as_invocations(bot):
