@@ -78,6 +78,15 @@ def port_check(host: str, port: int) -> None:
         raise Rejected(_why_no_port(host, port, error)) from None
 
 
+def static_files_check() -> None:
+    """Raise Rejected when pages would look for style and scripts in a manifest that was never made."""
+    from django.contrib.staticfiles.storage import staticfiles_storage
+
+    manifest: Callable[[], str | None] | None = getattr(staticfiles_storage, "read_manifest", None)
+    if manifest is not None and manifest() is None:
+        raise Rejected("static files are not collected: run `manage.py collectstatic`", code="static_files_missing")
+
+
 def _why_no_port(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is in use by another program. Stop that, or choose one: --port {port + 1}."

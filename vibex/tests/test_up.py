@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from vibex.lib.env import ROOT
 from vibex.tests.running import Up
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(180)]
@@ -163,6 +166,63 @@ def test_without_a_demo_there_is_nobody(up: Up) -> None:
     assert code == 0, said
     assert "createsuperuser" in said
     assert up.rows("SELECT id FROM accounts_user") == up.rows("SELECT id FROM accounts_account") == []
+
+
+@pytest.fixture
+def production(up: Up, tmp_path: Path) -> Up:
+    """An installation of production whose collected files lie in the folder of the test."""
+    (tmp_path / "production_here.py").write_text(
+        f"from vibex.settings.production import *\nSTATIC_ROOT = {str(tmp_path / 'collected')!r}\n"
+        f"STATICFILES_DIRS = STATICFILES_DIRS[:1]\n"  # without plotly's 5 MB, which take their time to compress
+    )
+    up.environment |= {
+        "PYTHONPATH": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "production_here",
+        "VIBEX_ENV": "prod",
+        "SECRET_KEY": "k3y-with-more-than-fifty-characters-that-nobody-else-knows",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "ALLOW_SQLITE_IN_PRODUCTION": "yes",
+        "HTTPS": "no",
+    }
+    return up
+
+
+def manage(up: Up, *command: str, **more: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command], check=False, cwd=ROOT, env=up.environment | more, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_production_without_collected_files_is_refused_and_says_what_to_run(production: Up) -> None:
+    code, said = production.refused()
+    assert code == 1
+    assert said == "CommandError: static files are not collected: run `manage.py collectstatic`"
+    assert not (production.folder / "vibex.sqlite3").exists()
+
+
+def test_production_makes_nobody_prints_no_password_and_says_how_to_make_an_operator(production: Up) -> None:
+    manage(production, "collectstatic", "--noinput")
+    production.start()
+    manage(
+        production,
+        "createsuperuser",
+        "--noinput",
+        "--email",
+        "me@example.com",
+        DJANGO_SUPERUSER_PASSWORD="a long pass-word",
+    )
+    code, said = production.stop()
+    assert code == 0, said
+    assert "Password" not in said
+    assert "createsuperuser" in said
+    assert production.rows("SELECT email, is_staff FROM accounts_user") == [("me@example.com", 1)]
+    assert production.rows("SELECT id FROM accounts_account") == []
+
+    production.start("--demo")
+    _, said = production.stop()
+    assert PASSWORD.search(said)
+    assert len(production.rows("SELECT id FROM accounts_account")) == 1
 
 
 def test_idle_it_takes_little_memory(up: Up) -> None:

@@ -37,7 +37,12 @@ class Command(BaseCommand):
             type=_speed,
             help="Market seconds per second. Absent: as before, at first 1 (simulated) or 60 (recorded).",
         )
-        parser.add_argument("--no-demo", action="store_true", help="Make no operator, account or bot.")
+        parser.add_argument(
+            "--demo",
+            action=argparse.BooleanOptionalAction,
+            default=settings.VIBEX_ENV != "prod",
+            help="Make a demo operator, account and bot when there is none. In production only when asked for.",
+        )
         parser.add_argument("--no-scheduler", action="store_true", help="Only pages: others run market and tasks.")
         parser.add_argument("--reload", action="store_true", help="Start anew when code changes.")
         parser.add_argument(reload.CHILD, action="store_true", help=argparse.SUPPRESS)
@@ -62,9 +67,10 @@ class Command(BaseCommand):
         if alone:
             held.enter_context(serve.only_process(settings.VIBEX_DATA_DIR))
         serve.port_check(host, port)
+        serve.static_files_check()
         bootstrap.tables_prepare()
         market = bootstrap.market_prepare(options["data"], options["speed"], run=alone)
-        demo = None if options["no_demo"] else bootstrap.demo_prepare(market)
+        demo = bootstrap.demo_prepare(market) if options["demo"] else None
         self._tell(host, port, market, demo)
         parts: list[serve.Part] = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
         if not serve.run(host, port, parts):
@@ -79,7 +85,7 @@ class Command(BaseCommand):
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
         lines = [("Open", f"http://{shown}:{port}/"), ("Market", market.description)]
         if demo is None:
-            lines.append(("Operator", "make one with: manage.py createsuperuser"))
+            lines.append(("Operator", "make one, or another one, with: manage.py createsuperuser"))
         else:
             lines += [
                 ("Decider", _who_decides(demo.bot.model)),
