@@ -18,6 +18,7 @@ from accounts.selectors import accounts_of, bots_of, open_incidents
 from decisions.models import Cycle, DiaryEntry
 from trading.selectors import books as book
 from trading.selectors import curve as curves
+from trading.selectors.installation import installation
 from trading.selectors.market import MarketView, account_to_show, market_view, next_decision
 from trading.selectors.standing import rules_of, standing_of
 from trading.selectors.trace import steps_of, trace_of
@@ -67,7 +68,7 @@ def equity(request: HttpRequest, account_id: int) -> HttpResponse:
 
 @require_safe
 def books(request: HttpRequest, account_id: int) -> HttpResponse:
-    """Show limits, ledger, locks, incidents and reconciliations of an account."""
+    """Show limits, ledger, locks, incidents and reconciliations of an account; to staff also what runs here."""
     account = _own_account(request, account_id)
     context = _page(request, account) | {
         "here": "books",
@@ -76,6 +77,7 @@ def books(request: HttpRequest, account_id: int) -> HttpResponse:
         "ledger": book.ledger(account),
         "locks": book.locks(account),
         "reconciliations": book.reconciliations(account),
+        "installation": installation() if request.user.is_staff else None,
     }
     return render(request, "trading/books.html", context)
 

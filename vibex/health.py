@@ -25,6 +25,7 @@ from django.views.decorators.http import require_safe
 from django_celery_beat.models import PeriodicTask
 
 from marketdata.models import Feed
+from trading.selectors.installation import installation
 from trading.services.periodic import HEARTBEAT
 
 HEARTBEAT_LIMIT: Final = 60.0
@@ -73,15 +74,17 @@ def health_checks() -> list[Check]:
 
 
 def health_report() -> dict[str, Any]:
-    """Return the checks with their details, what is switched on, and what the process takes."""
-    checks = health_checks()
+    """Return the checks with their details, how the installation is set up, and what the process takes."""
+    checks, here = health_checks(), installation()
     return {
         "status": "ready" if all(check.ok for check in checks) else "not ready",
         "checks": [asdict(check) for check in checks],
-        "environment": settings.VIBEX_ENV,
+        "environment": here.environment,
         "database": connection.vendor,
         "processes": "several" if settings.REDIS_URL else "one",
-        "features": asdict(settings.FEATURES),
+        "features": here.features,
+        "decider_host": here.decider_host,
+        "versions": here.versions,
         "peak_memory_mb": _peak_memory_mb(),
         "at": timezone.now(),
     }

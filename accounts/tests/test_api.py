@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from tests.support.demo import account_of, bot_of, person
+from vibex.lib.variables import Features
 
 pytestmark = pytest.mark.django_db
 
@@ -81,7 +82,19 @@ def test_a_list_takes_two_queries_however_long_it_is(client, django_assert_num_q
 def test_the_status_has_details_for_signed_in_people(signed_in):
     body = signed_in.get("/api/v1/status/").json()
     assert {check["name"] for check in body["checks"]} == {"database", "scheduler", "market", "disk"}
-    assert body["features"]["live_trading"] is False
+    assert body["features"] == dict.fromkeys(
+        ("FEATURE_REGISTRATION", "FEATURE_LIVE_TRADING", "FEATURE_ENSEMBLE", "FEATURE_EXTERNAL_TEXT"), False
+    )
+
+
+def test_the_status_names_the_host_of_the_model_server_and_never_a_key(signed_in, settings):
+    settings.LLM_BASE_URL = "http://me:hunter2@models.example.com:8000/v1"
+    settings.LLM_API_KEY = "sk-hunter3"
+    settings.FEATURES = Features(ensemble=True)
+    answer = signed_in.get("/api/v1/status/")
+    assert answer.json()["decider_host"] == "models.example.com:8000"
+    assert answer.json()["features"]["FEATURE_ENSEMBLE"] is True
+    assert b"hunter" not in answer.content
 
 
 def test_health_is_open_and_says_no_more_than_yes_or_no(client):

@@ -1,5 +1,6 @@
 """The operator's pages: what they show, in every state, and what the buttons do."""
 
+import platform
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from marketdata.models import Feed
 from tests.support.demo import HOSTILE, account_of, bot_of, demo, market, person
 from trading.models import EquityPoint, IncomeEntry, Order, Position
 from trading.selectors.standing import standing_of
+from vibex.lib.variables import Features
 
 pytestmark = pytest.mark.django_db
 
@@ -298,6 +300,21 @@ def test_limits_ledger_and_incidents_are_in_the_books(client, made):
     page = text_of(client, f"/accounts/{made.account.pk}/books/")
     for text in ("Risk per trade", "funding fee", "Two candles of XRPUSDT were missing.", "Two stops in a row"):
         assert text in page
+
+
+def test_staff_sees_what_is_switched_on_and_where_models_are_asked_without_a_key(client, made, settings):
+    path = f"/accounts/{made.account.pk}/books/"
+    assert "FEATURE_" not in text_of(client, path)
+    settings.OPENROUTER_API_KEY = "sk-hunter2"
+    settings.FEATURES = Features(ensemble=True)
+    made.user.is_staff = True
+    made.user.save()
+    page = " ".join(text_of(client, path).split())
+    assert "<dt>FEATURE_ENSEMBLE</dt> <dd> on </dd>" in page
+    assert "<dt>FEATURE_LIVE_TRADING</dt> <dd> off </dd>" in page
+    assert "openrouter.ai" in page
+    assert f"python {platform.python_version()}" in page
+    assert "hunter2" not in page
 
 
 # -- start, pause, stop -----------------------------------------------------------------------------------

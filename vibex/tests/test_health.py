@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections import namedtuple
 from datetime import timedelta
 from typing import Any
@@ -114,5 +115,6 @@ def test_the_report_has_the_details() -> None:
     report = health_report()
     assert report["status"] == "ready"
     assert {check["name"] for check in report["checks"]} == {"database", "scheduler", "market", "disk"}
-    assert report["features"]["live_trading"] is False
+    assert report["features"]["FEATURE_LIVE_TRADING"] is False
+    assert (report["decider_host"], report["versions"]["python"]) == ("", platform.python_version())
     assert 20 < report["peak_memory_mb"] < 5000
