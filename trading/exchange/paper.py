@@ -20,13 +20,13 @@ from accounts.models import Account
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote
 from marketdata.market import Market
-from trading.domain.matching import Changes, Engine, EngineRefusal, EngineSettings
+from trading.domain.matching import Changes, Engine, EngineRefusal, EngineSettings, EngineState
 from trading.domain.matching.tape import Cursor, Settlement, Tape, replay
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange import paper_store as store
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.models import PaperAccount, PaperIncome, PaperOrder, PaperTrade
-from vibex.lib.clock import Clock
+from vibex.lib.clock import Clock, from_ms
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 
 ATTEMPTS: Final = 20
@@ -34,7 +34,7 @@ PAUSE_SECONDS: Final = 0.02
 FRESH: Final = timedelta(seconds=1)
 """Questions about orders, trades and income do not bring the account up to date again within this time."""
 CURSOR_LAG: Final = timedelta(minutes=10)
-"""Prices that changed nothing are remembered as used only this often."""
+"""Prices that changed nothing are remembered as used only this often, and at the first sight of a young candle."""
 INSTANT: Final = timedelta(milliseconds=1)
 
 
@@ -163,20 +163,21 @@ class _Attempt:
         """Commit what changed, or make sure that nobody else did. Return False when somebody was faster."""
         state, changes = self._engine.state(), self._engine.drain()
         cursors = {symbol: cursor for symbol, cursor in self._cursors.items() if self._engine.needs(symbol)}
-        if not self._worth_a_commit(changes, cursors, dict(state.leverages)):
+        if not self._worth_a_commit(changes, cursors, state):
             return store.unchanged(self._loaded)
         try:
             return store.commit(self._loaded, state=state, changes=changes, cursors=cursors)
         except OverflowError as error:  # an amount with more digits than SQLite keeps; nothing was written
             raise NeedsOperator(str(error)) from error
 
-    def _worth_a_commit(self, changes: Changes, cursors: dict[str, Cursor], leverages: dict[str, int]) -> bool:
+    def _worth_a_commit(self, changes: Changes, cursors: dict[str, Cursor], state: EngineState) -> bool:
         old = self._loaded.cursors
         return (
             bool(changes)
-            or leverages != self._loaded.state.leverages
+            or state.leverages != self._loaded.state.leverages
             or cursors.keys() != old.keys()
             or any(cursor.at - old[symbol].at > CURSOR_LAG for symbol, cursor in cursors.items())
+            or any(_holds_a_beginning(cursor, old[symbol], symbol, state) for symbol, cursor in cursors.items())
         )
 
     def _due(self, symbol: str) -> bool:
@@ -205,3 +206,15 @@ class _Attempt:
             return self._market.quote(symbol, at=self._at)
         except Retryable:
             return None  # candles are enough to go on; without either the engine refuses for want of a price
+
+
+def _holds_a_beginning(cursor: Cursor, before: Cursor, symbol: str, state: EngineState) -> bool:
+    """Return whether this is the first sight of a candle in which an order or position came about.
+
+    What came about meets none of the extremes seen now, but those that are new from here on: so here has to be kept.
+    """
+    if cursor.candle is None or cursor.candle == before.candle:
+        return False
+    opened = from_ms(cursor.candle)
+    orders = any(order.created > opened for order in state.orders if order.symbol == symbol)
+    return orders or any(position.opened > opened for position in state.positions if position.symbol == symbol)

@@ -5,11 +5,11 @@ from datetime import timedelta
 from decimal import Decimal as D
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from marketdata.domain.candles import Candles
-from trading.domain.matching import EngineSettings
+from trading.domain.matching import EngineRefusal, EngineSettings, MarginMode
 from trading.domain.matching.tape import Cursor, Settlement, Tape, bars, replay
 from trading.tests.matching_kit import START, engine, opened, order, quote, stop
 from trading.tests.paper_kit import TickMarket
@@ -109,6 +109,56 @@ def test_a_position_opened_after_a_late_settlement_does_not_pay_it():
     assert not made.drain()
 
 
+def test_what_is_new_in_a_candle_is_dated_after_the_look():
+    seen = cursor(0.5, candle=to_ms(START), high=D(100), low=D(100), close=D(100))
+    tape = Tape(SYMBOL, candles((100, 105, 95, 100)), [], None, seen)
+    assert [(bar.opened_at, bar.closed_at) for bar in bars(tape, until=START + 2 * MINUTE)] == [
+        (START + MINUTE / 2, START + MINUTE)
+    ]
+
+
+def test_a_price_at_the_moment_a_candle_ends_is_not_of_that_candle():
+    """A stop that is placed sharp at minute 1 has nothing to do with candle 0, not even with its close."""
+    made = opened(leverage=1)
+    made.place(stop("SELL", "95"), at=START + MINUTE)
+    made.drain()
+    follow(made, [(candles((100, 100, 94, 94)), [], None, 1.5)])
+    assert not made.drain()
+    assert made.prices(SYMBOL).last == 94, "but it is the newest price there is"
+
+
+def test_a_target_meets_no_stop_that_is_younger_than_the_candle():
+    """Where a candle holds both, the stop comes first; one that was placed later is not held by it."""
+    made = opened(leverage=1)
+    made.place(order("SELL", "LIMIT", "10", price="104", reduce_only=True, id="t"), at=START)
+    made.place(stop("SELL", "95", id="s"), at=START + 1.5 * MINUTE)
+    made.drain()
+    follow(made, [(candles((100, 105, 94, 100)), [], None, 2)])
+    assert [(trade.client_order_id, trade.price) for trade in made.drain().trades] == [("t", D(104))]
+
+
+def test_a_liquidation_seen_late_ends_no_order_before_its_creation():
+    made = opened(leverage=20)
+    made.place(stop("SELL", "97", id="s"), at=START + 1.5 * MINUTE)
+    made.drain()
+    follow(made, [(candles((100, 100, 90, 90)), [], None, 2)])
+    changes = made.drain()
+    assert [trade.at for trade in changes.trades] == [START + MINUTE]
+    assert [o.updated for o in changes.orders if o.client_order_id == "s"] == [START + 1.5 * MINUTE]
+
+
+def test_a_liquidation_seen_late_takes_no_position_that_came_after_it():
+    """Cross margin: the loss on one symbol leaves too little for the other, but that is seen at its own next price."""
+    made = opened(quantity="50", deposit="1000", settings=EngineSettings(margin_mode=MarginMode.CROSS))
+    made.set_leverage("SOLUSDT", 10)
+    made.place(order("BUY", quantity="40", symbol="SOLUSDT"), at=START + 2 * MINUTE)
+    made.drain()
+    follow(made, [(candles((100, 100, 80, 80)), [], None, 3)])
+    assert [(trade.symbol, trade.at) for trade in made.drain().trades] == [(SYMBOL, START + MINUTE)]
+    made.on_quote(replace(quote(100, symbol="SOLUSDT"), at=START + 3 * MINUTE))
+    assert [(trade.symbol, trade.at) for trade in made.drain().trades] == [("SOLUSDT", START + 3 * MINUTE)]
+
+
 def test_a_newer_quote_is_not_undone_by_an_older_close():
     made, known = protected(), candles((100, 100, 98, 98))
     newer = quote(105)
@@ -176,3 +226,43 @@ def test_a_stop_fires_exactly_when_a_price_after_it_was_at_or_below_its_trigger(
         here = replay(made, [Tape(symbol, seen, [], market.quote(symbol, at=until), here)], until=until)[symbol]
     fired = bool(made.drain().trades)
     assert fired == (min(price for _, price in ticks) <= trigger)
+
+
+@given(
+    ticks=st.lists(st.tuples(st.integers(1, 300), st.integers(900, 1100)), min_size=1, max_size=30),
+    looks=st.lists(st.tuples(st.integers(1, 299), st.integers(0, 200)), max_size=8),
+    placed=st.tuples(st.integers(1, 299), st.integers(0, 200)),
+    trigger=st.integers(900, 999),
+    enters=st.booleans(),
+)
+def test_however_late_the_feed_is_a_stop_is_met_by_no_candle_before_it_and_misses_none_after_it(
+    ticks, looks, placed, trigger, enters
+):
+    """Looks are (second, how far the feed is behind). At one of them the stop is placed, maybe with its entry.
+
+    Of the minute it was placed in some prices may go unseen; the minutes after it count whole.
+    """
+    market, symbol = TickMarket(), SYMBOL
+    market.tick(100, minutes=0)
+    for second, price in sorted(ticks):
+        market.tick(D(price) / 10, minutes=second / 60)
+    settings = EngineSettings(spread=D(0), margin_buffer=D(0))
+    made = engine(settings=settings) if enters else opened(leverage=1, settings=settings)
+    here, known = cursor(candle=to_ms(START), high=D(100), low=D(100), close=D(100)), START
+    moment = START + timedelta(seconds=placed[0])
+    for second, lag in sorted({placed, *(look for look in looks if look[0] != placed[0]), (361, 0)}):
+        until = START + timedelta(seconds=second)
+        known = max(known, until - timedelta(seconds=lag))
+        seen = market.base_candles(symbol, since=START - MINUTE, until=known + timedelta(microseconds=1))
+        here = replay(made, [Tape(symbol, seen, [], market.quote(symbol, at=known), here)], until=until)[symbol]
+        if until == moment:
+            try:
+                _ = enters and made.place(order("BUY", quantity="1", id="entry"), at=until)
+                made.place(stop("SELL", str(D(trigger) / 10), id="s"), at=until)
+            except EngineRefusal:
+                reject()
+    fired = [trade for trade in made.drain().trades if trade.client_order_id == "s"]
+    minute = placed[0] // 60
+    assert all(trade.at > moment for trade in fired)
+    assert not fired or min((price for second, price in ticks if second >= minute * 60), default=1000) <= trigger
+    assert fired or min((price for second, price in ticks if second >= minute * 60 + 60), default=1000) > trigger

@@ -248,3 +248,109 @@ def test_an_account_that_was_never_opened_needs_an_operator(room):
 def test_without_a_price_an_order_is_refused_not_guessed(room):
     with pytest.raises(Refused):
         room.exchange.place(order("BUY", quantity="1", symbol="SOLUSDT"))
+
+
+# -- the feed is behind: candle 0 was last written half a minute past the start -----------------------------------------
+
+
+@pytest.fixture
+def behind(room):
+    """A resting order has made the venue look at candle 0; its rest is not known yet, and it is past minute 1."""
+    room.exchange.set_leverage(symbol=SYMBOL, leverage=10)
+    room.exchange.place(order("BUY", "LIMIT", quantity="1", price="50", id="rest"))
+    room.at(1.1)
+    return room
+
+
+def test_a_late_candle_from_before_the_entry_does_not_fire_its_stop(behind):
+    behind.exchange.place(order("BUY", quantity="10", id="entry"))
+    behind.exchange.place(stop("SELL", "95", id="s"))
+    behind.market.tick(94, minutes=0.95)
+    behind.market.tick(99, minutes=1.3)
+    behind.at(1.5)
+    assert behind.exits() == []
+    behind.market.tick("94.5", minutes=1.7)
+    behind.market.tick(99, minutes=1.8)
+    behind.at(2.5)
+    assert behind.exits() == [("s", D(95), 2.0)], "the next price beyond it does, and no later than it should"
+
+
+def test_a_late_candle_from_before_the_entry_does_not_liquidate_it(behind):
+    behind.exchange.place(order("BUY", quantity="10", id="entry"))
+    behind.market.tick(85, minutes=0.95)
+    behind.market.tick(100, minutes=1.3)
+    behind.at(1.5)
+    assert behind.exits() == []
+    behind.market.tick(85, minutes=1.7)
+    behind.at(2.5)
+    assert len(behind.exits()) == 1
+
+
+def test_a_late_candle_does_not_fire_an_older_stop_at_a_position_that_came_after_it(room):
+    """A closePosition stop stays when its position is gone; it protects the next one, but not against the past."""
+    room.buy()
+    room.exchange.place(stop("SELL", "95", id="s"))
+    room.exchange.place(order("SELL", quantity="10", reduce_only=True, id="out"))
+    room.at(1.1)
+    room.exchange.place(order("BUY", quantity="10", id="again"))
+    room.market.tick(94, minutes=0.95)
+    room.market.tick(99, minutes=1.3)
+    room.at(1.5)
+    assert [exit_id for exit_id, *_ in room.exits()] == ["out", "again"]
+    assert room.exchange.account().position(SYMBOL).quantity == D(10)
+
+
+def test_a_late_candle_still_fills_an_order_that_was_there(behind):
+    behind.exchange.place(order("BUY", "LIMIT", quantity="1", price="98", id="later"))
+    behind.market.tick(49, minutes=0.95)
+    behind.market.tick(99, minutes=1.3)
+    behind.at(1.5)
+    trades = behind.exchange.trades(symbol=SYMBOL, since=START)
+    assert [(trade.client_order_id, trade.at) for trade in trades] == [("rest", START + timedelta(minutes=1))]
+
+
+def test_a_quote_from_before_an_order_does_not_fill_it_late(behind):
+    behind.exchange.place(order("BUY", quantity="10", id="entry"))
+    behind.exchange.place(stop("SELL", "95", id="s"))
+    behind.market.tick(94, minutes=1.05)
+    behind.at(1.2)
+    assert behind.exits() == []
+    behind.market.tick(94, minutes=1.25)
+    behind.at(1.3)
+    assert behind.exits() == [("s", D(94), 1.3)]
+
+
+def test_of_a_candle_unknown_when_the_order_came_only_what_is_new_after_the_first_sight_counts(behind):
+    """Nobody can tell whether the low of minute 1 was before the stop or after it."""
+    behind.exchange.place(order("BUY", quantity="10", id="entry"))
+    behind.exchange.place(stop("SELL", "95", id="s"))
+    behind.market.tick(94, minutes=1.05)
+    behind.market.tick(99, minutes=1.3)
+    behind.at(1.35)
+    behind.exchange.advance()
+    behind.market.tick(93, minutes=1.4)
+    behind.market.tick(99, minutes=1.5)
+    behind.at(1.6)
+    assert behind.exits() == [("s", D(95), 1.6)]
+
+
+def test_after_a_candle_unknown_when_the_order_came_the_next_counts_whole(behind):
+    behind.exchange.place(order("BUY", quantity="10", id="entry"))
+    behind.exchange.place(stop("SELL", "95", id="s"))
+    for price, minutes in ((99, 1.05), (94, 1.9), (99, 2.1), (94, 2.2), (99, 2.3)):
+        behind.market.tick(price, minutes=minutes)
+    behind.at(2.5)
+    assert behind.exits() == [("s", D(95), 2.5)]
+
+
+def test_a_late_settlement_is_not_paid_by_the_position_that_came_after_it(room):
+    room.buy()
+    room.exchange.place(stop("SELL", "95", id="s"))
+    room.exchange.place(order("SELL", quantity="10", reduce_only=True))
+    room.at(3)
+    room.exchange.place(order("BUY", quantity="10"))
+    room.market.pay("0.001", minutes=2, mark="100")
+    room.market.pay("0.001", minutes=4, mark="100")
+    room.at(5)
+    paid = [(i.amount, i.at) for i in room.exchange.income(since=START) if i.kind is IncomeKind.FUNDING_FEE]
+    assert paid == [(D(-1), START + timedelta(minutes=4))]

@@ -21,7 +21,7 @@ from trading.domain.matching.types import (
     Prices,
     shown,
 )
-from trading.domain.matching.walk import Move, bar_moves, execute, quiet_range, run
+from trading.domain.matching.walk import Move, execute, quiet_range, run, still, walk, younger
 from trading.domain.venue import (
     ZERO,
     AccountState,
@@ -37,7 +37,10 @@ from trading.domain.venue import (
 
 
 class Engine:
-    """Orders and prices in, executions and income out. Times are given by the caller and never compared."""
+    """Orders and prices in, executions and income out. Times are given by the caller.
+
+    Prices may become known late: they meet no order and no position that is younger than they are.
+    """
 
     def __init__(
         self,
@@ -84,15 +87,16 @@ class Engine:
 
     # -- what the market does ----------------------------------------------------------------------------------------
 
-    def on_quote(self, quote: Quote, *, span: Decimal = ZERO) -> None:
+    def on_quote(self, quote: Quote, *, span: Decimal = ZERO, at: datetime | None = None) -> None:
         """Take in new prices. `span` is the price range of the bar that opens with them, if there is one: stops that
-        fire in the gap slip by their share of it."""
+        fire in the gap slip by their share of it. What they fill is dated `at`, when they were looked at, or else when
+        they were quoted."""
         book = self._ledger.book(quote.symbol)
         before = book.mark, book.last
         book.bid, book.ask = quote.bid, quote.ask
         prices = (quote.mark, quote.last, quote.bid, quote.ask)
         if book.busy and not self._quiet(book, min(prices), max(prices)):
-            run(self._ledger, book, self._jump(quote, before, span))
+            run(self._ledger, book, self._jump(book, quote, before, span, at or quote.at))
         book.mark, book.last = quote.mark, quote.last
 
     def on_bar(self, bar: Bar) -> None:
@@ -100,9 +104,7 @@ class Engine:
         ledger = self._ledger
         book = ledger.book(bar.symbol)
         if book.busy and not self._quiet(book, *_extremes(bar)):
-            book.bid = book.ask = None
-            for move in bar_moves(bar, mark=book.mark, last=book.last, settings=self.settings):
-                run(ledger, book, move)
+            walk(ledger, book, bar)
         book.bid = book.ask = None
         book.last = bar.close
         book.mark = bar.close if bar.mark_close is None else bar.mark_close
@@ -188,7 +190,7 @@ class Engine:
             return None
         return min(price, order.price) if order.side is OrderSide.BUY else max(price, order.price)
 
-    def _jump(self, quote: Quote, before: tuple[Decimal, Decimal], span: Decimal) -> Move:
+    def _jump(self, book: Book, quote: Quote, before: tuple[Decimal, Decimal], span: Decimal, at: datetime) -> Move:
         mark, last = before
         return Move(
             mark or quote.mark,
@@ -199,7 +201,8 @@ class Engine:
             low=quote.mark,
             high=quote.mark,
             slip=self._slip(quote.last, span),
-            at=quote.at,
+            at=at,
+            blind=younger(book, quote.at),
         )
 
     def _slip(self, price: Decimal, span: Decimal) -> Decimal:
@@ -209,8 +212,9 @@ class Engine:
         return max(wanted, price * self.settings.spread, span * self.settings.stop_slippage_range)
 
     def _stand_still(self, book: Book, at: datetime) -> None:
-        mark, last = book.mark_or_entry, book.last or book.mark_or_entry
-        run(self._ledger, book, Move(mark, mark, last, last, jump=True, low=mark, high=mark, slip=ZERO, at=at))
+        """Liquidate what the wallet no longer carries. Orders have met these prices, or were too young for them."""
+        orders = frozenset(order.exchange_id for order in book.orders.values())
+        run(self._ledger, book, still(book, at, blind=orders))
 
     def _quiet(self, book: Book, low: Decimal, high: Decimal) -> bool:
         if not self._ledger.isolated:

@@ -154,12 +154,16 @@ class Ledger:
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
-    def under_water(self) -> tuple[Book, PositionRecord] | None:
-        """Return what has the largest maintenance margin when equity no longer covers all of it (cross margin)."""
+    def under_water(self, at: datetime) -> tuple[Book, PositionRecord] | None:
+        """Return what has the largest maintenance margin when equity no longer covers all of it (cross margin).
+
+        Only what was held at `at` is taken.
+        """
         needed = [(self.maintenance(book, position), book, position) for book, position in self.held()]
-        if not needed or self.wallet + self.unrealised() > sum(margin for margin, _, _ in needed):
+        there = [held for held in needed if held[2].opened <= at]
+        if not there or self.wallet + self.unrealised() > sum(margin for margin, _, _ in needed):
             return None
-        return max(needed, key=lambda held: (held[0], held[2].symbol))[1:]
+        return max(there, key=lambda held: (held[0], held[2].symbol))[1:]
 
     def new_id(self) -> int:
         number = self.next_id

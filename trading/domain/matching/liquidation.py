@@ -22,7 +22,7 @@ def liquidate(ledger: Ledger, book: Book, *, at: datetime) -> None:
     """Liquidate the position of a book at its mark price, and with cross margin what else has to go."""
     if book.position is not None:
         _take(ledger, book, book.position, at)
-    while not ledger.isolated and (weakest := ledger.under_water()) is not None:
+    while not ledger.isolated and (weakest := ledger.under_water(at)) is not None:
         _take(ledger, *weakest, at)
     ledger.cover(book.spec.symbol, at)
 

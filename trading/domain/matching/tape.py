@@ -3,6 +3,7 @@
 A cursor per symbol says how far its prices were used. It follows the data, not the clock: it stays inside the last
 candle that is known, because that one may still grow, also when its time is over and the feed is late. Of a candle that
 was looked at before only what is new counts: a high above the highest seen, a low below the lowest seen, and its close.
+What is new is dated after the look. Candles may come late: the engine lets them meet nothing that is younger.
 """
 
 from __future__ import annotations
@@ -120,16 +121,17 @@ def _events(tapes: Sequence[Tape], until: datetime) -> Iterator[tuple[datetime, 
 
 
 def _unseen(bar: Bar, cursor: Cursor) -> Bar:
-    """Return what is new in a candle: from the last price to its close, by way of new extremes."""
+    """Return what is new in a candle since it was looked at: from the last price to its close, by new extremes."""
     high = bar.high if bar.high > cursor.high else cursor.last
     low = bar.low if bar.low < cursor.low else cursor.last
-    return replace(bar, open=cursor.last, high=max(high, cursor.last, bar.close), low=min(low, cursor.last, bar.close))
+    high, low = max(high, cursor.last, bar.close), min(low, cursor.last, bar.close)
+    return replace(bar, opened_at=cursor.at, open=cursor.last, high=high, low=low)
 
 
 def _finish(engine: Engine, tape: Tape, until: datetime) -> Cursor:
     """Give the engine the newest quote, unless a closed candle is newer, and return the new cursor."""
     if tape.quote is not None and tape.quote.at >= _last_close(tape, until):
-        engine.on_quote(replace(tape.quote, at=until))
+        engine.on_quote(tape.quote, at=until)
     prices, before = engine.prices(tape.symbol), tape.cursor
     settled = (settlement.at for settlement in tape.settlements if settlement.at <= until)
     here = Cursor(

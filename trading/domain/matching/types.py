@@ -200,8 +200,8 @@ class OrderRecord:
         )
 
     def ended(self, status: VenueStatus, at: datetime) -> OrderRecord:
-        """Return the record with a final status."""
-        return replace(self, status=status, updated=at)
+        """Return the record with a final status, never dated before its creation: a liquidation may be seen late."""
+        return replace(self, status=status, updated=max(at, self.created))
 
     def report(self) -> OrderReport:
         """Return what the venue says of it."""

@@ -4,6 +4,9 @@ A bar is walked along a fixed path: a jump to the open, then open → low → hi
 open → high → low → close. What lies on a stretch is met in the order of its distance. Where a bar holds a target
 and the stop of the same side, the stop comes first, whatever the path says. When inside a bar something happened is
 not known: all of it carries the time of the close, so that times never run backwards across symbols.
+
+A price meets nothing that is younger than it. Prices inside a bar may be as old as its start, so an order or position
+meets nothing of the bar in which it came about.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from trading.domain.venue import ZERO, Bar, OrderSide, OrderType, VenueStatus
 STOP, LIQUIDATION, LIMIT, TARGET = range(4)
 """Who comes first where two are met at the same point."""
 
+POSITION: Final = 0
+"""The number of the position among those of the orders."""
+
 EVERYWHERE: Final = (Decimal(0), Decimal("Infinity"))
 
 
@@ -42,6 +48,8 @@ class Move:
     slip: Decimal
     """How far a triggered order is filled beyond its reference price, in quote units."""
     at: datetime
+    blind: frozenset[int] = frozenset()
+    """Numbers of the orders, and of the position, that are too young to meet these prices."""
 
     def last_at(self, share: Decimal) -> Decimal:
         return self.last_to if self.jump else self.last_from + (self.last_to - self.last_from) * share
@@ -66,7 +74,31 @@ class Hit:
         return self.share, self.priority, self.number
 
 
-def bar_moves(bar: Bar, *, mark: Decimal, last: Decimal, settings: EngineSettings) -> Iterator[Move]:
+def walk(ledger: Ledger, book: Book, bar: Bar) -> None:
+    """Walk a bar through a book."""
+    blind = younger(book, bar.opened_at)
+    book.bid = book.ask = None
+    for move in _bar_moves(bar, mark=book.mark, last=book.last, settings=ledger.settings, blind=blind):
+        run(ledger, book, move)
+
+
+def still(book: Book, at: datetime, *, blind: frozenset[int]) -> Move:
+    """Return the move of prices that stay where they are."""
+    mark, last = book.mark_or_entry, book.last or book.mark_or_entry
+    return Move(mark, mark, last, last, jump=True, low=mark, high=mark, slip=ZERO, at=at, blind=blind)
+
+
+def younger(book: Book, moment: datetime) -> frozenset[int]:
+    """Return the numbers of what came about after `moment`, with the orders that would reduce such a position."""
+    position = book.position
+    side = position.sign if position is not None and position.opened > moment else 0
+    orders = (o.exchange_id for o in book.orders.values() if o.created > moment or o.side.sign == -side)
+    return frozenset(orders).union([POSITION] if side else [])
+
+
+def _bar_moves(
+    bar: Bar, *, mark: Decimal, last: Decimal, settings: EngineSettings, blind: frozenset[int]
+) -> Iterator[Move]:
     """Yield the path of a bar, starting at the prices before it (zero when there were none)."""
     rising = bar.close >= bar.open
     lasts = (bar.open, *_turns(bar.high, bar.low, rising=rising), bar.close)
@@ -87,6 +119,7 @@ def bar_moves(bar: Bar, *, mark: Decimal, last: Decimal, settings: EngineSetting
             high=max(ahead),
             slip=slip,
             at=bar.closed_at,
+            blind=blind,
         )
         mark_from, last_from = mark_to, last_to
 
@@ -147,6 +180,8 @@ def _quiet_range(ledger: Ledger, book: Book) -> tuple[Decimal, Decimal]:
 
 def _hits(ledger: Ledger, book: Book, move: Move) -> Iterator[Hit]:
     for order in book.orders.values():
+        if order.exchange_id in move.blind:
+            continue
         if order.type.conditional:
             if reaches(order, move.mark_to):
                 priority = STOP if order.is_stop else TARGET
@@ -155,13 +190,15 @@ def _hits(ledger: Ledger, book: Book, move: Move) -> Iterator[Hit]:
             share = _share(move.last_from, move.last_to, order.level)
             priority = TARGET if order.takes_profit else LIMIT
             yield Hit(share, priority, order.exchange_id, order, move.mark_at(share))
+    if book.position is None or POSITION in move.blind:
+        return
     price = ledger.liquidation_price(book)
-    if price is not None and book.position is not None and (price - move.mark_to) * book.position.sign >= 0:
+    if price is not None and (price - move.mark_to) * book.position.sign >= 0:
         yield _hit(move.mark_from, move.mark_to, price, LIQUIDATION, None, price)
 
 
 def _hit(start: Decimal, end: Decimal, level: Decimal, priority: int, order: OrderRecord | None, mark: Decimal) -> Hit:
-    return Hit(_share(start, end, level), priority, order.exchange_id if order else 0, order, mark)
+    return Hit(_share(start, end, level), priority, order.exchange_id if order else POSITION, order, mark)
 
 
 def _share(start: Decimal, end: Decimal, level: Decimal) -> Decimal:
@@ -186,6 +223,7 @@ def _stop_ahead(book: Book, target: OrderRecord, move: Move) -> OrderRecord | No
         if order.is_stop
         and order.only_reduces
         and order.side is target.side
+        and order.exchange_id not in move.blind
         and reaches(order, move.low if order.waits_below else move.high)
     ]
     nearest = max if target.side is OrderSide.SELL else min
