@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
 from trading.domain.venue import ZERO, OrderSide, Trade
-
-BOOKING = Decimal("0.00000001")
-
-
-def booked(amount: Decimal) -> Decimal:
-    """Quantise money for booking: 8 decimals, half even."""
-    return amount.quantize(BOOKING, rounding=ROUND_HALF_EVEN)
+from vibex.lib.money import booked
 
 
 @dataclass(frozen=True, slots=True)

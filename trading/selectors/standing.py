@@ -18,7 +18,7 @@ from accounts.models import Account
 from marketdata.models import Instrument, Ticker
 from trading.domain.venue import IncomeKind
 from trading.models import EquityPoint, IncomeEntry, Position
-from vibex.lib.fields import booked
+from vibex.lib.money import booked
 
 ZERO = Decimal(0)
 DEFAULT_TICK = Decimal("0.01")

@@ -19,7 +19,7 @@ from trading.domain.orders import OrderState, filled_to
 from trading.domain.venue import AccountState, Income, IncomeKind, OrderType, Trade
 from trading.models import EquityPoint, Fill, IncomeEntry, Order, Position
 from trading.services.journal.rows import facts_of, order_step
-from vibex.lib.fields import booked
+from vibex.lib.money import booked
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 OVERLAP = timedelta(hours=1)

@@ -111,7 +111,9 @@ def test_the_position_is_stated_as_it_was_opened(venue):
     assert {o.client_order_id for o in account.orders} == {"stop", "target"}
 
 
-@pytest.mark.parametrize(("price", "fired", "left", "realised"), [("94", "stop", "target", -60), ("111", "target", "stop", 110)])
+@pytest.mark.parametrize(
+    ("price", "fired", "left", "realised"), [("94", "stop", "target", -60), ("111", "target", "stop", 110)]
+)
 def test_entry_stop_target_trigger_and_the_books_tie_out(venue, price, fired, left, realised):
     bracketed(venue)
     venue.trade_at(price)
@@ -213,5 +215,3 @@ def test_a_liquidation_is_on_record_like_every_other_exit(venue):
     assert (report.status, report.filled) == (VenueStatus.FILLED, D(10))
     assert account.wallet == D(10_000) - D("0.4") - D(100)
     ties_out(venue)
-
-

@@ -1,6 +1,6 @@
 """Model fields that the whole house uses."""
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -13,13 +13,6 @@ else:
 
 SQLITE_DIGITS = 15
 """SQLite stores decimals as binary floats: this many significant digits come back as they went in."""
-
-CENT_OF_A_SATOSHI = Decimal("0.00000001")
-
-
-def booked(value: Decimal) -> Decimal:
-    """Quantise an amount of money for booking: 8 decimals, half even."""
-    return value.quantize(CENT_OF_A_SATOSHI, rounding=ROUND_HALF_EVEN)
 
 
 class ExactDecimalField(DecimalField):

@@ -23,9 +23,9 @@ from trading.domain.matching.types import (
     Orphans,
     PositionRecord,
     Prices,
-    booked,
 )
 from trading.domain.venue import ZERO, Income, IncomeKind, OrderSide, OrderType, Trade, VenueStatus
+from vibex.lib.money import booked
 
 
 class Ledger:

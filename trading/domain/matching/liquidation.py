@@ -14,8 +14,9 @@ from decimal import Decimal
 
 from trading.domain.matching.book import Book
 from trading.domain.matching.ledger import Ledger
-from trading.domain.matching.types import PositionRecord, booked
+from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO, VenueStatus
+from vibex.lib.money import booked
 
 
 def liquidate(ledger: Ledger, book: Book, *, at: datetime) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from marketdata.domain.instruments import Bracket, InstrumentSpec
-from trading.domain.matching.types import PositionRecord, booked
+from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO
+from vibex.lib.money import booked
 
 
 def initial_margin(notional: Decimal, leverage: int) -> Decimal:

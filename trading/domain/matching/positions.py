@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from trading.domain.matching.margin import initial_margin
-from trading.domain.matching.types import PositionRecord, booked
+from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO, OrderSide
+from vibex.lib.money import booked
 
 
 @dataclass(frozen=True, slots=True)

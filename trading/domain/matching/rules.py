@@ -9,8 +9,9 @@ from typing import Final
 from trading.domain.matching.book import Book, adverse
 from trading.domain.matching.ledger import Ledger
 from trading.domain.matching.margin import notional_cap
-from trading.domain.matching.types import EngineRefusal, OrderRecord, booked
+from trading.domain.matching.types import EngineRefusal, OrderRecord
 from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType
+from vibex.lib.money import booked
 
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 

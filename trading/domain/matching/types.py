@@ -25,15 +25,10 @@ from trading.domain.venue import (
     VenueStatus,
 )
 from vibex.lib.errors import Rejected
+from vibex.lib.money import booked
 
-CENT: Final = Decimal("0.00000001")
 SHOWN: Final = Context(prec=14, rounding=ROUND_HALF_EVEN)
 """Derived prices (average, entry, liquidation) are shown with 14 significant digits; nothing is booked from them."""
-
-
-def booked(value: Decimal) -> Decimal:
-    """Quantise an amount of money for booking: 8 decimals, half even."""
-    return value.quantize(CENT, ROUND_HALF_EVEN)
 
 
 def shown(value: Decimal) -> Decimal:
