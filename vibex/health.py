@@ -121,7 +121,10 @@ def _market() -> Check:
 
 
 def _disk() -> Check:
-    free = shutil.disk_usage(settings.VIBEX_DATA_DIR).free // 2**20
+    folder = settings.VIBEX_DATA_DIR
+    if connection.vendor != "sqlite":  # then nothing may have been written there yet
+        folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(folder).free // 2**20
     return Check("disk", free >= DISK_LIMIT_MB, f"{free} MB free in the data folder")
 
 
