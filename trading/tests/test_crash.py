@@ -23,7 +23,8 @@ AFTER_THE_ENTRY = {"accepted", "observed", "stop accepted", "target accepted", "
 
 def crash_everywhere(folder: Path, **environment: str) -> dict[str, dict[str, Any]]:
     """Return what stood after the restart, by the point at which the process was killed."""
-    env = {**os.environ, "VIBEX_ENV": "dev", "LOG_LEVEL": "ERROR", "VIBEX_DATA_DIR": str(folder), "LOG_FILES": "no"}
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    env = {**kept, "VIBEX_ENV": "dev", "LOG_LEVEL": "ERROR", "VIBEX_DATA_DIR": str(folder), "LOG_FILES": "no"}
     ran = subprocess.run(
         [sys.executable, "-m", "trading.tests.crash_process"],
         cwd=ROOT,
@@ -48,10 +49,11 @@ def postgres_runs(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -
     import psycopg
 
     base, _, _ = postgres_url.rpartition("/")
+    name = f"vibex_crash_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS vibex_crash WITH (FORCE)")
-        connection.execute("CREATE DATABASE vibex_crash")
-    return crash_everywhere(tmp_path_factory.mktemp("crash"), DATABASE_URL=f"{base}/vibex_crash")
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+    return crash_everywhere(tmp_path_factory.mktemp("crash"), DATABASE_URL=f"{base}/{name}")
 
 
 def everything_is_right(run: dict[str, Any]) -> None:

@@ -37,7 +37,8 @@ def contend(folder: Path, **extra: str) -> tuple[list[tuple[int, int]], dict[str
     """Return what was written (time, cycle) in the order of time, and the counts of cycles at the end."""
     import json
 
-    env = {**os.environ, "VIBEX_ENV": "dev", "LOG_FILES": "no", "LOG_LEVEL": "ERROR", "VIBEX_DATA_DIR": str(folder)}
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    env = {**kept, "VIBEX_ENV": "dev", "LOG_FILES": "no", "LOG_LEVEL": "ERROR", "VIBEX_DATA_DIR": str(folder)}
     env |= {"DJANGO_SETTINGS_MODULE": "vibex.settings", **extra}
 
     def python(*arguments: str) -> str:
