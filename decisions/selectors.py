@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from accounts.models import Bot
 from decisions.domain.proposal import Action, Verdict
@@ -60,6 +61,12 @@ def diary_of(bot: Bot, *, kind: str = "", symbol: str = "") -> QuerySet[DiaryEnt
     """Return the diary of a bot, newest first, of one kind or symbol where given."""
     wanted: dict[str, Any] = {name: value for name, value in (("kind", kind), ("symbol", symbol)) if value}
     return DiaryEntry.objects.filter(bot=bot, **wanted).order_by("-at", "-id")
+
+
+def first_cycle_at(bot: Bot) -> datetime | None:
+    """Return the candle close of the bot's first cycle, in market time: since when it has been trading."""
+    first: datetime | None = Cycle.objects.filter(bot=bot).aggregate(at=Min("scheduled_for"))["at"]
+    return first
 
 
 def last_invocation_count(bot: Bot) -> int:

@@ -15,7 +15,7 @@ from accounts.models import Account, Bot, RiskLimits
 from decisions.deciders.base import BotView, Outcome
 from decisions.deciders.registry import decider_for
 from decisions.models import Cycle
-from decisions.selectors import feedback_for, last_invocation_count, prompt_template_text
+from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, prompt_template_text
 from decisions.services import diary_write
 from marketdata.domain.intervals import interval_ms
 from marketdata.market import Market
@@ -132,7 +132,7 @@ def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECI
         standing=standing_of(bot.account),
         scheduled_for=scheduled_for,
         next_decision_at=scheduled_for + timedelta(milliseconds=interval_ms(bot.interval)),
-        started_at=bot.created,
+        started_at=first_cycle_at(bot) or scheduled_for,
         starting_balance=bot.account.starting_balance,
         invocation=last_invocation_count(bot),
         feedback=feedback_for(bot),

@@ -313,3 +313,11 @@ def test_promise_7_losses_are_in_the_equity_that_is_kept_and_survive_a_restart(h
     assert last.equity < first.equity < house.account.starting_balance
     assert last.equity == last.wallet + last.unrealised
     assert last.transfers == house.account.starting_balance
+
+
+def test_a_bot_knows_how_long_it_has_traded_in_the_time_of_its_market(house, monkeypatch):
+    asked = []
+    monkeypatch.setattr(rules, "RULES", {**rules.RULES, "scripted": lambda question: asked.append(question) or ()})
+    house.run()
+    house.run(NEXT)
+    assert [question.snapshot.at - question.started_at for question in asked] == [timedelta(0), timedelta(minutes=3)]
