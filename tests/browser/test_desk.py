@@ -45,7 +45,7 @@ def test_results_move_without_a_reload(page):
     unrealised = page.locator("#positions tbody tr").first.locator("td").nth(2)
     before = unrealised.inner_text()
     page.evaluate("window.sameDocument = true")
-    expect(unrealised).not_to_have_text(before, timeout=20_000)
+    expect(unrealised).not_to_have_text(before, timeout=60_000)
     assert page.evaluate("window.sameDocument")
 
 
