@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import platform
-import tomllib
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
 
 from django.conf import settings
 
-from decisions.llm.client import endpoint_from_settings
 from vibex.lib.env import ROOT
 from vibex.lib.errors import Rejected
 
@@ -36,6 +33,8 @@ def installation() -> Installation:
 
 
 def _decider_host() -> str:
+    from decisions.llm.client import endpoint_from_settings  # every command loads the pages, few ask who decides
+
     try:
         return endpoint_from_settings().host
     except Rejected:
@@ -44,6 +43,9 @@ def _decider_host() -> str:
 
 @cache
 def _versions() -> dict[str, str]:
+    import tomllib
+    from importlib.metadata import version
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = {"vibex": project["version"], "python": platform.python_version()}
     return own | {name: version(name) for name in PACKAGES}

@@ -8,13 +8,12 @@ import logging.config
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import structlog
-from structlog.contextvars import bound_contextvars as bound
 
 from vibex.lib.logfiles import LogFile, LogFolder
 from vibex.lib.masking import mask_argument, mask_text, mask_value
@@ -67,17 +66,32 @@ def configuration(
         "disable_existing_loggers": False,
         "filters": {"mask": {"()": MaskArguments}, "elsewhere": {"()": Elsewhere}}
         | {name: {"name": name} for name in ROUTES},
-        "formatters": {"json": {"()": formatter}},
+        "formatters": {"json": {"()": JsonLine}},
         "handlers": handlers,
         "root": {"level": max(level, LIBRARIES), "handlers": list(handlers)},
         "loggers": _loggers(level, levels),
     }
 
 
+def bound(**context: Any) -> AbstractContextManager[None]:
+    """Let every line that is written inside of the block carry the context."""
+    from structlog.contextvars import bound_contextvars
+
+    return bound_contextvars(**context)
+
+
 def configure(options: dict[str, Any]) -> None:
     """Put the configuration in force, for the standard library's loggers and structlog's alike."""
     logging.config.dictConfig(options)
     logging.captureWarnings(True)
+    if "structlog" in sys.modules:
+        structlog_configure()
+
+
+def structlog_configure() -> None:
+    """Let structlog's own loggers write through the standard library's."""
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -97,8 +111,22 @@ def log_uncaught() -> None:
     threading.excepthook = _log_lost_thread
 
 
+class JsonLine(logging.Formatter):
+    """One masked JSON line of a record. Made on first use: most commands never write a line, and need no structlog."""
+
+    @cached_property
+    def _made(self) -> logging.Formatter:
+        return formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._made.format(record)
+
+
 def formatter() -> logging.Formatter:
     """Return the formatter that makes one masked JSON line of a record."""
+    import structlog
+
+    structlog_configure()
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import structlog
 from celery import Task
 
 from vibex.lib.logging import bound
@@ -12,6 +11,8 @@ class CarryingTask(Task):  # type: ignore[type-arg] # generic in the stubs only
     """Send the request id along with the task and bind it, with the task's name, while the task runs."""
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+        import structlog.contextvars
+
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         carried = {"request_id": request_id} if request_id else {}
         options["headers"] = carried | (options.get("headers") or {})
