@@ -13,6 +13,7 @@ from decisions.deciders import rules
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Proposal
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction
+from trading.domain.schedule import slot_at
 from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.models import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, PaperOrder, Position
 from trading.services import live
@@ -321,3 +322,20 @@ def test_a_bot_knows_how_long_it_has_traded_in_the_time_of_its_market(house, mon
     house.run()
     house.run(NEXT)
     assert [question.snapshot.at - question.started_at for question in asked] == [timedelta(0), timedelta(minutes=3)]
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-2), timedelta(seconds=-90), timedelta(hours=9)])
+def test_a_clock_that_jumps_gives_one_cycle_a_candle_and_no_lost_or_double_order(house, jump):
+    house.run(slot_at(house.clock.now(), "3m"))
+    for moment in (NOON + jump, NOON, NEXT):  # the clock jumps, is set right again, and goes on
+        house.clock = SimulatedClock(moment)
+        cycle_run(bot_id=house.bot.pk, scheduled_for=slot_at(moment, "3m"))
+    assert PaperOrder.objects.filter(type="LIMIT").count() == 1
+    assert sorted(PaperOrder.objects.filter(status="NEW").values_list("type", flat=True)) == [
+        "STOP_MARKET",
+        "TAKE_PROFIT_MARKET",
+    ]
+    assert Position.objects.get(closed=None).quantity == Decimal("0.02")
+    slots = list(Cycle.objects.values_list("scheduled_for", flat=True))
+    assert len(slots) == len(set(slots))
+    assert account_reconcile(account_id=house.account.pk, trigger="test").agreed
