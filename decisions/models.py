@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 
 from accounts.models import Account, Bot
-from marketdata.models import Snapshot
 from vibex.lib.fields import ExactDecimalField
 
 
@@ -46,7 +45,15 @@ class Cycle(models.Model):
     lease_until = models.DateTimeField(help_text="Wall time.")
     began = models.DateTimeField(default=timezone.now)
     ended = models.DateTimeField(null=True, blank=True)
-    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="cycles")
+    digest = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="Hash of all it saw; equal for two that saw the same."
+    )
+    seen = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=Value({}, models.JSONField()),
+        help_text="By symbol: price, age and problem, and the digest of the stored snapshot.",
+    )
     error = models.TextField(blank=True)
     timings = models.JSONField(default=dict, blank=True, help_text="Milliseconds per step.")
 

@@ -30,7 +30,7 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView, Timeframe
 from marketdata.market import FundingSettlement
 from marketdata.models import Candle, Feed, FundingRate, QuarantinedCandle, Ticker
-from marketdata.selectors import feed_of, instrument_specs, interval_of, plain
+from marketdata.selectors import feed_of, instrument_specs, plain
 from marketdata.stored import ROW, Series, SeriesStore, candles_of
 from vibex.lib.clock import Clock, to_ms
 from vibex.lib.errors import Rejected, Retryable
@@ -98,7 +98,7 @@ class DatabaseMarket:
     def _base(self, feed: Feed | None = None) -> str:
         """Return the interval of the stored candles, asked once per instance."""
         if self._interval is None:
-            self._interval = interval_of(feed or feed_of(self.venue))
+            self._interval = (feed or feed_of(self.venue)).interval
         return self._interval
 
     def _series(self, feed: Feed, symbols: Sequence[str], timeframes: Sequence[str]) -> Mapping[str, Series]:
@@ -176,6 +176,10 @@ def _quote(row: Ticker) -> Quote:
         funding_rate=_plain_or_none(row.funding_rate),
         next_funding_at=row.next_funding_at,
         open_interest=_plain_or_none(row.open_interest),
+        mark_at=row.mark_at,
+        funding_at=row.funding_at,
+        open_interest_at=row.open_interest_at,
+        changed_at=row.changed_at,
     )
 
 

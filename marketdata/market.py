@@ -20,6 +20,8 @@ class FundingSettlement:
     at: datetime
     rate: Decimal
     mark: Decimal | None = None
+    settled: bool = True
+    """False while it is only what the venue expects; the row is there so that the settlement is never late."""
 
 
 class Market(Protocol):

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from marketdata.database_market import DatabaseMarket
     from marketdata.domain.candles import Candles
 
-SHORTEST = next(iter(INTERVAL_MS))
-"""What the simulated market is made of."""
-
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -66,16 +63,8 @@ def market_for(venue: str) -> DatabaseMarket:
 
 
 def base_interval(venue: str) -> str:
-    """Return the interval whose candles are stored: 1m for the simulated market and where nothing is stored yet."""
-    return interval_of(feed_of(venue))
-
-
-def interval_of(feed: Feed) -> str:
-    """Return the interval of a feed's stored candles."""
-    if feed.kind == Feed.Kind.SIMULATED:
-        return SHORTEST
-    stored = Candle.objects.filter(venue=feed.venue).values_list("interval", flat=True).first()
-    return stored or SHORTEST
+    """Return the interval of which the longer candles of a venue are made."""
+    return feed_of(venue).interval
 
 
 def instrument_specs(venue: str) -> dict[str, InstrumentSpec]:
@@ -97,8 +86,14 @@ def candle_series(*, venue: str, symbol: str, interval: str, limit: int = 300) -
     return stored_series(venue, symbol, base, interval, limit)
 
 
+def followed_symbols(venue: str) -> list[str]:
+    """Return the symbols whose candles and prices a feed keeps current, in order."""
+    rows = Instrument.objects.filter(venue=venue, followed=True).order_by("symbol")
+    return list(rows.values_list("symbol", flat=True))
+
+
 def freshness(venue: str) -> list[Freshness]:
-    """Return how old quotes and closed candles of every symbol of a venue are."""
+    """Return how old quotes and closed candles of every followed symbol of a venue are."""
     now, base = market_clock(venue).now(), base_interval(venue)
     quoted = dict(Ticker.objects.filter(venue=venue).values_list("symbol", "at"))
     closed = last_closed(venue, base, now=now)
@@ -109,13 +104,13 @@ def freshness(venue: str) -> list[Freshness]:
             now - quoted[symbol] if symbol in quoted else None,
             now - closed[symbol][0] - length if symbol in closed else None,
         )
-        for symbol in instrument_specs(venue)
+        for symbol in followed_symbols(venue)
     ]
 
 
 def last_closed(venue: str, interval: str, *, now: datetime) -> dict[str, tuple[datetime, float]]:
     """Return open time and close of the last closed candle per symbol. Recent rows first: those are few and indexed."""
-    symbols = list(Instrument.objects.filter(venue=venue).values_list("symbol", flat=True))
+    symbols = followed_symbols(venue)
     rows = Candle.objects.filter(venue=venue, symbol__in=symbols, interval=interval, closed=True)
     recent = rows.filter(open_time__gt=now - timedelta(milliseconds=4 * interval_ms(interval))).order_by("open_time")
     found = {symbol: (at, close) for symbol, at, close in recent.values_list("symbol", "open_time", "close")}
@@ -151,6 +146,22 @@ def _spec(row: Instrument) -> InstrumentSpec:
         group=row.group,
         brackets=tuple(_bracket(step) for step in row.brackets) or DEFAULT_BRACKETS,
         status=row.status,
+        min_price=plain(row.min_price),
+        max_price=plain(row.max_price),
+        market_step_size=plain(row.market_step_size),
+        market_min_quantity=plain(row.market_min_quantity),
+        market_max_quantity=plain(row.market_max_quantity),
+        band_up=plain(row.band_up),
+        band_down=plain(row.band_down),
+        market_take_bound=plain(row.market_take_bound),
+        trigger_protect=plain(row.trigger_protect),
+        max_orders=row.max_orders,
+        max_stop_orders=row.max_stop_orders,
+        margin_asset=row.margin_asset,
+        contract_type=row.contract_type,
+        asset_class=row.asset_class,
+        order_types=tuple(row.order_types),
+        times_in_force=tuple(row.times_in_force),
     )
 
 

@@ -25,7 +25,10 @@ MANAGE = re.compile(r"manage\.py ([a-z_]+)([^`\n|#]*)")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)(?=[`\s])")
 COMMAND_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "github.com", "openrouter.ai"}
+HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "github.com", "openrouter.ai"} | {
+    "fapi.asterdex.com",
+    "fstream.asterdex.com",
+}
 """Hosts a page may name. Anything else is a mistake, or needs a reason to stand here."""
 
 

@@ -122,7 +122,7 @@ def bot_act(request: HttpRequest, bot_id: int, act: str) -> HttpResponse:
 @require_safe
 def cycle(request: HttpRequest, cycle_id: int) -> HttpResponse:
     """Show one decision from the question to the result."""
-    own = Cycle.objects.filter(account__owner_id=request.user.pk).select_related("account", "bot", "snapshot")
+    own = Cycle.objects.filter(account__owner_id=request.user.pk).select_related("account", "bot")
     shown = get_object_or_404(own, pk=cycle_id)
     return render(request, "trading/cycle.html", _page(request, shown.account) | {"trace": trace_of(shown)})
 

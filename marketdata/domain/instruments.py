@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+CRYPTO: Final = "crypto"
+TRADITIONAL: Final = "traditional"
+"""Asset classes: perpetuals on stocks, funds, metals and currencies are kept apart from those on coins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,36 @@ class InstrumentSpec:
     """Symbols of one group move together; their exposure is capped together."""
     brackets: tuple[Bracket, ...] = field(default=DEFAULT_BRACKETS)
     status: str = "TRADING"
+    min_price: Decimal = Decimal(0)
+    """Prices are whole ticks above it, as the venue's own rule says: (price − min_price) % tick_size = 0."""
+    max_price: Decimal = Decimal(0)
+    """Zero where the venue sets none; the same holds for every limit below."""
+    market_step_size: Decimal = Decimal(0)
+    market_min_quantity: Decimal = Decimal(0)
+    market_max_quantity: Decimal = Decimal(0)
+    """The three of market orders; zero means as for limit orders."""
+    band_up: Decimal = Decimal(0)
+    band_down: Decimal = Decimal(0)
+    """A buy may cost at most mark × band_up, a sale must bring at least mark × band_down."""
+    market_take_bound: Decimal = Decimal(0)
+    """How far from mark a market order may fill, as a fraction."""
+    trigger_protect: Decimal = Decimal(0)
+    """Distance of last and mark beyond which a protected trigger does not fire, as a fraction."""
+    max_orders: int = 200
+    max_stop_orders: int = 100
+    """Most working orders of the symbol, and most of them that wait for a trigger."""
+    margin_asset: str = "USDT"
+    contract_type: str = "PERPETUAL"
+    """Empty while the venue has not opened trading."""
+    asset_class: str = CRYPTO
+    """`crypto`, or `traditional` for perpetuals on stocks, funds, metals and currencies."""
+    order_types: tuple[str, ...] = ()
+    times_in_force: tuple[str, ...] = ()
+
+    @property
+    def tradable(self) -> bool:
+        """Whether the venue takes orders for it now."""
+        return self.status == "TRADING"
 
     def quantity_down(self, quantity: Decimal) -> Decimal:
         """Round a quantity down to the step. The result may be zero."""
@@ -57,15 +92,19 @@ class InstrumentSpec:
 
     def price_down(self, price: Decimal) -> Decimal:
         """Round a price down to the tick."""
-        return (price / self.tick_size).to_integral_value(ROUND_FLOOR) * self.tick_size
+        return self._on_tick(price, ROUND_FLOOR)
 
     def price_up(self, price: Decimal) -> Decimal:
         """Round a price up to the tick."""
-        return (price / self.tick_size).to_integral_value(ROUND_CEILING) * self.tick_size
+        return self._on_tick(price, ROUND_CEILING)
 
     def price_near(self, price: Decimal) -> Decimal:
         """Round a price to the nearest tick."""
-        return (price / self.tick_size).to_integral_value(ROUND_HALF_EVEN) * self.tick_size
+        return self._on_tick(price, ROUND_HALF_EVEN)
+
+    def _on_tick(self, price: Decimal, rounding: str) -> Decimal:
+        ticks = ((price - self.min_price) / self.tick_size).to_integral_value(rounding)
+        return self.min_price + ticks * self.tick_size
 
     def bracket_for(self, notional: Decimal) -> Bracket:
         """Return the bracket that holds `notional` (quote units, not negative)."""

@@ -30,6 +30,12 @@ class Quote:
     """Rate of the next settlement as a fraction: 0.0001 is one basis point."""
     next_funding_at: datetime | None = None
     open_interest: Decimal | None = None
+    mark_at: datetime | None = None
+    """When the venue last said what the mark is; None where it is as old as the other prices. So for the next two."""
+    funding_at: datetime | None = None
+    open_interest_at: datetime | None = None
+    changed_at: datetime | None = None
+    """When bid or ask last moved; None where nobody watches that. `at` is when the venue last confirmed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class SymbolView:
     ages: Mapping[str, timedelta] = field(default_factory=dict)
     """Age of every input by name: "quote", "1h", "4h", "funding", …"""
     problem: str | None = None
+    digest: str = ""
+    """Hash of what is known of the symbol, whenever it is looked at: its stored `Snapshot` is found by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from django.utils import timezone
 from marketdata.domain.candles import Candles, floor_to, interval_ms
 from marketdata.domain.pricing import decimal_of, touch
 from marketdata.domain.snapshot import Quote
-from marketdata.models import Feed, FundingRate, Instrument
-from marketdata.selectors import clock_of, feed_of, follows_wall_clock, last_closed
+from marketdata.models import Feed, FundingRate
+from marketdata.selectors import clock_of, feed_of, followed_symbols, follows_wall_clock, last_closed
 from marketdata.services.candles import BATCH, candles_quarantine, candles_upsert
 from marketdata.services.prices import funding_put, instruments_upsert, ticker_put
 from marketdata.venues.replay import RecordedSource
@@ -126,8 +126,8 @@ def feed_advance(*, venue: str, stopping: Callable[[], bool] = never) -> datetim
 
 def source_of(feed: Feed) -> Source:
     """Return where the candles of a feed come from, for the contracts that the venue has."""
-    symbols = Instrument.objects.filter(venue=feed.venue).order_by("symbol").values_list("symbol", flat=True)
-    return _source(feed.venue, feed.kind, feed.source, feed.seed, tuple(symbols))
+    symbols = tuple(followed_symbols(feed.venue))
+    return _source(feed.venue, feed.kind, feed.source, feed.seed, symbols)
 
 
 @lru_cache(maxsize=4)
@@ -149,6 +149,7 @@ def _checked(feed: Feed) -> Feed:
 
 
 def _create(feed: Feed, source: Source, start: datetime | None) -> Feed:
+    feed.interval = source.interval
     if isinstance(source, RecordedSource):
         feed.market_at = from_ms(_start_inside(source, start))
     feed.save()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 from django.utils import timezone
@@ -13,7 +13,7 @@ from marketdata.domain.snapshot import MarketSnapshot, Quote
 from marketdata.market import FundingSettlement
 from marketdata.models import FundingRate, Instrument, Snapshot, Ticker
 
-PRICES: Final = ["at", "last", "bid", "ask", "mark", "funding_rate", "next_funding_at", "open_interest"]
+PRICES: Final = [field.name for field in fields(Quote) if field.name != "symbol"]
 
 
 def instruments_upsert(*, specs: Iterable[InstrumentSpec]) -> None:
@@ -44,15 +44,20 @@ def funding_put(*, venue: str, settlements: Mapping[str, Sequence[FundingSettlem
     FundingRate.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1_000)
 
 
-def snapshot_store(snapshot: MarketSnapshot) -> Snapshot:
-    """Return the row of a snapshot, made when nobody has stored the same one before."""
-    row, _ = Snapshot.objects.get_or_create(
-        venue=snapshot.venue,
-        at=snapshot.at,
-        digest=snapshot.digest,
-        defaults={"summary": dict(snapshot.summary)},
-    )
-    return row
+def snapshot_store(snapshot: MarketSnapshot) -> dict[str, Any]:
+    """Store what is known of each symbol, once, and return what a cycle keeps of it: by symbol, with the digest."""
+    rows = [
+        Snapshot(
+            venue=snapshot.venue,
+            symbol=symbol,
+            at=view.quote.at,
+            digest=view.digest or snapshot.digest,
+            values=dict(snapshot.summary.get(symbol, {})),
+        )
+        for symbol, view in snapshot.symbols.items()
+    ]
+    Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
+    return {row.symbol: {**row.values, "digest": row.digest, "at": row.at.isoformat()} for row in rows}
 
 
 def _instrument(spec: InstrumentSpec) -> Instrument:

@@ -30,7 +30,9 @@ def prices(at: datetime = NOW, symbol: str = "BTCUSDT", **changes: object) -> Qu
 def venue_of(candles: Candles | None = None, quote: Quote | None = None, **feed: object) -> Feed:
     """Store a running recorded market of hourly candles."""
     candles = walk(COUNT) if candles is None else candles
-    row = Feed.objects.create(venue=VENUE, kind="recorded", market_at=NOW, wall_at=NOW, running=True, **feed)
+    row = Feed.objects.create(
+        venue=VENUE, kind="recorded", market_at=NOW, wall_at=NOW, running=True, **{"interval": "1h", **feed}
+    )
     instruments_upsert(specs=[recording(candles).spec])
     candles_upsert(venue=VENUE, candles=candles, closed=True)
     ticker_put(venue=VENUE, quotes=[quote or prices()])

@@ -410,7 +410,7 @@ def _around(made: Demo) -> None:
     Claim.objects.create(account=account, symbol="BTCUSDT", holder="guard", until=now)
     Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
-    Snapshot.objects.get_or_create(venue="sim", at=now, digest="ab" * 32)
+    Snapshot.objects.get_or_create(venue="sim", symbol="BTCUSDT", at=now, digest="ab" * 32, values={"last": "64000"})
     QuarantinedCandle.objects.get_or_create(
         venue="sim", symbol="XRPUSDT", interval="1m", open_time=now - timedelta(hours=30),
         defaults={"values": {"open": 1.4, "high": 1.3}, "reason": "high below open"},

@@ -37,13 +37,19 @@ def cycle_renew(*, cycle: Cycle) -> bool:
     """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more."""
     now = datetime.now(UTC)
     held = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING, lease_until__gte=now)
-    return held.update(lease_until=now + LEASE, stage=cycle.stage, snapshot=cycle.snapshot_id) == 1
+    return held.update(lease_until=now + LEASE, stage=cycle.stage, digest=cycle.digest, seen=cycle.seen) == 1
 
 
 def cycle_finish(*, cycle: Cycle, status: Cycle.Status, **changes: object) -> bool:
     """End a running cycle in the step it is in. False when it was abandoned meanwhile: its record is left as it is."""
     running = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING)
-    ended = {"status": status, "ended": datetime.now(UTC), "stage": cycle.stage, "snapshot": cycle.snapshot_id}
+    ended = {
+        "status": status,
+        "ended": datetime.now(UTC),
+        "stage": cycle.stage,
+        "digest": cycle.digest,
+        "seen": cycle.seen,
+    }
     return running.update(**ended, **changes) == 1
 
 

@@ -259,6 +259,55 @@ class Environment:
     INTERVAL: str = variable(
         one_of(*INTERVALS), "How often the first bot decides.", default="3m", example="3m", section="Trading"
     )
+    MARKET: str = variable(
+        one_of("auto", "live", "simulated"),
+        "Prices that `up` trades on; auto: live ones when the venue answers within 2 s, else simulated ones.",
+        default={"dev": "auto", "test": "simulated", "prod": "auto"},
+        example="live",
+        section="Market data",
+    )
+    VENUE: str = variable(
+        one_of("aster", "binance_usdm", "hyperliquid"),
+        "Venue of live prices. All but aster need the extra ccxt.",
+        default="aster",
+        example="aster",
+        section="Market data",
+    )
+    ASTERDEX_REST_URL: str = variable(
+        url("https", "http"),
+        "Address of AsterDEX, or of a compatible server.",
+        default="https://fapi.asterdex.com",
+        example="http://127.0.0.1:8089",
+        section="Market data",
+    )
+    ASTERDEX_STREAM_URL: str = variable(
+        url("wss", "ws"),
+        "Address of AsterDEX's streams, or of a compatible server's.",
+        default="wss://fstream.asterdex.com",
+        example="ws://127.0.0.1:8089",
+        section="Market data",
+    )
+    TRADITIONAL_PERPS: bool = variable(
+        yes_or_no,
+        "Take in perpetuals on stocks, funds, metals and currencies too. They rest when their exchanges do.",
+        default="no",
+        example="yes",
+        section="Market data",
+    )
+    CANDLE_RETENTION_DAYS: int = variable(
+        number(30, 36_500),
+        "Days that candles are kept.",
+        default="1095",
+        example="730",
+        section="Market data",
+    )
+    SNAPSHOT_RETENTION_DAYS: int = variable(
+        number(7, 36_500),
+        "Days that snapshots and open interest are kept.",
+        default="180",
+        example="90",
+        section="Market data",
+    )
     OPENROUTER_API_KEY: str | None = variable(
         text, "Key of OpenRouter. Unset: rules decide.", example="your-key", secret=True, section="Models"
     )

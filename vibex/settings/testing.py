@@ -15,6 +15,8 @@ OPENROUTER_API_KEY = LLM_BASE_URL = LLM_API_KEY = LLM_MODEL = ASTERDEX_API_KEY =
 ASTERDEX_KEY_PAIRS = {}
 FEATURES = Features()
 ASSETS, INTERVAL = ("BTC", "ETH", "SOL"), "3m"
+MARKET, VENUE, TRADITIONAL_PERPS = "simulated", "aster", False
+ASTERDEX_REST_URL, ASTERDEX_STREAM_URL = "http://127.0.0.1:1", "ws://127.0.0.1:1"  # nobody: a test names its own
 LOG_FILES = "no"
 
 if DATABASE_URL:

@@ -177,7 +177,7 @@ class OrmJournal:
 
     def saw(self, snapshot: MarketSnapshot) -> None:
         if self.cycle is not None:
-            self.cycle.snapshot = snapshot_store(snapshot)
+            self.cycle.digest, self.cycle.seen = snapshot.digest, snapshot_store(snapshot)
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         if self.cycle is not None and (question.prompt is not None or answer.raw):
