@@ -1,0 +1,1 @@
+"""AsterDEX: its REST calls, its stream, and how what they say is read."""
