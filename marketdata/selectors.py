@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from marketdata.domain.instruments import DEFAULT_BRACKETS, Bracket, InstrumentSpec
+from django.db.models import Count
+
+from accounts.models import Bot
+from marketdata.domain.instruments import CRYPTO, DEFAULT_BRACKETS, Bracket, InstrumentSpec
 from marketdata.domain.intervals import INTERVAL_MS, interval_ms
 from marketdata.models import Candle, Feed, Instrument, Ticker
 from vibex.lib.clock import Clock, ReplayClock, SimulatedClock, WallClock
@@ -16,6 +20,13 @@ from vibex.lib.errors import Rejected
 if TYPE_CHECKING:
     from marketdata.database_market import DatabaseMarket
     from marketdata.domain.candles import Candles
+
+
+USUAL_QUOTE = "USDT"
+SHORTEST_WARM_UP = timedelta(days=15)
+"""What is kept of every followed symbol: 90 candles of 4h."""
+WARM_UP_BARS = 61
+"""Candles of the longest timeframe that have to be there: EMA50 and some more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,37 @@ def followed_symbols(venue: str) -> list[str]:
     return list(rows.values_list("symbol", flat=True))
 
 
+def wanted_symbols(venue: str, assets: Sequence[str]) -> list[str]:
+    """Return what should be followed at a venue: the assets of this installation and all that its bots name."""
+    named = Bot.objects.filter(account__venue=venue).values_list("symbols", flat=True)
+    contracts = Instrument.objects.filter(venue=venue, base__in=assets, asset_class=CRYPTO).order_by("symbol")
+    of_assets: dict[str, str] = {}
+    for base, symbol, quote in contracts.values_list("base", "symbol", "quote"):
+        if base not in of_assets or quote == USUAL_QUOTE:  # one contract per asset is enough
+            of_assets[base] = symbol
+    return sorted({*of_assets.values(), *(symbol for symbols in named for symbol in symbols)})
+
+
+def warm_up_of(venue: str) -> timedelta:
+    """Return how far back the candles of a venue have to reach for the longest timeframe of its bots."""
+    used = Bot.objects.filter(account__venue=venue).values_list("timeframes", flat=True)
+    longest = max((interval_ms(name) for names in used for name in names), default=0)
+    return max(SHORTEST_WARM_UP, timedelta(milliseconds=WARM_UP_BARS * longest))
+
+
+def candles_in(venue: str, interval: str, *, since: datetime, until: datetime) -> dict[str, int]:
+    """Return how many closed candles every symbol has that open in [since, until)."""
+    rows = Candle.objects.filter(
+        venue=venue,
+        symbol__in=followed_symbols(venue),
+        interval=interval,
+        closed=True,
+        open_time__gte=since,
+        open_time__lt=until,
+    )
+    return dict(rows.values_list("symbol").annotate(Count("close")))
+
+
 def freshness(venue: str) -> list[Freshness]:
     """Return how old quotes and closed candles of every followed symbol of a venue are."""
     now, base = market_clock(venue).now(), base_interval(venue)
@@ -106,6 +148,19 @@ def freshness(venue: str) -> list[Freshness]:
         )
         for symbol in followed_symbols(venue)
     ]
+
+
+def feed_in_words(venue: str) -> str:
+    """Return one line about how fresh a venue's data is, for a terminal."""
+    feed, rows = feed_of(venue), freshness(venue)
+    if feed.problem:
+        return f"{feed.problem}"
+    quotes = [row.quote_age.total_seconds() for row in rows if row.quote_age is not None]
+    candles = [row.candle_age.total_seconds() for row in rows if row.candle_age is not None]
+    oldest = (
+        f"oldest price {max(quotes):.0f} s, oldest closed candle {max(candles):.0f} s" if quotes and candles else ""
+    )
+    return f"{len(rows)} symbols, {oldest or 'no prices yet'}"
 
 
 def last_closed(venue: str, interval: str, *, now: datetime) -> dict[str, tuple[datetime, float]]:

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--speed",
             type=_speed,
-            help="Market seconds per second. Absent: as before, at first 1 (simulated) or 60 (recorded).",
+            help="Market seconds per second, of a simulated or recorded market. Absent: as before, at first 1 or 60.",
         )
         parser.add_argument(
             "--demo",
