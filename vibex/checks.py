@@ -14,8 +14,8 @@ def installation(**_: Any) -> list[CheckMessage]:
     """Judge how the parts of this installation fit together."""
     return [
         *_debug_in_production(),
-        *_data_folder(),
-        *_log_folder(),
+        *data_folder(),
+        *log_folder(),
         *_live_on_sqlite(),
         *_live_with_debug(),
         *_processes_on_sqlite(),
@@ -28,7 +28,7 @@ def _debug_in_production() -> list[CheckMessage]:
     return [Error("Debug is on in production.", hint="Set DEBUG=no.", id="vibex.E001")]
 
 
-def _data_folder() -> list[CheckMessage]:
+def data_folder() -> list[CheckMessage]:
     folder = Path(settings.VIBEX_DATA_DIR)
     if _writable(folder):
         return []
@@ -36,7 +36,7 @@ def _data_folder() -> list[CheckMessage]:
     return [Error(f"The data folder {folder} cannot be written.", hint=hint, id="vibex.E002")]
 
 
-def _log_folder() -> list[CheckMessage]:
+def log_folder() -> list[CheckMessage]:
     folder = Path(settings.VIBEX_LOG_DIR)
     if settings.LOG_FILES == "no" or (settings.LOG_FILES == "auto" and settings.REDIS_URL) or _writable(folder):
         return []

@@ -8,12 +8,10 @@ moves and room on the disk; it says yes or no and nothing else, because anybody 
 from __future__ import annotations
 
 import resource
-import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -22,27 +20,10 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_celery_beat.models import PeriodicTask
 
-from marketdata.models import Feed
 from trading.selectors.installation import installation
-from trading.services.periodic import HEARTBEAT
-
-HEARTBEAT_LIMIT: Final = 60.0
-"""Seconds since a worker last ran the heartbeat that beat sends every 10 s."""
-FEED_LIMIT: Final = 60.0
-"""Seconds since a market last wrote its prices."""
-DISK_LIMIT_MB: Final = 100
-"""Less room than this in the data folder, and the next candle or decision may not fit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that has to be right. `detail` says what is, for a person."""
-
-    name: str
-    ok: bool
-    detail: str
+from vibex import looks
+from vibex.looks import Check
 
 
 @login_not_required
@@ -64,13 +45,8 @@ def ready(_: HttpRequest) -> JsonResponse:
 
 def health_checks() -> list[Check]:
     """Look at everything that `ready` wants. Never raises: what cannot be looked at is not right."""
-    looks: dict[str, Callable[[], Check]] = {
-        "database": _database,
-        "scheduler": _scheduler,
-        "market": _market,
-        "disk": _disk,
-    }
-    return [_look(name, look) for name, look in looks.items()]
+    wanted = {"database": looks.database, "scheduler": looks.scheduler, "market": looks.market, "disk": looks.disk}
+    return [_look(name, look) for name, look in wanted.items()]
 
 
 def health_report() -> dict[str, Any]:
@@ -95,44 +71,6 @@ def _look(name: str, look: Callable[[], Check]) -> Check:
         return look()
     except (Error, OSError) as fault:
         return Check(name, False, f"cannot be looked at: {type(fault).__name__}")
-
-
-def _database() -> Check:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return Check("database", True, f"{connection.vendor} answers")
-
-
-def _scheduler() -> Check:
-    row = PeriodicTask.objects.filter(name=HEARTBEAT).values_list("last_run_at", flat=True).first()
-    return _age("scheduler", "the last task ran", row, HEARTBEAT_LIMIT)
-
-
-def _market() -> Check:
-    feeds = list(Feed.objects.filter(running=True))
-    if not feeds:
-        return Check("market", False, "no market is running")
-    looked = [_age("market", f"{feed} was written", feed.heartbeat, FEED_LIMIT) for feed in feeds]
-    details = "; ".join(
-        f"{check.detail} ({feed.problem})" if feed.problem else check.detail
-        for check, feed in zip(looked, feeds, strict=True)
-    )
-    return Check("market", all(check.ok for check in looked), details)
-
-
-def _disk() -> Check:
-    folder = settings.VIBEX_DATA_DIR
-    if connection.vendor != "sqlite":  # then nothing may have been written there yet
-        folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(folder).free // 2**20
-    return Check("disk", free >= DISK_LIMIT_MB, f"{free} MB free in the data folder")
-
-
-def _age(name: str, what: str, at: datetime | None, limit: float) -> Check:
-    if at is None:
-        return Check(name, False, f"{what}: never")
-    age = (timezone.now() - at).total_seconds()
-    return Check(name, age <= limit, f"{what} {max(0.0, age):.0f} s ago")
 
 
 def _peak_memory_mb() -> int:

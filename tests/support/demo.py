@@ -7,10 +7,11 @@ import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
-from marketdata.models import Feed, FundingRate, Instrument, QuarantinedCandle, Snapshot, Ticker
+from marketdata.models import Candle, Feed, FundingRate, Instrument, QuarantinedCandle, Snapshot, Ticker
 from trading.models import (
     Claim,
     EquityPoint,
@@ -145,6 +146,39 @@ def _instrument(venue: str, symbol: str, tick: Decimal, step: Decimal, mark: Dec
         next_funding_at=now + timedelta(minutes=54),
     )
     FundingRate.objects.create(venue=venue, symbol=symbol, at=now - timedelta(hours=7), rate=Decimal("0.0001"))
+
+
+def candles(now: datetime = NOW, venue: str = "sim", *, hours: float = 3, symbols: tuple[str, ...] = ()) -> None:
+    """Write `hours` of 1m candles up to `now`, the last one forming. They end at the symbol's mark."""
+    minute = now.replace(second=0, microsecond=0)
+    for symbol in symbols or tuple(INSTRUMENTS):
+        tick, mark = Decimal(INSTRUMENTS[symbol][0]), float(INSTRUMENTS[symbol][2])
+        rows = _walk(symbol, mark, int(hours * 60), places=max(0, -int(tick.as_tuple().exponent)))
+        first = minute - timedelta(minutes=len(rows) - 1)
+        Candle.objects.bulk_create(
+            Candle(
+                venue=venue, symbol=symbol, interval="1m", open_time=first + timedelta(minutes=index), open=open_,
+                high=high, low=low, close=close, volume=volume, closed=index < len(rows) - 1,
+            )
+            for index, (open_, high, low, close, volume) in enumerate(rows)
+        )  # fmt: skip
+
+
+def _walk(symbol: str, end: float, count: int, *, places: int) -> list[tuple[float, float, float, float, float]]:
+    """Return open, high, low, close and volume of a walk that ends at `end`; made backwards, so that it meets it."""
+    dice = random.Random(symbol)
+    closes = [end]
+    for index in range(count):
+        swing = 0.00035 * math.sin(index / 170) + 0.0002 * math.sin(index / 37)
+        closes.append(closes[-1] * (1 - swing - dice.gauss(0, 0.0006)))
+    closes.reverse()
+    rows = []
+    for before, after in pairwise(closes):
+        open_, close = round(before, places), round(after, places)
+        high = round(max(open_, close) * (1 + abs(dice.gauss(0, 0.0004))), places)
+        low = round(min(open_, close) * (1 - abs(dice.gauss(0, 0.0004))), places)
+        rows.append((open_, max(high, open_, close), min(low, open_, close), close, round(dice.uniform(1, 90), 3)))
+    return rows
 
 
 def demo(

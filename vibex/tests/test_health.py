@@ -88,7 +88,7 @@ def test_a_market_that_was_switched_off_does_not_count(healthy: Feed) -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_full_disk_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vibex.health.shutil.disk_usage", lambda _: Usage(10**12, 10**12, 99 * 2**20))
+    monkeypatch.setattr("vibex.looks.shutil.disk_usage", lambda _: Usage(10**12, 10**12, 99 * 2**20))
     assert failing() == {"disk": "99 MB free in the data folder"}
 
 
