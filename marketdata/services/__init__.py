@@ -2,7 +2,14 @@
 
 from marketdata.services.candles import candles_quarantine, candles_upsert
 from marketdata.services.feeds import feed_advance, feed_catch_up, feed_configure, feed_fail, feed_start, feed_stop
-from marketdata.services.prices import funding_put, instruments_upsert, snapshot_store, ticker_put
+from marketdata.services.prices import (
+    funding_expect,
+    funding_put,
+    instruments_upsert,
+    open_interest_put,
+    ticker_put,
+)
+from marketdata.services.snapshots import snapshot_store
 
 __all__ = [
     "candles_quarantine",
@@ -13,8 +20,10 @@ __all__ = [
     "feed_fail",
     "feed_start",
     "feed_stop",
+    "funding_expect",
     "funding_put",
     "instruments_upsert",
+    "open_interest_put",
     "snapshot_store",
     "ticker_put",
 ]

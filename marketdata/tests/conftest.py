@@ -3,7 +3,7 @@
 import pytest
 
 from marketdata import database_market
-from marketdata.services import feeds
+from marketdata.services import feeds, snapshots
 from marketdata.stored import SeriesStore
 
 
@@ -11,4 +11,5 @@ from marketdata.stored import SeriesStore
 def _nothing_remembered(monkeypatch):
     """Give each test a process that has read nothing yet."""
     monkeypatch.setattr(database_market, "STORE", SeriesStore())
+    monkeypatch.setattr(snapshots, "STORED", snapshots.Remembered())
     feeds._source.cache_clear()

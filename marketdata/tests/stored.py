@@ -31,7 +31,7 @@ def venue_of(candles: Candles | None = None, quote: Quote | None = None, **feed:
     """Store a running recorded market of hourly candles."""
     candles = walk(COUNT) if candles is None else candles
     row = Feed.objects.create(
-        venue=VENUE, kind="recorded", market_at=NOW, wall_at=NOW, running=True, **{"interval": "1h", **feed}
+        venue=VENUE, market_at=NOW, wall_at=NOW, **{"kind": "recorded", "running": True, "interval": "1h", **feed}
     )
     instruments_upsert(specs=[recording(candles).spec])
     candles_upsert(venue=VENUE, candles=candles, closed=True)

@@ -170,7 +170,7 @@ def test_candles_that_stopped_coming_hold():
 
 def test_no_candles_hold():
     venue_of(walk(0, symbol="BTCUSDT"))
-    assert look().problem == "no closed 1m candle"
+    assert look().problem == "no closed 1h candle"
 
 
 def test_too_few_candles_hold():

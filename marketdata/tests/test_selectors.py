@@ -3,12 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import numpy as np
 import pytest
 import time_machine
 
 from marketdata.domain.resample import resample
-from marketdata.models import Feed, Instrument, Snapshot
+from marketdata.models import Feed, Instrument
 from marketdata.selectors import (
     base_interval,
     candle_series,
@@ -18,9 +17,9 @@ from marketdata.selectors import (
     market_for,
     plain,
 )
-from marketdata.services import candles_upsert, instruments_upsert, snapshot_store, ticker_put
+from marketdata.services import candles_upsert, instruments_upsert, ticker_put
 from marketdata.tests.build import recording, same, walk
-from marketdata.tests.stored import COUNT, HOUR, NOW, VENUE, prices, venue_of
+from marketdata.tests.stored import HOUR, NOW, VENUE, prices, venue_of
 from vibex.lib.clock import ReplayClock, SimulatedClock, WallClock
 from vibex.lib.errors import Rejected
 
@@ -124,15 +123,3 @@ def test_freshness_tells_the_age_of_prices_and_candles():
 )
 def test_decimals_are_shown_without_the_columns_zeros(stored, short):
     assert str(plain(Decimal(stored))) == short
-
-
-def test_a_snapshot_is_stored_once_however_many_bots_saw_it():
-    venue_of()
-    snapshot = market_for(VENUE).snapshot(symbols=["BTCUSDT"], timeframes=["1h"], at=NOW)
-    first = snapshot_store(snapshot)
-    assert snapshot_store(snapshot) == first
-    assert Snapshot.objects.count() == 1
-    assert first.digest == snapshot.digest
-    assert first.summary["BTCUSDT"]["price"] == f"{np.round(walk(COUNT).close[-1], 1)}"
-    other = market_for(VENUE).snapshot(symbols=["BTCUSDT"], timeframes=["4h"], at=NOW)
-    assert snapshot_store(other) != first

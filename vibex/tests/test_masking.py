@@ -216,9 +216,16 @@ def test_a_mnemonic_never_comes_out(lines, words, lead):
 @many
 @given(secret=anything, name=names)
 def test_a_value_under_a_secret_name_never_comes_out(lines, secret, name):
-    assume(not shows(written(lines, lambda log, _: log.info("sent %s", {name: {"a": MASK}}, extra={name: 1})), secret))
+    # A value that every line holds anyway ("sent", "failed", "vibex.") would prove nothing.
+    assume(not any(shows(written(lines, say), secret) for say in under(name, PLACEHOLDER)))
+    for say in under(name, secret):
+        assert not shows(written(lines, say), secret)
+
+
+def under(name, secret):
+    """Every way in which a value under a secret name may get into a log call."""
     nested = {"outer": [{name: secret}]}
-    for say in (
+    return (
         lambda log, _: log.info("sent %s", nested),
         lambda log, _: log.info("sent %s", json.dumps(nested)),
         lambda log, _: log.info("sent %s", json.dumps({"body": json.dumps(nested)})),
@@ -226,8 +233,7 @@ def test_a_value_under_a_secret_name_never_comes_out(lines, secret, name):
         lambda log, _: log.info("sent", extra={"data": {name: {"a": [secret]}}}),
         lambda _, log: log.info("sent", data=nested),
         lambda log, _: log.error("failed", exc_info=ValueError(nested)),
-    ):
-        assert not shows(written(lines, say), secret)
+    )
 
 
 @many
