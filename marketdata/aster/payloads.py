@@ -52,6 +52,12 @@ CANDLE_FIELDS: Final = 6
 log = logging.getLogger(__name__)
 
 
+def server_time_of(payload: object) -> datetime:
+    """Return the venue's clock."""
+    row = payload if isinstance(payload, Mapping) else {}
+    return from_ms(whole(row, "serverTime", "time", least=1))
+
+
 # Contracts
 
 
@@ -208,12 +214,12 @@ def candles_of(rows: object, symbol: str, interval: str) -> Candles:
     return Candles(symbol, interval, opened, *arrays)
 
 
-def _columns(rows: object, symbol: str) -> list[Sequence[Any]]:
+def _columns(rows: object, symbol: str) -> Sequence[Sequence[Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) >= CANDLE_FIELDS for row in rows):
         raise VenueDown(f"AsterDEX sent candles of {symbol} that are no list of rows.")
     if not rows:
         return [()] * CANDLE_FIELDS
-    columns: list[Sequence[Any]] = [*zip(*rows, strict=False)][:CANDLE_FIELDS]
+    columns = [*zip(*rows, strict=False)][:CANDLE_FIELDS]
     if not all({*map(type, column)} <= {str, int, float} for column in columns):
         raise VenueDown(f"AsterDEX sent candles of {symbol} with a value that is no number.")
     return columns
@@ -240,17 +246,18 @@ class Premium:
     at: datetime
 
 
-def quotes_of(symbols: Sequence[str], *, book: object, last: object, premium: object, at: datetime) -> list[Quote]:
-    """Return the prices of `symbols` out of bookTicker, ticker/price and premiumIndex; `at` is when they were confirmed.
+def quotes_of(symbols: Sequence[str], *, book: object, last: object, premium: object) -> list[Quote]:
+    """Return the prices of `symbols` out of bookTicker, ticker/price and premiumIndex.
 
-    A symbol that is missing in one of the three, or has an empty side of the book, has no quote.
+    `at` is the newest stamp that the venue put on the symbol: mark prices are computed every second, so where nobody
+    trades it is the mark's. A symbol that is missing in one of the three, or has an empty side of the book, has no quote.
     """
     wanted = frozenset(symbols)
     books = dict(readable(_rows_for(book, wanted, "bookTicker"), _book))
     lasts = dict(readable(_rows_for(last, wanted, "ticker/price"), _last))
     premiums = dict(readable(_rows_for(premium, wanted, "premiumIndex"), _premium))
     return [
-        _quote(name, at, books[name], lasts[name], premiums[name])
+        _quote(name, books[name], lasts[name], premiums[name])
         for name in symbols
         if name in books and name in lasts and name in premiums
     ]
@@ -260,13 +267,11 @@ def _rows_for(payload: object, wanted: frozenset[str], kind: str) -> list[Row]:
     return [row for row in rows_of(payload, kind) if row.get("symbol") in wanted or "symbol" not in row]
 
 
-def _quote(
-    name: str, at: datetime, book: tuple[Decimal, Decimal, datetime | None], last: Decimal, now: Premium
-) -> Quote:
+def _quote(name: str, book: tuple[Decimal, Decimal, datetime | None], last: Decimal, now: Premium) -> Quote:
     bid, ask, changed_at = book
     return Quote(
         symbol=name,
-        at=at,
+        at=max(now.at, changed_at or now.at),
         last=last,
         bid=bid,
         ask=ask,
