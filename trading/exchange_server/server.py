@@ -1,0 +1,221 @@
+"""The test exchange as one aiohttp application: REST, streams and the control API on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.utils import format_datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from trading.exchange_server.answers import Refusal
+from trading.exchange_server.control import Control
+from trading.exchange_server.faults import Fault, FaultBook, broken_rows, page
+from trading.exchange_server.markets import Markets
+from trading.exchange_server.rest import PUBLIC, Endpoint, spot_info
+from trading.exchange_server.streams import LIFE_SECONDS, PING_SECONDS, PULSE_SECONDS, Hub, dumps
+from trading.exchange_server.weights import LIMIT, Ledger, seconds_to_next_minute, too_many, weight_of
+from vibex.lib.clock import from_ms
+from vibex.lib.errors import VibexError
+
+REST_PATH: Final = re.compile(r"/fapi/v[1-4]/(?P<name>.+)")
+STREAM_PATH: Final = re.compile(r"(?:/[^/]*fstream[^/]*)?/(?P<kind>ws|stream)(?:/(?P<names>.*))?")
+CONTROL_PATH: Final = re.compile(r"/_sim/(?P<name>[a-z-]+)/?")
+USED: Final = "X-MBX-USED-WEIGHT-1M"
+LOG_LENGTH: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One request as it was answered."""
+
+    at: float
+    method: str
+    path: str
+    query: str
+    status: int
+    weight: int
+
+
+class ExchangeServer:
+    """Everything that one running exchange consists of. Lives on one event loop.
+
+    `endpoints` maps (method, name without version) to what answers; the signed half adds its own.
+    """
+
+    def __init__(
+        self,
+        markets: Markets,
+        *,
+        weight_limit: int = LIMIT,
+        fault_seed: int = 0,
+        pulse: float = PULSE_SECONDS,
+        life: float = LIFE_SECONDS,
+        ping: float = PING_SECONDS,
+    ) -> None:
+        self.markets = markets
+        self.faults = FaultBook(fault_seed)
+        self.ledger = Ledger(weight_limit)
+        self.hub = Hub(markets, self.faults, pulse=pulse, life=life, ping=ping)
+        self.endpoints: dict[tuple[str, str], Endpoint] = {("GET", name): one for name, one in PUBLIC.items()}
+        self.log: deque[Logged] = deque(maxlen=LOG_LENGTH)
+        self.control = Control(self)
+        self._runner: web.AppRunner | None = None
+        self._beat: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port (a free one when it was 0). Raises OSError when the port is taken."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handle_signals=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        self.control.bind()
+        self._beat = asyncio.create_task(self.hub.run())
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening, within about a second."""
+        if self._beat is not None:
+            self._beat.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._beat
+        await self.hub.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if stream := STREAM_PATH.fullmatch(request.path):
+            return await self._stream(request, stream["kind"], stream["names"] or "")
+        if command := CONTROL_PATH.fullmatch(request.path):
+            return await self._control(request, command["name"])
+        return await self._rest(request)
+
+    async def _stream(self, request: web.Request, kind: str, names: str) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return web.Response(status=400, text="Bad Request: a WebSocket is spoken here")
+        listed = request.query.get("streams", "") if kind == "stream" else names
+        chosen = [name for name in listed.split("/") if name]
+        return await self.hub.serve(request, chosen, combined=kind == "stream")
+
+    async def _control(self, request: web.Request, name: str) -> web.Response:
+        try:
+            given = await request.json() if request.can_read_body else {}
+            answer = self.control.command(name, given)
+        except (ValueError, TypeError, VibexError) as error:
+            return web.Response(status=400, text=dumps({"error": str(error)}), content_type="application/json")
+        return web.Response(text=dumps(answer), content_type="application/json")
+
+    async def _rest(self, request: web.Request) -> web.Response:
+        """Answer a request, or do what a fault says. Every answer is logged and carries the used weight."""
+        match = REST_PATH.fullmatch(request.path)
+        name = match["name"] if match else ""
+        weight = weight_of(name, request.query) if name in PUBLIC else 1
+        fault = self.faults.strike(request.path)
+        if fault and fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        if fault and fault.kind == "drop":
+            self._note(request, 0, weight)
+            return _dropped(request)
+        address = request.remote or "?"
+        try:
+            self.ledger.charge(address, weight)
+            response = self._faulty(fault, address) or self._answer(request, name, fault)
+        except Refusal as refusal:
+            response = _refused(refusal)
+        response.headers[USED] = str(self.ledger.used(address))
+        response.headers["Date"] = format_datetime(from_ms(self.markets.now_ms()), usegmt=True)
+        self._note(request, response.status, weight)
+        return response
+
+    def _answer(self, request: web.Request, name: str, fault: Fault | None) -> web.Response:
+        endpoint = self.endpoints.get((request.method, name))
+        if endpoint is None and request.path == "/api/v3/exchangeInfo":
+            endpoint = spot_info
+        if endpoint is None:
+            return web.Response(status=404, text=page("404"), content_type="text/html")
+        answer = endpoint(self.markets, _parameters(request))
+        if fault and fault.kind == "corrupt":
+            answer = broken_rows(answer)
+        return web.Response(text=dumps(answer), content_type="application/json")
+
+    def _faulty(self, fault: Fault | None, address: str) -> web.Response | None:
+        """Return what a fault says instead of an answer, None where the answer is still given."""
+        match fault.kind if fault else None:
+            case "429-empty":
+                return web.Response(status=429)
+            case "429":
+                raise too_many(self.ledger.limit)
+            case "418":
+                raise self.ledger.ban(address, (fault.seconds if fault else 0) or self.ledger.ban_seconds)
+            case "-1001":
+                text = "Internal error; unable to process your request. Please try again."
+                raise Refusal(-1001, text, status=500)
+            case "403" | "404" | "500" | "503" | "200-html" as kind:
+                status = 200 if kind == "200-html" else int(kind)
+                return web.Response(status=status, text=page(kind), content_type="text/html")
+        return None
+
+    def _note(self, request: web.Request, status: int, weight: int) -> None:
+        self.log.append(Logged(time.time(), request.method, request.path, request.query_string, status, weight))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running exchange: its addresses, and the control to be used from any thread."""
+
+    http: str
+    ws: str
+    control: Control
+    server: ExchangeServer
+
+
+@contextmanager
+def serve_in_thread(markets: Markets, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[Served]:
+    """Run an exchange in a thread of its own for as long as the block lasts. `options` are those of ExchangeServer.
+
+    Raises OSError when the port is taken.
+    """
+    loop = asyncio.new_event_loop()
+    server = ExchangeServer(markets, **options)
+    thread = threading.Thread(target=_run, args=(loop,), name="exchange-server", daemon=True)
+    thread.start()
+    try:
+        bound = asyncio.run_coroutine_threadsafe(server.start(host, port), loop).result(10)
+        yield Served(f"http://{host}:{bound}", f"ws://{host}:{bound}", server.control, server)
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+def _parameters(request: web.Request) -> Mapping[str, str]:
+    return request.query
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    headers = {}
+    if refusal.status == 429:
+        headers["Retry-After"] = str(seconds_to_next_minute())
+    body = dumps({"code": refusal.code, "msg": refusal.msg})
+    return web.Response(status=refusal.status, text=body, content_type="application/json", headers=headers)
+
+
+def _dropped(request: web.Request) -> web.Response:
+    """Break the connection in the middle of a request."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)
