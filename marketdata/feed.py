@@ -1,4 +1,8 @@
-"""The thread that keeps a market moving: about once a second of wall time it writes what is due."""
+"""The threads that keep a market moving: about once a second of wall time they write what is due.
+
+A simulated or recorded market needs one thread. A live one has two: one writes what the stream has said and never
+waits for the network, the other one asks the venue for all that the stream does not say.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from django.db import DatabaseError, close_old_connections, connection, connections
 
+from marketdata.models import Feed
+from marketdata.selectors import feed_of
 from marketdata.services import feed_advance, feed_fail, feed_start, feed_stop
+from marketdata.services.live import LiveFeed
 from vibex.lib.errors import VibexError
 
 log = logging.getLogger(__name__)
@@ -18,6 +25,39 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
+
+
+class Mover(Protocol):
+    """What moves a market."""
+
+    @property
+    def asks(self) -> Callable[[], None] | None:
+        """What has to be repeated in a thread of its own, because it waits for the network; None when nothing does."""
+        ...
+
+    def begin(self) -> None: ...
+
+    def step(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class MadeMarket:
+    """Moves a simulated or recorded market."""
+
+    asks = None
+
+    def __init__(self, venue: str, stopping: threading.Event) -> None:
+        self._venue, self._stopping = venue, stopping
+
+    def begin(self) -> None:
+        feed_start(venue=self._venue)
+
+    def step(self) -> None:
+        feed_advance(venue=self._venue, stopping=self._stopping.is_set)
+
+    def end(self) -> None:
+        feed_stop(venue=self._venue)
 
 
 class FeedRunner:
@@ -30,14 +70,14 @@ class FeedRunner:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread. A second call does nothing."""
+        """Start the threads. A second call does nothing."""
         if self._thread is None:
             self._stopping.clear()
-            self._thread = threading.Thread(target=self._run_in_thread, name=f"feed-{self.venue}", daemon=True)
+            self._thread = threading.Thread(target=_and_close(self.run), name=f"feed-{self.venue}", daemon=True)
             self._thread.start()
 
     def stop(self) -> bool:
-        """Stop the thread and let the market stand still. Returns False when the thread had to be left behind."""
+        """Stop the threads and let the market stand still. Returns False when one had to be left behind."""
         self.end()
         thread, self._thread = self._thread, None
         if thread is None:
@@ -46,34 +86,46 @@ class FeedRunner:
         return not thread.is_alive()
 
     def end(self) -> None:
-        """Ask the loop to end. Returns at once."""
+        """Ask the loops to end. Returns at once."""
         self._stopping.set()
 
     def run(self) -> None:
         """Move the market until `stop` or `end` is called, in the calling thread."""
+        mover = self._mover()
+        aside = self._aside(mover)
         try:
-            self._repeat(self._begin)
+            self._repeat(mover.begin)
+            if aside:
+                aside.start()
             while not self._stopping.is_set():
-                self._repeat(self._step)
+                self._repeat(mover.step)
                 self._stopping.wait(self._period)
         finally:
-            self._end()
+            self._end(mover)
+            if aside and aside.is_alive():
+                aside.join(STOP_SECONDS)
 
-    def _run_in_thread(self) -> None:
+    def _mover(self) -> Mover:
+        if feed_of(self.venue).kind == Feed.Kind.LIVE:
+            return LiveFeed(self.venue, stopping=self._stopping.is_set)
+        return MadeMarket(self.venue, self._stopping)
+
+    def _aside(self, mover: Mover) -> threading.Thread | None:
+        asks = mover.asks
+        if asks is None:
+            return None
+
+        def ask() -> None:
+            while not self._stopping.is_set():
+                self._repeat(asks)
+                self._stopping.wait(self._period)
+
+        return threading.Thread(target=_and_close(ask), name=f"ask-{self.venue}", daemon=True)
+
+    def _end(self, mover: Mover) -> None:
+        self._stopping.set()
         try:
-            self.run()
-        finally:
-            connections.close_all()
-
-    def _begin(self) -> None:
-        feed_start(venue=self.venue)
-
-    def _step(self) -> None:
-        feed_advance(venue=self.venue, stopping=self._stopping.is_set)
-
-    def _end(self) -> None:
-        try:
-            feed_stop(venue=self.venue)
+            mover.end()
         except (DatabaseError, VibexError):
             log.exception("the market of %s could not be stood still", self.venue)
 
@@ -105,3 +157,15 @@ class FeedRunner:
     def _tell(self, problem: str) -> None:
         with suppress(DatabaseError):
             feed_fail(venue=self.venue, problem=problem)
+
+
+def _and_close(work: Callable[[], None]) -> Callable[[], None]:
+    """Return the work of a thread, after which its database connections are closed."""
+
+    def whole() -> None:
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    return whole

@@ -18,8 +18,11 @@ from decisions.deciders.registry import default_model
 from decisions.services import prompt_template_install
 from marketdata.feed import FeedRunner
 from marketdata.models import Feed
-from marketdata.selectors import base_interval, clock_of, feed_of
+from marketdata.selectors import base_interval, clock_of, feed_of, wanted_symbols
 from marketdata.services import feed_advance, feed_configure, feed_start, feed_stop
+from marketdata.services.follow import feed_note
+from marketdata.services.live import live_open
+from marketdata.services.venues import venue_reachable
 from marketdata.venues.recorded import list_folder
 from trading.domain.schedule import at_least, timeframes_for
 from trading.services import schedule
@@ -34,7 +37,10 @@ from vibex.serve import Scheduler
 log = logging.getLogger(__name__)
 
 OPERATOR: Final = "operator@vibex.local"
-VENUES: Final = ("sim", "recorded")
+SIMULATED: Final = "sim"
+RECORDED: Final = "recorded"
+AUTO_SECONDS: Final = 2.0
+"""A venue has so long to answer before the simulated market is taken (MARKET=auto)."""
 USUAL_SPEED: Final = {"sim": 1.0, "recorded": 60.0}
 """Of a market that is made now: a simulation keeps pace with the clock, an hour of a recording passes in a minute."""
 ACCOUNT_NAMES: Final = {"sim": "paper", "recorded": "replay"}
@@ -62,29 +68,57 @@ class Market:
     def description(self) -> str:
         """What it is, so that nobody takes it for real money or real prices."""
         pace = "" if self.feed.speed == 1 else f" at {self.feed.speed:g} times the speed of the clock"
-        what = "simulated, prices are made up"
-        if self.feed.kind == Feed.Kind.RECORDED:
-            what = f"recorded candles of {self.feed.source}"
-        return f"{what}{pace}; {self.feed.problem or 'no real money'}"
+        what = {
+            Feed.Kind.SIMULATED: "simulated, prices are made up",
+            Feed.Kind.RECORDED: f"recorded candles of {self.feed.source}",
+            Feed.Kind.LIVE: f"live prices of {self.feed.venue} from {self.feed.source}",
+        }[Feed.Kind(self.feed.kind)]
+        note = f" ({self.feed.note})" if self.feed.note else ""
+        return f"{what}{pace}; {self.feed.problem or 'no real money'}{note}"
 
 
 def market_prepare(data: Path | None, speed: float | None, *, run: bool = True) -> Market:
-    """Configure the market and write what is due until now.
+    """Configure the market that was asked for and write what is due until now.
 
-    With `run` its clock begins to move and every other market stands still; without, another process does that.
-    Raises Rejected for a folder that cannot be replayed; then nothing was configured.
+    That is the recording of `data`, else what MARKET says; a speed is only for markets that are made, never for live
+    prices. With `run` its clock begins to move and every other market stands still; without, another process does
+    that. Raises Rejected for a folder that cannot be replayed; then nothing was configured.
     """
-    venue = VENUES[data is not None]
+    if data is not None:
+        return _made_market(RECORDED, _recorded_symbols(data), data, speed, run=run)
+    simulated = venue_symbols(settings.ASSETS)
+    if settings.MARKET == "simulated" or speed is not None:
+        return _made_market(SIMULATED, simulated, None, speed, run=run)
+    silent = venue_reachable(settings.VENUE, AUTO_SECONDS) if settings.MARKET == "auto" else None
+    if silent is None:
+        return _live_market(settings.VENUE, run=run)
+    note = f"{settings.VENUE} was not reached within {AUTO_SECONDS:g} s at {now():%F %H:%M} UTC: {silent}"
+    return _made_market(SIMULATED, simulated, None, speed, run=run, note=note)
+
+
+def _made_market(
+    venue: str, symbols: tuple[str, ...], data: Path | None, speed: float | None, *, run: bool, note: str = ""
+) -> Market:
     known = Feed.objects.filter(venue=venue).first()
-    symbols = venue_symbols(settings.ASSETS) if data is None else _recorded_symbols(data)
     kind = Feed.Kind.SIMULATED if data is None else Feed.Kind.RECORDED
     pace = speed or (known.speed if known else USUAL_SPEED[venue])
     _refuse_clock_back(known, pace)
     feed_configure(venue=venue, kind=kind, source=data or "", speed=pace)
+    feed_note(venue=venue, note=note)
     if run:
         _run_only(venue)
     feed_advance(venue=venue)
     return Market(feed_of(venue), symbols, base_interval(venue))
+
+
+def _live_market(venue: str, *, run: bool) -> Market:
+    """Return the market of live prices, also of a venue that does not answer: then everything holds until it does."""
+    live_open(venue=venue)
+    if run:
+        _run_only(venue)
+    feed = feed_of(venue)
+    symbols = wanted_symbols(venue, settings.ASSETS) or venue_symbols(settings.ASSETS)
+    return Market(feed, tuple(symbols), feed.interval)
 
 
 def feed_runner(market: Market) -> FeedRunner:
@@ -113,7 +147,9 @@ def demo_prepare(market: Market) -> Demo:
         return Demo(_with_candles(bot, market.base), account.owner.email)
     with transaction.atomic():
         owner, password = (account.owner, None) if account else _operator()
-        account = account or account_create(owner=owner, name=ACCOUNT_NAMES[venue], venue=venue)
+        account = account or account_create(
+            owner=owner, name=ACCOUNT_NAMES.get(venue, f"paper on {venue}"), venue=venue
+        )
         bot = _first_bot(account, market.symbols, at_least(settings.INTERVAL, market.base))
         schedule.bot_start(bot=bot, actor=None, reason="the first start of this market")
     return Demo(bot, owner.email, password)

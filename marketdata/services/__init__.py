@@ -1,7 +1,8 @@
 """The only writers of market data."""
 
 from marketdata.services.candles import candles_quarantine, candles_upsert
-from marketdata.services.feeds import feed_advance, feed_catch_up, feed_configure, feed_fail, feed_start, feed_stop
+from marketdata.services.feeds import feed_advance, feed_configure, feed_fail, feed_start, feed_stop
+from marketdata.services.live import feed_catch_up
 from marketdata.services.prices import (
     funding_expect,
     funding_put,

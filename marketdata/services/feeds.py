@@ -95,11 +95,6 @@ def feed_fail(*, venue: str, problem: str) -> None:
     Feed.objects.filter(venue=venue).update(problem=problem[:PROBLEM_LENGTH])
 
 
-def feed_catch_up(*, venue: str) -> datetime:
-    """Bring a market up to now where no server does so. Raises Rejected when this installation has no such market."""
-    return feed_advance(venue=venue)
-
-
 def feed_advance(*, venue: str, stopping: Callable[[], bool] = never) -> datetime:
     """Write all that is due and return the market time up to which everything is written.
 

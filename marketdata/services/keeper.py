@@ -1,0 +1,296 @@
+"""The asking half of a live feed: everything that the stream does not say, and all that it may have missed.
+
+Each job has a period of its own and fails by itself: a venue without open interest still has candles. A venue that
+wants to be left alone is left alone until then. Nothing here is in a hurry: what must not be late comes by the stream.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.utils import timezone
+
+from marketdata.domain.candles import floor_to, interval_ms
+from marketdata.gaps import missing_spans
+from marketdata.market import FundingSettlement
+from marketdata.models import Feed, FundingRate, QuarantinedCandle, Ticker
+from marketdata.selectors import candles_in, followed_symbols, last_closed, wanted_symbols, warm_up_of
+from marketdata.services.candles import candles_upsert
+from marketdata.services.follow import contracts_refresh, symbols_follow
+from marketdata.services.prices import funding_expect, funding_put, open_interest_put, ticker_put
+from marketdata.venues.public import PublicVenue, VenueBusy
+from vibex.lib.clock import Deadline, from_ms, to_ms
+from vibex.lib.errors import VibexError
+
+log = logging.getLogger(__name__)
+
+CONTRACTS_SECONDS: Final = 3600.0
+FOLLOW_SECONDS: Final = 5.0
+CLOCK_SECONDS: Final = 60.0
+RECENT_SECONDS: Final = 15.0
+BROKEN_SECONDS: Final = 30.0
+WHOLE_SECONDS: Final = 3600.0
+EXPECTED_SECONDS: Final = 5.0
+SETTLED_SECONDS: Final = 20.0
+INTEREST_SECONDS: Final = 60.0
+FAILED_SECONDS: Final = 5.0
+"""A job that failed is tried again after so long, or after its period when that is shorter."""
+QUIET_SECONDS: Final = 8.0
+"""Prices that nobody has confirmed for so long are asked for: a thin book is silent as long as it does not move."""
+GRACE_MS: Final = 3_000
+"""The stream has so long to bring a candle that has closed before it is asked for."""
+RECENT_BARS: Final = 10
+AGAIN_BARS: Final = 98
+"""Candles that are read again each hour: as many as an answer of the lowest weight holds."""
+INTEREST_AT_ONCE: Final = 10
+SETTLED_BACK: Final = timedelta(days=3)
+LONGEST_REST_SECONDS: Final = 300.0
+
+
+@dataclass(slots=True)
+class Rest:
+    """How long a symbol is left alone whose candles the venue did not give: twice as long each time."""
+
+    seconds: float = 5.0
+    until: float = 0.0
+
+    def again(self, now: float) -> None:
+        self.until, self.seconds = now + self.seconds, min(2 * self.seconds, LONGEST_REST_SECONDS)
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Asks one venue. `round` does what is due; only one thread may call it."""
+
+    port: PublicVenue
+    interval: str
+    streaming: Callable[[], bool] = lambda: False
+    """Whether prices and candles come by a stream at the moment."""
+    heard_at: datetime | None = None
+    """Wall time of the last sound answer."""
+    fault: str = ""
+    """What went wrong last, until something goes right."""
+    _due: dict[str, float] = field(default_factory=dict)
+    _unsure: set[str] = field(default_factory=set)
+    """Symbols in whose candles something may be missing since they were last looked through."""
+    _rests: dict[str, Rest] = field(default_factory=dict)
+
+    @property
+    def venue(self) -> str:
+        return self.port.venue
+
+    def look_back(self) -> None:
+        """Look through the candles of every symbol: the stream may have missed something."""
+        self._due["whole"] = 0.0
+
+    def round(self) -> None:
+        """Do every job that is due, the most urgent first."""
+        for name, period, job in self._jobs():
+            now = time.monotonic()
+            if self._due.get(name, 0.0) <= now:
+                self._due[name] = now + period
+                self._try(name, min(period, FAILED_SECONDS), job)
+
+    def catch_up(self, *, deadline: Deadline | None = None) -> None:
+        """Ask at once for all that a cycle needs, the contracts aside. Raises the venue's error when it fails."""
+        for job in (self._follow, self._clock, self._prices, self._expected, self._settled):
+            job()
+        for symbol in followed_symbols(self.venue):
+            if deadline is not None and deadline.passed():
+                self._unsure.add(symbol)
+            else:
+                self._fill(symbol)
+
+    def _jobs(self) -> list[tuple[str, float, Callable[[], None]]]:
+        return [
+            ("contracts", CONTRACTS_SECONDS, self.contracts),
+            ("follow", FOLLOW_SECONDS, self._follow),
+            ("clock", CLOCK_SECONDS, self._clock),
+            ("prices", 1.0, self._prices),
+            ("newest", 1.0, self._newest),
+            ("expected", EXPECTED_SECONDS, self._expected),
+            ("settled", SETTLED_SECONDS, self._settled),
+            ("interest", 1.0, self._interest),
+            ("recent", RECENT_SECONDS, self._recent),
+            ("broken", BROKEN_SECONDS, self._broken),
+            ("whole", WHOLE_SECONDS, self._whole),
+            ("repair", 1.0, self._repair),
+        ]
+
+    def _try(self, name: str, pause: float, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except VenueBusy as busy:
+            self.fault = str(busy)
+            wait = max(pause, (busy.until - timezone.now()).total_seconds())
+            self._due[name] = time.monotonic() + wait
+        except VibexError as fault:
+            log.warning("%s of %s: %s", name, self.venue, fault)
+            self.fault = str(fault)
+            self._due[name] = time.monotonic() + pause
+
+    def _answered(self) -> None:
+        self.heard_at, self.fault = timezone.now(), ""
+
+    # -- what is there --------------------------------------------------------------------------------------------
+
+    def contracts(self) -> None:
+        """Read the rules of all contracts."""
+        contracts_refresh(port=self.port)
+        self._answered()
+
+    def _follow(self) -> None:
+        new = symbols_follow(venue=self.venue, symbols=wanted_symbols(self.venue, settings.ASSETS))
+        self._unsure.update(new)
+
+    def _clock(self) -> None:
+        offset = clock_offset(self.port)
+        Feed.objects.filter(venue=self.venue).update(clock_offset=offset, clock_checked=timezone.now())
+        self._answered()
+
+    # -- prices ---------------------------------------------------------------------------------------------------
+
+    def _prices(self) -> None:
+        """Ask for the prices that nobody has confirmed lately."""
+        now = timezone.now()
+        known = {row.symbol: row for row in Ticker.objects.filter(venue=self.venue)}
+        limit = timedelta(seconds=QUIET_SECONDS)
+        quiet = [
+            symbol
+            for symbol in followed_symbols(self.venue)
+            if symbol not in known or now - min(known[symbol].at, known[symbol].mark_at or now) > limit
+        ]
+        if quiet:
+            ticker_put(venue=self.venue, quotes=self.port.quotes(quiet))
+            self._answered()
+
+    def _expected(self) -> None:
+        """Write down the settlement that comes next, before it is due: a position that is open then is charged by it."""
+        rows = Ticker.objects.filter(venue=self.venue, funding_rate__isnull=False, next_funding_at__gt=timezone.now())
+        expected = {
+            row.symbol: FundingSettlement(row.next_funding_at, row.funding_rate, row.mark, settled=False)
+            for row in rows
+            if row.next_funding_at is not None and row.funding_rate is not None
+        }
+        funding_expect(venue=self.venue, expected=expected)
+
+    def _settled(self) -> None:
+        """Ask how those settlements ended that are due, and for the last days of a symbol that has none."""
+        now = timezone.now()
+        rows = FundingRate.objects.filter(venue=self.venue, at__gt=now - SETTLED_BACK, at__lte=now)
+        settled = set(rows.filter(settled=True).values_list("symbol", flat=True))
+        waiting = set(rows.filter(settled=False).values_list("symbol", flat=True))
+        for symbol in followed_symbols(self.venue):
+            if symbol not in settled or symbol in waiting:
+                found = self.port.funding(symbol, since=now - SETTLED_BACK, until=now)
+                funding_put(venue=self.venue, settlements={symbol: found})
+                self._answered()
+
+    def _interest(self) -> None:
+        """Ask for the open interest that is oldest, a few symbols at a time."""
+        old = timezone.now() - timedelta(seconds=INTEREST_SECONDS)
+        rows = Ticker.objects.filter(venue=self.venue).exclude(open_interest_at__gt=old)
+        due = [symbol for symbol in rows.values_list("symbol", flat=True) if self._interest_due(symbol)]
+        found = {symbol: self.port.open_interest(symbol) for symbol in due[:INTEREST_AT_ONCE]}
+        if found:
+            open_interest_put(venue=self.venue, interests=found)
+
+    def _interest_due(self, symbol: str) -> bool:
+        """Whether it is time to ask: a venue that does not tell it is asked no more often than one that does."""
+        name, now = f"interest of {symbol}", time.monotonic()
+        due = self._due.get(name, 0.0) <= now
+        if due:
+            self._due[name] = now + INTEREST_SECONDS
+        return due
+
+    # -- candles --------------------------------------------------------------------------------------------------
+
+    def _newest(self) -> None:
+        """Ask for the candles that have closed without a word from the stream; without a stream, for the forming ones."""
+        now_ms = to_ms(timezone.now())
+        step = interval_ms(self.interval)
+        wanted = floor_to(now_ms - GRACE_MS, self.interval) - step
+        closed = last_closed(self.venue, self.interval, now=timezone.now())
+        for symbol in followed_symbols(self.venue):
+            since = to_ms(closed[symbol][0]) + step if symbol in closed else wanted
+            late = wanted >= since
+            if (late or not self.streaming()) and self._turn_of(symbol):
+                self._ask_newest(symbol, max(since, wanted - RECENT_BARS * step), now_ms + step)
+
+    def _turn_of(self, symbol: str) -> bool:
+        """Whether the newest candle of a symbol may be asked for now: every five seconds at most."""
+        name, now = f"newest of {symbol}", time.monotonic()
+        if self._due.get(name, 0.0) > now:
+            return False
+        self._due[name] = now + 5.0
+        return True
+
+    def _ask_newest(self, symbol: str, since_ms: int, until_ms: int) -> None:
+        """Ask for the candles that open in [since, until) and store what has closed; without a stream the rest too."""
+        found = self.port.candles(symbol, self.interval, since_ms=since_ms, until_ms=until_ms)
+        closed = found.closed_before(to_ms(timezone.now()) - GRACE_MS)
+        candles_upsert(venue=self.venue, candles=closed, closed=True)
+        if not self.streaming():
+            candles_upsert(venue=self.venue, candles=found.slice(len(closed), len(found)), closed=False)
+        self._answered()
+
+    def _recent(self) -> None:
+        """Count the candles of the last bars: one that is missing in between is asked for soon, not in an hour."""
+        until = from_ms(floor_to(to_ms(timezone.now()) - GRACE_MS, self.interval))
+        since = until - timedelta(milliseconds=RECENT_BARS * interval_ms(self.interval))
+        counted = candles_in(self.venue, self.interval, since=since, until=until)
+        self._unsure.update(symbol for symbol in followed_symbols(self.venue) if counted.get(symbol, 0) < RECENT_BARS)
+
+    def _broken(self) -> None:
+        """Ask again for candles that could not be true, as long as they make a symbol hold: the next word may be better."""
+        now_ms, step = to_ms(timezone.now()), interval_ms(self.interval)
+        rows = QuarantinedCandle.objects.filter(
+            venue=self.venue, interval=self.interval, mended=None, open_time__gte=from_ms(now_ms - RECENT_BARS * step)
+        )
+        for symbol, at in rows.values_list("symbol", "open_time"):
+            self._ask_newest(symbol, to_ms(at), min(to_ms(at) + 2 * step, now_ms))
+
+    def _whole(self) -> None:
+        """Look through everything, and read the last candles again: a venue may have corrected one."""
+        symbols, now_ms = followed_symbols(self.venue), to_ms(timezone.now())
+        self._unsure.update(symbols)
+        for symbol in symbols:
+            self._ask_newest(symbol, floor_to(now_ms, self.interval) - AGAIN_BARS * interval_ms(self.interval), now_ms)
+
+    def _repair(self) -> None:
+        """Fill what is missing of one symbol: one at a time, so that prices are asked for in between."""
+        now = time.monotonic()
+        for symbol in sorted(self._unsure):
+            rest = self._rests.get(symbol)
+            if rest is None or rest.until <= now:
+                self._fill(symbol)
+                return
+
+    def _fill(self, symbol: str) -> None:
+        until = from_ms(floor_to(to_ms(timezone.now()) - GRACE_MS, self.interval))
+        since = until - warm_up_of(self.venue)
+        from marketdata.services.backfill import span_fill
+
+        self._rests.setdefault(symbol, Rest()).again(time.monotonic())
+        for start, stop in missing_spans(self.venue, symbol, self.interval, since=since, until=until):
+            span_fill(port=self.port, symbol=symbol, interval=self.interval, start=start, stop=stop)
+            self._answered()
+        if not missing_spans(self.venue, symbol, self.interval, since=since, until=until):
+            self._unsure.discard(symbol)
+            del self._rests[symbol]
+        else:
+            self._unsure.add(symbol)
+
+
+def clock_offset(port: PublicVenue) -> float:
+    """Return by how many seconds the venue's clock is ahead of ours, taking its answer for the middle of the round trip."""
+    began = timezone.now()
+    theirs = port.server_time()
+    ended = timezone.now()
+    return (theirs - (began + (ended - began) / 2)).total_seconds()
