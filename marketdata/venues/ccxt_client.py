@@ -180,9 +180,11 @@ def _failure(error: Exception, exchange: Any, what: str) -> VibexError:
     if isinstance(error, ccxt.RateLimitExceeded | ccxt.DDoSProtection):
         until = _busy_until(said, exchange.last_response_headers)
         return VenueBusy(f"{text}. Nothing is asked before {until:%T} UTC.", until=until)
-    if isinstance(error, ccxt.OperationFailed) or isinstance(error.__cause__, OSError):
-        return VenueDown(text)
     code = re.search(r'"code"\s*:\s*"?(-?\d+)', said)
+    # Without a code or a status of refusal, ccxt itself could not read the answer, or a connection broke.
+    untold = type(error) is ccxt.ExchangeError and not code and " 422 " not in said
+    if isinstance(error, ccxt.OperationFailed) or untold:
+        return VenueDown(text)
     return VenueRefused(text, code=code[1] if code else type(error).__name__)
 
 

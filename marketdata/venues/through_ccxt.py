@@ -144,9 +144,17 @@ class CcxtVenue:
             raise
 
     def _load(self) -> None:
-        markets = self._ask("its contracts", lambda: self._exchange.load_markets(True))
-        ours = [market for market in markets.values() if _perpetual(market)]
-        self._markets = {self._symbol(market): market for market in ours}
+        self._markets = self._ask("its contracts", self._perpetuals)
+
+    def _perpetuals(self) -> dict[str, Market]:
+        before = self._exchange.markets
+        markets = self._exchange.load_markets(True).values()
+        ours = {self._symbol(market): market for market in markets if _perpetual(market)}
+        if not ours:
+            if before:
+                self._exchange.set_markets(before)  # what was known stays known
+            raise VenueDown(f"{self._exchange.name} answered without one perpetual contract.")
+        return ours
 
     def _known(self) -> None:
         if not self._markets:
@@ -320,8 +328,10 @@ def _decimal(value: object) -> Decimal | None:
     """Return a finite number with at most 15 significant digits, else None."""
     if value is None or value == "":
         return None
-    number = Decimal(str(value))
-    return FIFTEEN.plus(number) if number.is_finite() else None
+    number = FIFTEEN.plus(Decimal(str(value)))
+    if not number.is_finite():
+        return None
+    return number.quantize(Decimal(1)) if number == number.to_integral_value() else number
 
 
 def _ms(at: datetime) -> int:

@@ -1,0 +1,202 @@
+"""Binance USD-M and Hyperliquid through ccxt, which is installed in an environment of its own for these tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
+from tests.oracles.environments import environment, with_extra
+from tests.oracles.hyperliquid_server import HOUR, MINUTE, Hyperliquid, candle, hyperliquid_in_thread, now_ms, rate_at
+from tests.oracles.venue_process import RemoteVenue, venue_in
+from vibex.lib.env import ROOT
+
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
+HTML = "<html><body>Checking your browser</body></html>"
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the Python of an installation with the extra."""
+    return with_extra("ccxt", tmp_path_factory.mktemp("extra"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hyperliquid]:
+    with hyperliquid_in_thread() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def venue(python: Path, server: Hyperliquid) -> Iterator[RemoteVenue]:
+    with venue_in(python, "hyperliquid", server.address, environment()) as remote:
+        yield remote
+
+
+@pytest.fixture(autouse=True)
+def _true_answers(request: pytest.FixtureRequest) -> None:
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").answers.clear()
+
+
+def test_the_extra_installs_beside_the_lock_and_brings_ccxt(python):
+    done = subprocess.run(
+        [python, "-c", "import ccxt; print(ccxt.__version__)"], check=False, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("4.5."), done.stderr
+    ours = subprocess.run([sys.executable, "-c", "import ccxt"], check=False, capture_output=True, text=True)
+    assert "No module named 'ccxt'" in ours.stderr
+
+
+def test_without_the_extra_nothing_imports_it():
+    code = (
+        "import django, sys; django.setup()\n"
+        "from django.core.management import call_command\n"
+        "call_command('check')\n"
+        "import marketdata.services.venues, marketdata.venues.through_ccxt\n"
+        "import vibex.urls, vibex.routing, vibex.celery, trading.tasks\n"
+        "sys.exit('ccxt' in sys.modules)"
+    )
+    settings = {"DJANGO_SETTINGS_MODULE": "vibex.settings.testing"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT, env=environment(**settings)
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_contracts_have_their_rules(venue):
+    specs = {spec.symbol: spec for spec in venue.instruments()}
+    assert list(specs) == ["BTCUSDC", "ETHUSDC", "GONEUSDC", "HYPEUSDC", "KPEPEUSDC"]
+    eth = specs["ETHUSDC"]
+    assert (eth.venue, eth.base, eth.quote, eth.margin_asset) == ("hyperliquid", "ETH", "USDC", "USDC")
+    assert (eth.step_size, eth.min_quantity, eth.min_notional) == (Decimal("0.0001"), Decimal("0.0001"), Decimal(10))
+    assert (eth.maker_fee, eth.taker_fee) == (Decimal("0.00015"), Decimal("0.00045"))
+    assert (eth.max_leverage, eth.maintenance_margin(Decimal(1000))) == (25, Decimal(20))
+    assert eth.funding_interval_hours == 1
+    assert eth.tradable
+    assert not specs["GONEUSDC"].tradable
+
+
+def test_ticks_keep_five_figures_while_the_price_rises_by_half(venue):
+    ticks = {spec.symbol: spec.tick_size for spec in venue.instruments()}
+    # 97,123 may become 100,000 and more: whole dollars stay right. 2,369.6 has one decimal, 0.012345 all six.
+    expected = {"BTCUSDC": "1", "ETHUSDC": "0.1", "HYPEUSDC": "0.001", "KPEPEUSDC": "0.000001", "GONEUSDC": "0.00001"}
+    assert ticks == {symbol: Decimal(tick) for symbol, tick in expected.items()}
+
+
+def test_candles_are_those_of_the_window_with_the_forming_one(venue):
+    now = now_ms() // MINUTE * MINUTE
+    since, until = now - 9 * MINUTE - 1, now + 5 * MINUTE
+    candles = venue.candles("ETHUSDC", "1m", since_ms=since, until_ms=until)
+    opens = list(candles.open_time)
+    assert opens[:10] == list(range(now - 9 * MINUTE, now + 1, MINUTE))
+    assert len(opens) in (10, 11)  # a minute may have begun meanwhile
+    wanted = [candle("ETH", "1m", int(one)) for one in opens]
+    for name, letter in {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}.items():
+        assert list(getattr(candles, name)) == [float(row[letter]) for row in wanted]
+
+
+def test_candles_that_the_venue_no_longer_keeps_are_not_asked_for(venue, server):
+    server.asked.clear()
+    assert len(venue.candles("ETHUSDC", "1m", since_ms=0, until_ms=HOUR)) == 0
+    assert "candleSnapshot" not in server.asked
+
+
+def test_a_window_from_the_beginning_of_time_gives_a_page_in_order(venue):
+    candles = venue.candles("BTCUSDC", "1m", since_ms=0, until_ms=now_ms() + HOUR)
+    assert len(candles) == venue.page == 5000
+    assert np.all(np.diff(candles.open_time) == MINUTE)
+
+
+@pytest.mark.parametrize("symbol_and_interval", [("NOUSDC", "1m"), ("BTCUSDT", "1m"), ("BTCUSDC", "7m")])
+def test_an_unknown_symbol_or_interval_is_refused(venue, symbol_and_interval):
+    with pytest.raises(VenueRefused):
+        venue.candles(*symbol_and_interval, since_ms=now_ms() - HOUR, until_ms=now_ms())
+
+
+def test_quotes_are_those_of_the_book(venue):
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    quotes = {quote.symbol: quote for quote in venue.quotes(["BTCUSDC", "KPEPEUSDC", "GONEUSDC", "NOUSDC"])}
+    assert list(quotes) == ["BTCUSDC", "KPEPEUSDC"]  # GONE has no book
+    btc = quotes["BTCUSDC"]
+    assert (btc.bid, btc.ask, btc.mark) == (Decimal(97122), Decimal(97123), Decimal(97123))
+    assert btc.last == Decimal("97122.5")
+    assert (btc.funding_rate, btc.open_interest) == (Decimal("0.0000125"), None)
+    assert before <= btc.at <= datetime.now(UTC)
+    assert timedelta(0) < btc.next_funding_at - btc.at <= timedelta(hours=1)
+
+
+def test_settlements_are_whole_over_several_pages_and_stand_on_the_hour(venue, server):
+    until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    since = until - timedelta(hours=700)
+    server.asked.clear()
+    settled = venue.funding("ETHUSDC", since=since, until=until)
+    assert server.asked.count("fundingHistory") == 2
+    assert [one.at for one in settled] == [since + timedelta(hours=hour) for hour in range(1, 701)]
+    assert [one.rate for one in settled] == [Decimal(rate_at(int(one.at.timestamp() * 1000))) for one in settled]
+
+
+def test_open_interest_is_told_in_the_base_asset(venue):
+    interest = venue.open_interest("HYPEUSDC")
+    assert (interest.symbol, interest.value) == ("HYPEUSDC", Decimal("688.11"))
+    assert abs(interest.at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("answer", [(200, HTML), (200, "null"), (200, ""), (500, "null"), (502, HTML), (403, HTML)])
+def test_an_answer_that_is_none_is_a_venue_that_is_down(venue, server, answer):
+    server.answers += [(*answer, {})] * 2
+    with pytest.raises(VenueDown, match="Hyperliquid was asked for its time"):
+        venue.server_time()
+
+
+def test_one_failure_is_got_over(venue, server):
+    server.answers.append((502, HTML, {}))
+    assert abs(venue.server_time() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}", '[{"universe": [{"name": null}]}, []]', "[null, null]"])
+def test_contracts_that_are_none_take_nothing_away(venue, server, answer):
+    known = venue.instruments()
+    server.answers += [(200, answer, {})] * 2
+    with pytest.raises(VenueDown):
+        venue.instruments()
+    assert venue.open_interest("ETHUSDC")
+    assert venue.instruments() == known
+
+
+def test_a_question_that_the_venue_cannot_read_is_refused_and_not_repeated(venue, server):
+    server.asked.clear()
+    server.answers.append((422, "Failed to deserialize the JSON body into the target type", {}))
+    with pytest.raises(VenueRefused):
+        venue.server_time()
+    assert len(server.asked) == 1
+
+
+def test_a_busy_venue_is_left_alone_until_the_time_it_names(python, server):
+    with venue_in(python, "hyperliquid", server.address, environment()) as own:
+        server.answers.append((429, "", {"Retry-After": "90"}))
+        with pytest.raises(VenueBusy) as first:
+            own.server_time()
+        assert timedelta(seconds=60) < first.value.until - datetime.now(UTC) <= timedelta(seconds=90)
+        server.asked.clear()
+        with pytest.raises(VenueBusy) as second:
+            own.quotes(["BTCUSDC"])
+        assert second.value.until == first.value.until
+        assert server.asked == []
+
+
+def test_a_venue_that_nobody_answers_for_is_down(python):
+    with venue_in(python, "hyperliquid", "http://127.0.0.1:1", environment()) as nobody, pytest.raises(VenueDown):
+        nobody.server_time()
+
+
+def test_no_order_no_fee_approval_and_no_referral_was_ever_sent(venue, server):
+    venue.instruments()
+    assert server.exchange_calls == 0
