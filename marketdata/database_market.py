@@ -1,27 +1,34 @@
 """The Market port over the tables: what live and paper trading see. A feed writes them, this module only reads.
 
 A snapshot takes three queries once the candles are in memory: the feed, what has closed since, and the newest prices.
-The rules of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written
+Nothing here ever asks a venue: a thousand bots read what one feed writes. Candles and indicators are computed once per
+closed candle and process, the rules of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written
 the last price in its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
 from marketdata.domain.assess import (
     WATCHED_BARS,
+    FeedState,
+    Problem,
     candle_age_limit,
     candle_problem,
     digest_of,
+    feed_problem,
+    market_problem,
     no_quote,
     quote_age_limit,
     quote_problem,
     summary_of,
+    symbol_digest,
     timeframe_problem,
 )
 from marketdata.domain.candles import Candles, interval_ms
@@ -59,11 +66,12 @@ class DatabaseMarket:
         feed = feed_of(self.venue)
         series = self._series(feed, symbols, timeframes)
         quotes = self._quotes(symbols)
-        views, prints = {}, {}
+        wrong = feed_problem(_state(feed), wall=datetime.now(UTC))
+        views = {}
         for spec in specs:
-            look = _Look(spec, feed, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed)
-            views[spec.symbol], prints[spec.symbol] = look.view(timeframes, at)
-        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views, prints), summary_of(views))
+            look = _Look(spec, wrong, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed)
+            views[spec.symbol] = look.view(timeframes, at)
+        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views), summary_of(views))
 
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         """Return the newest stored prices, which may be some moments younger than `at`: only these are kept.
@@ -87,9 +95,7 @@ class DatabaseMarket:
 
     def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
         rows = FundingRate.objects.filter(venue=self.venue, symbol=symbol, at__gt=since, at__lte=until).order_by("at")
-        return [
-            FundingSettlement(row.at, plain(row.rate), None if row.mark is None else plain(row.mark)) for row in rows
-        ]
+        return [FundingSettlement(row.at, plain(row.rate), _plain_or_none(row.mark), row.settled) for row in rows]
 
     @cached_property
     def _specs(self) -> Mapping[str, InstrumentSpec]:
@@ -106,8 +112,7 @@ class DatabaseMarket:
         for timeframe in timeframes:
             if interval_ms(timeframe) % interval_ms(base):
                 raise Rejected(f"{self.venue} has {base} candles: {timeframe} cannot be made of them", code="interval")
-        longest = max((*timeframes, base), key=interval_ms)
-        return STORE.series(feed, symbols, base, longest=longest)
+        return STORE.series(feed, symbols, base, timeframes)
 
     def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
         rows = Ticker.objects.filter(venue=self.venue, symbol__in=symbols)
@@ -115,54 +120,82 @@ class DatabaseMarket:
 
 
 class _Look:
-    """One symbol as it is looked at for one snapshot."""
+    """One symbol as it is looked at for one snapshot. `wrong` is what is wrong with the whole feed."""
 
-    def __init__(self, spec: InstrumentSpec, feed: Feed, series: Series, quote: Quote | None, speed: float) -> None:
-        self.spec, self.feed, self.series, self.speed = spec, feed, series, speed
+    def __init__(
+        self, spec: InstrumentSpec, wrong: Problem | None, series: Series, quote: Quote | None, speed: float
+    ) -> None:
+        self.spec, self.wrong, self.series, self.speed = spec, wrong, series, speed
         self.quote = quote
 
-    def view(self, intervals: Sequence[str], at: datetime) -> tuple[SymbolView, str]:
-        """Return what is seen at `at`, and the fingerprint of the candles behind it."""
+    def view(self, intervals: Sequence[str], at: datetime) -> SymbolView:
+        """Return what is seen at `at`."""
         quote = self.quote or no_quote(self.spec.symbol, at)
         timeframes, prints = self._timeframes(intervals, to_ms(at))
-        ages = {"quote": max(at - quote.at, timedelta(0))}
-        ages |= {interval: timeframe.age for interval, timeframe in timeframes.items()}
-        if quote.next_funding_at is not None:
-            period = timedelta(hours=self.spec.funding_interval_hours)
-            ages["funding"] = max(at - (quote.next_funding_at - period), timedelta(0))
         problem = self._problem(quote, timeframes, at)
-        return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem), prints
+        return SymbolView(
+            symbol=self.spec.symbol,
+            instrument=self.spec,
+            quote=quote,
+            timeframes=timeframes,
+            ages=self._ages(quote, timeframes, at),
+            problem=problem.text if problem else None,
+            digest=symbol_digest(self.spec.venue, quote, prints),
+            reason=problem.reason if problem else {},
+        )
 
     def _timeframes(self, intervals: Sequence[str], at_ms: int) -> tuple[dict[str, Timeframe], str]:
+        """Return the timeframes, and the fingerprint of the candles behind them."""
         timeframes, prints = {}, []
         for interval in intervals:
-            frame = self.series.frame(interval)
+            frame = self.series.frames[interval]
             count = frame.count_at(at_ms)
             timeframes[interval] = frame.window(count, at_ms, LOOKBACK)
             prints.append(f"{interval}:{frame.fingerprint_at(count):x}")
         return timeframes, " ".join(prints)
 
-    def _problem(self, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime) -> str | None:
+    def _ages(self, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime) -> dict[str, timedelta]:
+        ages = {"quote": max(at - quote.at, timedelta(0))}
+        ages |= {interval: timeframe.age for interval, timeframe in timeframes.items()}
+        funding_at = quote.funding_at
+        if funding_at is None and quote.next_funding_at is not None:
+            funding_at = quote.next_funding_at - timedelta(hours=self.spec.funding_interval_hours)
+        times = {"funding": funding_at, "mark": quote.mark_at, "open_interest": quote.open_interest_at}
+        return ages | {name: max(at - since, timedelta(0)) for name, since in times.items() if since is not None}
+
+    def _problem(self, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime) -> Problem | None:
         base = self.series.base.closed_before(to_ms(at))
         age_limit = candle_age_limit(base.interval, self.speed)
         return (
-            self.feed.problem
+            self.wrong
             or self._explained(candle_problem(base, at_ms=to_ms(at), age_limit=age_limit), base, at)
-            or quote_problem(quote, at=at, age_limit=quote_age_limit(self.speed))
+            or quote_problem(quote, at=at, speed=self.speed)
             or timeframe_problem(timeframes.values())
-            or None
+            or market_problem(base, quote)
         )
 
-    def _explained(self, problem: str | None, base: Candles, at: datetime) -> str | None:
+    def _explained(self, problem: Problem | None, base: Candles, at: datetime) -> Problem | None:
         """Add why a candle is missing where it is known. Asked only when something is wrong already."""
         if problem is None:
             return None
         watched = at - timedelta(milliseconds=(WATCHED_BARS + 1) * interval_ms(base.interval))
         bad = QuarantinedCandle.objects.filter(
-            venue=self.feed.venue, symbol=self.spec.symbol, interval=base.interval, open_time__gte=watched
+            venue=self.spec.venue, symbol=self.spec.symbol, interval=base.interval, open_time__gte=watched
         ).filter(open_time__lt=at)
         reason = bad.order_by("-open_time").values_list("reason", flat=True).first()
-        return f"{problem}: {reason}" if reason else problem
+        return replace(problem, text=f"{problem.text}: {reason}") if reason else problem
+
+
+def _state(feed: Feed) -> FeedState:
+    return FeedState(
+        venue=feed.venue,
+        problem=feed.problem,
+        live=feed.kind == Feed.Kind.LIVE,
+        running=feed.running,
+        heartbeat=feed.heartbeat,
+        clock_offset=feed.clock_offset,
+        clock_checked=feed.clock_checked,
+    )
 
 
 def _quote(row: Ticker) -> Quote:

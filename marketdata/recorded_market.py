@@ -17,9 +17,9 @@ from marketdata.domain.assess import (
     candle_problem,
     digest_of,
     no_quote,
-    quote_age_limit,
     quote_problem,
     summary_of,
+    symbol_digest,
     timeframe_problem,
 )
 from marketdata.domain.bars import Bar
@@ -77,10 +77,8 @@ class RecordedMarket:
 
     def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
         at_ms = to_ms(at)
-        views, prints = {}, {}
-        for symbol in symbols:
-            views[symbol], prints[symbol] = self._of(symbol).view(timeframes, at, at_ms)
-        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views, prints), summary_of(views))
+        views = {symbol: self._of(symbol).view(timeframes, at, at_ms) for symbol in symbols}
+        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views), summary_of(views))
 
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         """Return the close of the last closed base candle, with the spread around it and the mark of the same candle.
@@ -136,7 +134,6 @@ class _Series:
         self._frames: dict[str, Frame] = {}
         self._quote: tuple[int, Quote] | None = None
         self._candle_age = candle_age_limit(self.candles.interval, 1.0)
-        self._quote_age = self._candle_age + quote_age_limit(1.0)
 
     def frame(self, interval: str) -> Frame:
         if interval not in self._frames:
@@ -154,8 +151,8 @@ class _Series:
         index = bisect_right(self.opened, open_ms) - 1
         return index if index >= 0 and self.opened[index] == open_ms else None
 
-    def view(self, intervals: Sequence[str], at: datetime, at_ms: int) -> tuple[SymbolView, str]:
-        """Return what is seen of the symbol, and the fingerprint of all candles behind it."""
+    def view(self, intervals: Sequence[str], at: datetime, at_ms: int) -> SymbolView:
+        """Return what is seen of the symbol; all candles behind it are in its digest."""
         count = self.count_at(at_ms)
         quote = self.quote(count) if count else no_quote(self.spec.symbol, at)
         timeframes, prints, ages = {}, [], {"quote": at - quote.at}
@@ -171,10 +168,13 @@ class _Series:
             candle_problem(
                 self.candles.slice(max(0, count - WATCHED_BARS), count), at_ms=at_ms, age_limit=self._candle_age
             )
-            or quote_problem(quote, at=at, age_limit=self._quote_age)
+            or quote_problem(quote, at=at, extra=self._candle_age)
             or timeframe_problem(timeframes.values())
         )
-        return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem), " ".join(prints)
+        digest = symbol_digest(self.spec.venue, quote, " ".join(prints))
+        if problem is None:
+            return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, None, digest)
+        return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem.text, digest, problem.reason)
 
     def quote(self, count: int) -> Quote:
         """Return the prices after `count` closed candles (at least one)."""

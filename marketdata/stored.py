@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from django.db.models import Q
 
 from marketdata.domain.candles import Candles, interval_ms
-from marketdata.domain.frames import Frame, frame_of
+from marketdata.domain.frames import Frame, frame_grown, joined, whole_until
+from marketdata.domain.quality import faults, without
 from marketdata.domain.resample import resample
 from marketdata.models import Candle, Feed
 from vibex.lib.clock import from_ms
@@ -19,8 +22,10 @@ from vibex.lib.clock import from_ms
 ROW: Final = ("open_time", "open", "high", "low", "close", "volume")
 FRAME_BARS: Final = 500
 """Candles of a timeframe that indicators are computed over: what came before moves EMA50 by less than 1e-8."""
-MAX_BASE: Final = 60_000
-"""Base candles of a symbol that are kept in memory at most: 41 days of 1m."""
+MAX_BASE: Final = 90_000
+"""Base candles of a symbol that are read at most: 62 days of 1m, so that even a timeframe of 1d has its indicators."""
+OVERLAP: Final = 5
+"""So many of the last candles are read again at each look: a candle is mostly corrected or filled in soon."""
 RELOAD_SECONDS: Final = 900.0
 """After so long everything is read anew, so that a correction of an old candle is seen by every process."""
 
@@ -40,26 +45,22 @@ def stored_series(venue: str, symbol: str, base: str, interval: str, limit: int)
     return series.slice(max(0, len(series) - limit), len(series))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Series:
-    """The closed base candles of one symbol as far as they were read, with the frames made of them."""
+    """The newest closed base candles of one symbol, and the frames that were made of them and of older ones.
+
+    A frame is made of the last complete buckets, `bars_of` many where so many are stored, and of nothing else: what
+    this process has read before does not show in it.
+    """
 
     base: Candles
-    depth: int
+    frames: Mapping[str, Frame]
     read_at: float
-    frames: dict[str, Frame] = field(default_factory=dict)
-
-    def frame(self, interval: str) -> Frame:
-        """Return candles and indicators of a timeframe, computed once per closed base candle."""
-        if interval not in self.frames:
-            per_bar = interval_ms(interval) // interval_ms(self.base.interval)
-            count = len(self.base)
-            self.frames[interval] = frame_of(self.base.slice(max(0, count - FRAME_BARS * per_bar), count), interval)
-        return self.frames[interval]
+    """Monotonic seconds."""
 
 
 class SeriesStore:
-    """Base candles of one feed in this process. Safe to be asked by many threads.
+    """Candles and indicators of one feed in this process, computed once for all bots. Safe to be asked by many threads.
 
     Of several feeds the one asked last is kept: an installation trades on one market at a time.
     """
@@ -69,18 +70,22 @@ class SeriesStore:
         self._key: tuple[Any, ...] = ()
         self._series: dict[str, Series] = {}
 
-    def series(self, feed: Feed, symbols: Sequence[str], interval: str, *, longest: str) -> Mapping[str, Series]:
-        """Return the series of `symbols` up to the last closed candle, deep enough for a timeframe of `longest`."""
-        depth = min(MAX_BASE, FRAME_BARS * (interval_ms(longest) // interval_ms(interval)))
+    def series(
+        self, feed: Feed, symbols: Sequence[str], interval: str, timeframes: Iterable[str]
+    ) -> Mapping[str, Series]:
+        """Return the series of `symbols` up to the last closed candle, with the frames of these timeframes."""
+        wanted = frozenset(timeframes)
         with self._lock:
             self._begin(feed, interval)
-            fresh = [symbol for symbol in symbols if self._usable(symbol, depth)]
-            self._extend(feed.venue, fresh, interval)
-            for symbol in symbols:
-                if not self._usable(symbol, depth):
-                    read = _newest(feed.venue, symbol, interval, depth)
-                    self._series[symbol] = Series(read, depth, time.monotonic())
+            self._extend(feed.venue, [symbol for symbol in symbols if symbol in self._series], interval)
+            for symbol in {*self._lacking(symbols, wanted), *self._outdated(symbols)}:
+                self._read(feed.venue, symbol, interval, wanted)
             return {symbol: self._series[symbol] for symbol in symbols}
+
+    def forget(self, symbol: str) -> None:
+        """Read a symbol anew at the next look: somebody in this process has changed candles of its past."""
+        with self._lock:
+            self._series.pop(symbol, None)
 
     def _begin(self, feed: Feed, interval: str) -> None:
         """Forget everything when the feed was made anew."""
@@ -88,42 +93,116 @@ class SeriesStore:
         if key != self._key:
             self._key, self._series = key, {}
 
-    def _usable(self, symbol: str, depth: int) -> bool:
-        known = self._series.get(symbol)
-        return (
-            known is not None
-            and known.depth >= depth
-            and len(known.base) > 0
-            and time.monotonic() - known.read_at < RELOAD_SECONDS
-        )
+    def _lacking(self, symbols: Sequence[str], wanted: frozenset[str]) -> list[str]:
+        known = self._series
+        return [
+            symbol
+            for symbol in symbols
+            if symbol not in known or not len(known[symbol].base) or not wanted <= known[symbol].frames.keys()
+        ]
+
+    def _outdated(self, symbols: Sequence[str]) -> list[str]:
+        """Return what must be read anew: what is too old, or the oldest when it is half as old. One look reads one."""
+        now = time.monotonic()
+        ages = {symbol: now - self._series[symbol].read_at for symbol in symbols if symbol in self._series}
+        late = [symbol for symbol, age in ages.items() if age >= RELOAD_SECONDS]
+        oldest = max(ages, key=ages.__getitem__, default="")
+        return late or ([oldest] if oldest and ages[oldest] >= RELOAD_SECONDS / 2 else [])
+
+    def _read(self, venue: str, symbol: str, interval: str, wanted: frozenset[str]) -> None:
+        """Read the past of a symbol. A frame that comes out as it was is kept, with its indicators."""
+        known = self._series[symbol].frames if symbol in self._series else {}
+        per_bars = {name: interval_ms(name) // interval_ms(interval) for name in wanted | known.keys()}
+        depth = max((depth_of(per_bar) for per_bar in per_bars.values()), default=OVERLAP)
+        base = _sound(_newest(venue, symbol, interval, depth))
+        frames = {name: _frame(base, name, bars_of(per_bar), known.get(name)) for name, per_bar in per_bars.items()}
+        self._series[symbol] = Series(_tail(base, frames), frames, time.monotonic())
 
     def _extend(self, venue: str, symbols: Sequence[str], interval: str) -> None:
-        """Append what has closed since the last look, in one query for all symbols."""
-        if not symbols:
+        """Take in what has closed since the last look and what has changed shortly before, in one query for all."""
+        since = {
+            symbol: int(base.open_time[-1]) - (OVERLAP - 1) * interval_ms(interval)
+            for symbol in symbols
+            if len(base := self._series[symbol].base)
+        }
+        if not since:
             return
-        last = {symbol: int(self._series[symbol].base.open_time[-1]) for symbol in symbols}
-        rows = Candle.objects.filter(
-            venue=venue,
-            symbol__in=symbols,
-            interval=interval,
-            closed=True,
-            open_time__gte=from_ms(min(last.values())),
-        ).order_by("symbol", "open_time")
-        found: dict[str, list[Any]] = {symbol: [] for symbol in symbols}
-        for symbol, *row in rows.values_list("symbol", *ROW):
+        rows = Candle.objects.filter(_from(since), venue=venue, interval=interval, closed=True)
+        found: dict[str, list[Any]] = {symbol: [] for symbol in since}
+        for symbol, *row in rows.order_by("symbol", "open_time").values_list("symbol", *ROW):
             found[symbol].append(row)
-        for symbol in symbols:
-            self._append(symbol, candles_of(symbol, interval, found[symbol]))
+        for symbol, several in found.items():
+            grown = _grown(self._series[symbol], _sound(candles_of(symbol, interval, several)), since[symbol])
+            if grown is None:
+                del self._series[symbol]
+            else:
+                self._series[symbol] = grown
 
-    def _append(self, symbol: str, read: Candles) -> None:
-        """Join what was read to what is known. The candle known last was read again: when it differs, forget all."""
-        known = self._series[symbol]
-        place = int(np.searchsorted(read.open_time, known.base.open_time[-1]))
-        if place >= len(read) or _row(read, place) != _row(known.base, -1):
-            del self._series[symbol]
-        elif place + 1 < len(read):
-            joined = _joined(known.base, read.slice(place + 1, len(read)), known.depth)
-            self._series[symbol] = Series(joined, known.depth, known.read_at)
+
+def bars_of(per_bar: int) -> int:
+    """Return how many candles a frame has at most that takes `per_bar` base candles each."""
+    return min(FRAME_BARS, MAX_BASE // per_bar - 1)
+
+
+def depth_of(per_bar: int) -> int:
+    """Return how many base candles hold all buckets of such a frame, wherever in a bucket they begin and end."""
+    return (bars_of(per_bar) + 1) * per_bar
+
+
+def _frame(base: Candles, interval: str, bars: int, known: Frame | None) -> Frame:
+    candles = resample(base, interval)
+    candles = candles.slice(max(0, len(candles) - bars), len(candles))
+    return known if known is not None and _same(known.candles, candles) else Frame(candles)
+
+
+def _grown(series: Series, read: Candles, since_ms: int) -> Series | None:
+    """Return the series with the candles read from `since_ms` on; None when one that was known has vanished."""
+    base = series.base
+    start = int(base.open_time.searchsorted(since_ms))
+    known = base.slice(start, len(base))
+    changed_ms = _first_change(known, read)
+    if changed_ms is None:
+        return series
+    if not np.isin(known.open_time, read.open_time).all():
+        return None
+    whole = joined(base.slice(0, start), read)
+    frames = {}
+    for name, frame in series.frames.items():
+        bars = bars_of(interval_ms(name) // interval_ms(base.interval))
+        since = min(changed_ms, whole_until(base, name))  # what was not complete before may be now
+        frames[name] = frame_grown(frame, whole, changed_ms=since, bars=bars)
+    return replace(series, base=_tail(whole, frames), frames=frames)
+
+
+def _first_change(known: Candles, read: Candles) -> int | None:
+    """Return the first open time at which the two differ, None when they do not."""
+    shared = min(len(known), len(read))
+    same = np.ones(shared, dtype=bool)
+    for name in ROW:
+        same &= getattr(known, name)[:shared] == getattr(read, name)[:shared]
+    if not same.all():
+        place = int(np.argmin(same))
+        return int(min(known.open_time[place], read.open_time[place]))
+    longer = known if len(known) > len(read) else read
+    return int(longer.open_time[shared]) if len(longer) > shared else None
+
+
+def _tail(base: Candles, frames: Iterable[str]) -> Candles:
+    """Return what is needed of the base to let the frames grow: the bucket that forms and the last complete one."""
+    step = interval_ms(base.interval)
+    kept = 2 * max((interval_ms(name) // step for name in frames), default=1) + 2 * OVERLAP
+    return base.slice(max(0, len(base) - kept), len(base))
+
+
+def _from(since: Mapping[str, int]) -> Q:
+    """Return the condition on rows: of each symbol those from its moment (UTC ms) on."""
+    moments: dict[int, list[str]] = defaultdict(list)
+    for symbol, at_ms in since.items():
+        moments[at_ms].append(symbol)
+    wanted = Q()
+    for at_ms, symbols in moments.items():
+        wanted |= Q(symbol__in=symbols, open_time__gte=from_ms(at_ms))
+    return wanted
 
 
 def _newest(venue: str, symbol: str, interval: str, count: int) -> Candles:
@@ -131,20 +210,10 @@ def _newest(venue: str, symbol: str, interval: str, count: int) -> Candles:
     return candles_of(symbol, interval, reversed(rows.values_list(*ROW)[:count]))
 
 
-def _row(candles: Candles, place: int) -> tuple[float, ...]:
-    columns = (candles.open_time, candles.open, candles.high, candles.low, candles.close, candles.volume)
-    return tuple(float(column[place]) for column in columns)
+def _sound(candles: Candles) -> Candles:
+    """Leave out what cannot be true, should anybody have written it past the services: it is a hole then."""
+    return without(candles, faults(candles))
 
 
-def _joined(left: Candles, right: Candles, depth: int) -> Candles:
-    start = max(0, len(left) + len(right) - depth)
-    return Candles(
-        left.symbol,
-        left.interval,
-        np.concatenate((left.open_time, right.open_time))[start:],
-        np.concatenate((left.open, right.open))[start:],
-        np.concatenate((left.high, right.high))[start:],
-        np.concatenate((left.low, right.low))[start:],
-        np.concatenate((left.close, right.close))[start:],
-        np.concatenate((left.volume, right.volume))[start:],
-    )
+def _same(left: Candles, right: Candles) -> bool:
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ROW)

@@ -77,6 +77,8 @@ class Outcome(StrEnum):
     """Unreachable, refused, late or empty: the bot holds."""
     REJECTED = "rejected"
     """Something came back that is not a valid reply: the bot holds."""
+    NOT_ASKED = "not_asked"
+    """There was nothing to decide on: nobody was asked, nothing was paid, the bot holds."""
 
 
 @dataclass(frozen=True, slots=True)

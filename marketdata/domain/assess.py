@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final
 
 from marketdata.domain.candles import Candles, interval_ms
@@ -15,56 +17,197 @@ MIN_CANDLES: Final = 15
 """A timeframe with fewer closed candles has no ATR14: no stop could be measured."""
 WATCHED_BARS: Final = 3
 """A hole in the last so many base candles makes a symbol hold."""
-MAX_MARK_DISTANCE: Final = Decimal("0.01")
-"""|last − mark| ÷ mark above which one of the two is wrong."""
-WALL_SECONDS_QUOTE: Final = 30.0
-WALL_SECONDS_CANDLE: Final = 10.0
+SHORT_BASE_MS: Final = 300_000
+"""Base candles up to this length lie near the price of now; longer ones may honestly be further away."""
+SET_THE_CLOCK: Final = "set this machine's clock: timedatectl set-ntp true"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One row of the table of limits: how much is allowed, and the rule in words ("{}" stands for how much)."""
+
+    allowed: float
+    """Seconds or a fraction, as `unit` says."""
+    unit: str
+    rule: str
+
+    @property
+    def span(self) -> timedelta:
+        return timedelta(seconds=self.allowed)
+
+    @property
+    def share(self) -> Decimal:
+        return Decimal(str(self.allowed))
+
+    @property
+    def words(self) -> str:
+        return self.rule.format(readable(self.span) if self.unit == "s" else f"{self.allowed:.0%}".replace("%", " %"))
+
+
+LIMITS: Final[Mapping[str, Limit]] = {
+    "feed.silent": Limit(30, "s", "the feed of live prices wrote last more than {} of wall time ago"),
+    "clock.wrong": Limit(5, "s", "the venue's clock and this machine's are more than {} apart"),
+    "clock.unchecked": Limit(1800, "s", "the two clocks were compared last more than {} ago, or never"),
+    "candle.old": Limit(10, "s", "the last candle closed more than two base intervals and {} ago"),
+    "price.old": Limit(30, "s", "bid, ask and last were confirmed last more than {} ago"),
+    "price.future": Limit(30, "s", "the prices are more than {} younger than now"),
+    "price.apart": Limit(0.01, "%", "last and mark are more than {} apart"),
+    "mark.old": Limit(30, "s", "the venue said what the mark is more than {} ago"),
+    "book.frozen": Limit(900, "s", "neither bid nor ask has moved for more than {}"),
+    "funding.old": Limit(600, "s", "the expected funding rate is older than {}"),
+    "funding.overdue": Limit(120, "s", "the funding that is said to come was due more than {} ago"),
+    "interest.old": Limit(1200, "s", "the open interest is older than {}"),
+    "candle.apart": Limit(0.05, "%", "the last candle closed more than {} away from the last price (base up to 5m)"),
+    "candle.far": Limit(0.2, "%", "the last candle closed more than {} away from the last price (longer base)"),
+}
+"""Every limit by the code of the problem it makes. Seconds are wall seconds: a fast replay has more market time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why nothing may be opened on a symbol: a code for machines, a sentence for people, the numbers behind it."""
+
+    code: str
+    text: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> dict[str, Any]:
+        """Return code and numbers as they are stored."""
+        return {"code": self.code, **self.numbers}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """What the feed says of itself. Times are wall time; only `live` feeds are watched."""
+
+    venue: str
+    problem: str = ""
+    live: bool = False
+    running: bool = True
+    heartbeat: datetime | None = None
+    clock_offset: float | None = None
+    clock_checked: datetime | None = None
 
 
 def quote_age_limit(speed: float) -> timedelta:
     """Return the market time after which a price is stale: 30 wall seconds at `speed`, never below 30 s."""
-    return timedelta(seconds=WALL_SECONDS_QUOTE * max(1.0, speed))
+    return _allowed("price.old", speed)
 
 
 def candle_age_limit(interval: str, speed: float) -> timedelta:
     """Return the highest age of the last closed base candle: two intervals and 10 wall seconds at `speed`."""
-    return timedelta(milliseconds=2 * interval_ms(interval), seconds=WALL_SECONDS_CANDLE * max(1.0, speed))
+    return timedelta(milliseconds=2 * interval_ms(interval)) + _allowed("candle.old", speed)
 
 
-def candle_problem(base: Candles, *, at_ms: int, age_limit: timedelta) -> str | None:
+def feed_problem(feed: FeedState, *, wall: datetime) -> Problem | None:
+    """Return what is wrong with all symbols of a feed: what it says itself, silence, or a clock that is wrong."""
+    if feed.problem:
+        return Problem("feed.says", feed.problem)
+    if not feed.live:
+        return None
+    if not feed.running:
+        return Problem("feed.stopped", f"the feed of {feed.venue} is not running")
+    if feed.heartbeat is None:
+        return Problem("feed.silent", f"the feed of {feed.venue} has never written")
+    if (silence := wall - feed.heartbeat) > LIMITS["feed.silent"].span:
+        return _aged("feed.silent", f"the feed of {feed.venue} has written nothing for {readable(silence)}", silence)
+    return _clock_problem(feed, wall)
+
+
+def _clock_problem(feed: FeedState, wall: datetime) -> Problem | None:
+    checked = feed.clock_checked
+    if feed.clock_offset is None or checked is None:
+        return Problem("clock.unchecked", f"the clock of {feed.venue} has not been compared with this machine's yet")
+    if not abs(feed.clock_offset) <= LIMITS["clock.wrong"].allowed:
+        text = f"this machine's clock and that of {feed.venue} are {abs(feed.clock_offset):.1f} s apart"
+        numbers = {"offset": feed.clock_offset} if isfinite(feed.clock_offset) else {}
+        return Problem("clock.wrong", f"{text}; {SET_THE_CLOCK}", numbers)
+    if (age := wall - checked) > LIMITS["clock.unchecked"].span:
+        text = f"this machine's clock was compared with that of {feed.venue} {readable(age)} ago"
+        return _aged("clock.unchecked", f"{text}; {SET_THE_CLOCK}", age)
+    return None
+
+
+def candle_problem(base: Candles, *, at_ms: int, age_limit: timedelta) -> Problem | None:
     """Return what is wrong with the closed base candles: none, a hole in the last three bars, or too old."""
     count = len(base)
     if not count:
-        return f"no closed {base.interval} candle"
+        return Problem("candle.none", f"no closed {base.interval} candle")
     step, last = interval_ms(base.interval), int(base.open_time[-1])
     age = timedelta(milliseconds=at_ms - last - step)
     if age > age_limit:
-        return f"the last {base.interval} candle closed {readable(age)} ago"
+        return _aged("candle.old", f"the last {base.interval} candle closed {readable(age)} ago", age)
     if count >= WATCHED_BARS and last - int(base.open_time[-WATCHED_BARS]) != (WATCHED_BARS - 1) * step:
-        return f"a {base.interval} candle is missing among the last {WATCHED_BARS}"
+        return Problem("candle.missing", f"a {base.interval} candle is missing among the last {WATCHED_BARS}")
     return None
 
 
-def timeframe_problem(timeframes: Iterable[Timeframe]) -> str | None:
+def timeframe_problem(timeframes: Iterable[Timeframe]) -> Problem | None:
     """Return which timeframe has too few closed candles."""
     for timeframe in timeframes:
-        if len(timeframe.candles) < MIN_CANDLES:
-            return f"only {len(timeframe.candles)} of {MIN_CANDLES} closed {timeframe.interval} candles"
+        if (count := len(timeframe.candles)) < MIN_CANDLES:
+            text = f"only {count} of {MIN_CANDLES} closed {timeframe.interval} candles"
+            return Problem("candle.few", text, {"count": count})
     return None
 
 
-def quote_problem(quote: Quote, *, at: datetime, age_limit: timedelta) -> str | None:
-    """Return what is wrong with the prices: not above zero, crossed, apart from each other, or too old."""
+def quote_problem(quote: Quote, *, at: datetime, speed: float = 1.0, extra: timedelta = timedelta(0)) -> Problem | None:
+    """Return what is wrong with the prices: not above zero, crossed, apart, too old, frozen, or an input that is old.
+
+    An input without a time of its own is not watched. `extra` is added to the age limit of the prices: in a backtest
+    they are the close of a candle.
+    """
     prices = (quote.last, quote.bid, quote.ask, quote.mark)
     if not all(price.is_finite() and price > 0 for price in prices):
-        return "there is no price"
+        return Problem("price.none", "there is no price")
     if quote.bid >= quote.ask:
-        return f"crossed prices: bid {quote.bid} is not below ask {quote.ask}"
-    if abs(quote.last - quote.mark) > MAX_MARK_DISTANCE * quote.mark:
-        return f"last {quote.last} and mark {quote.mark} are more than 1 % apart"
-    if at - quote.at > age_limit:
-        return f"the last price is {readable(at - quote.at)} old"
+        return Problem("price.crossed", f"crossed prices: bid {quote.bid} is not below ask {quote.ask}")
+    if abs(quote.last - quote.mark) > LIMITS["price.apart"].share * quote.mark:
+        return _apart("price.apart", f"last {quote.last} and mark {quote.mark}", quote.last, quote.mark)
+    return _price_age(quote, at, speed, extra) or _input_problem(quote, at, speed)
+
+
+def _price_age(quote: Quote, at: datetime, speed: float, extra: timedelta) -> Problem | None:
+    age = at - quote.at
+    if age > _allowed("price.old", speed) + extra:
+        return _aged("price.old", f"the last price is {readable(age)} old", age)
+    if -age > _allowed("price.future", speed):
+        return _aged("price.future", f"the last price is {readable(-age)} ahead of the clock", age)
     return None
+
+
+def _input_problem(quote: Quote, at: datetime, speed: float) -> Problem | None:
+    """Return the first of the other inputs that is too old, or no number."""
+    funding, interest = quote.funding_rate, quote.open_interest
+    if funding is not None and not funding.is_finite():
+        return Problem("funding.none", "the funding rate is no number")
+    if interest is not None and not (interest.is_finite() and interest >= 0):
+        return Problem("interest.none", "the open interest is no number")
+    if quote.mark_at is quote.funding_at is quote.open_interest_at is quote.changed_at is None:
+        return None
+    overdue = quote.next_funding_at if quote.funding_at else None
+    for code, since, words in (
+        ("mark.old", quote.mark_at, "the mark price is {} old"),
+        ("book.frozen", quote.changed_at, "neither bid nor ask has moved for {}"),
+        ("funding.old", quote.funding_at, "the expected funding rate is {} old"),
+        ("funding.overdue", overdue, "the funding that is said to come was due {} ago"),
+        ("interest.old", quote.open_interest_at if interest is not None else None, "the open interest is {} old"),
+    ):
+        if since is not None and (age := at - since) > _allowed(code, speed):
+            return _aged(code, words.format(readable(age)), age)
+    return None
+
+
+def market_problem(base: Candles, quote: Quote) -> Problem | None:
+    """Return whether the last closed candle and the last price cannot be of one market."""
+    if not len(base):
+        return None
+    close, last = float(base.close[-1]), float(quote.last)
+    code = "candle.apart" if interval_ms(base.interval) <= SHORT_BASE_MS else "candle.far"
+    if abs(close - last) <= LIMITS[code].allowed * close:
+        return None
+    return _apart(code, f"the last {base.interval} close {close:g} and the last price {quote.last}", last, close)
 
 
 def no_quote(symbol: str, at: datetime) -> Quote:
@@ -73,14 +216,23 @@ def no_quote(symbol: str, at: datetime) -> Quote:
     return Quote(symbol, at, zero, zero, zero, zero)
 
 
-def digest_of(venue: str, at: datetime, views: Mapping[str, SymbolView], fingerprints: Mapping[str, str]) -> str:
-    """Return the SHA-256 of everything in a snapshot. Candles enter by their fingerprints, and indicators with them."""
+def symbol_digest(venue: str, quote: Quote, fingerprints: str) -> str:
+    """Return the SHA-256 of what is known of a symbol, whenever it is looked at.
+
+    Candles enter by their fingerprints and indicators with them; where there is no price, its time is nothing known.
+    """
+    at = quote.at.timestamp() if quote.last else 0
+    prices = f"{at} {quote.last:f} {quote.bid:f} {quote.ask:f} {quote.mark:f}"
+    more = f"{quote.funding_rate} {quote.open_interest} {_moment(quote.next_funding_at)}"
+    times = (quote.mark_at, quote.funding_at, quote.open_interest_at, quote.changed_at)
+    text = f"{venue} {quote.symbol} {prices} {more} {' '.join(map(_moment, times))} {fingerprints}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of(venue: str, at: datetime, views: Mapping[str, SymbolView]) -> str:
+    """Return the SHA-256 of everything in a snapshot: its moment, and the digest and problem of every symbol."""
     lines = [f"{venue} {at.astimezone(UTC).isoformat()}"]
-    for symbol, view in views.items():
-        quote = view.quote
-        prices = f"{quote.at.timestamp()} {quote.last:f} {quote.bid:f} {quote.ask:f} {quote.mark:f}"
-        more = f"{quote.funding_rate} {quote.next_funding_at} {quote.open_interest}"
-        lines.append(f"{symbol} {prices} {more} {fingerprints[symbol]} {view.problem}")
+    lines += [f"{symbol} {view.digest} {view.problem}" for symbol, view in views.items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -102,3 +254,21 @@ def readable(span: timedelta) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _allowed(code: str, speed: float) -> timedelta:
+    return timedelta(seconds=LIMITS[code].allowed * max(1.0, speed))
+
+
+def _aged(code: str, text: str, age: timedelta) -> Problem:
+    return Problem(code, text, {"seconds": round(age.total_seconds(), 3)})
+
+
+def _apart(code: str, what: str, one: Decimal | float, other: Decimal | float) -> Problem:
+    distance = abs(float(one) / float(other) - 1)
+    limit = f"{LIMITS[code].allowed:.0%}".replace("%", " %")
+    return Problem(code, f"{what} are more than {limit} apart", {"distance": round(distance, 6)})
+
+
+def _moment(at: datetime | None) -> str:
+    return "-" if at is None else str(at.timestamp())

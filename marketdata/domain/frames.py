@@ -74,6 +74,37 @@ def frame_of(base: Candles, interval: str) -> Frame:
     return Frame(resample(base, interval))
 
 
+def frame_grown(frame: Frame, base: Candles, *, changed_ms: int, bars: int) -> Frame:
+    """Return the frame after closed `base` candles came or changed from `changed_ms` on: its last `bars` buckets.
+
+    `changed_ms` is not later than the moment up to which the frame was complete before. What lies before it is kept,
+    only the rest is resampled. The same frame comes back when no bucket has completed and none that had has changed.
+    `base` must reach back to the bucket of the first change and the one before it.
+    """
+    interval, length = frame.candles.interval, frame.length
+    first, until = changed_ms - changed_ms % length, whole_until(base, interval)
+    if first >= until:
+        return frame
+    kept = frame.candles.slice(0, int(frame.candles.open_time.searchsorted(first)))
+    known_ms = int(kept.open_time[-1]) if len(kept) else -1
+    tail = resample(base.slice(int(base.open_time.searchsorted(known_ms)), len(base)), interval)
+    grown = joined(kept, tail.slice(int(tail.open_time.searchsorted(known_ms, "right")), len(tail)))
+    return Frame(grown.slice(max(0, len(grown) - bars), len(grown)))
+
+
+def whole_until(base: Candles, interval: str) -> int:
+    """Return up to which moment (UTC ms) the buckets of `interval` are complete with these closed base candles."""
+    end = int(base.open_time[-1]) + interval_ms(base.interval) if len(base) else 0
+    return end - end % interval_ms(interval)
+
+
+def joined(left: Candles, right: Candles) -> Candles:
+    """Return candles of one symbol and interval one after the other."""
+    columns = ("open_time", "open", "high", "low", "close", "volume")
+    both = [np.concatenate((getattr(left, name), getattr(right, name))) for name in columns]
+    return Candles(left.symbol, left.interval, *both)
+
+
 def fingerprints(candles: Candles) -> NDArray[np.uint64]:
     """Return for each i a 64-bit hash of candles[0:i+1]: SplitMix64 over the bits of each candle, summed."""
     mixed = _mix(candles.open_time.astype(np.uint64))

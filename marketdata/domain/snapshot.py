@@ -65,6 +65,8 @@ class SymbolView:
     problem: str | None = None
     digest: str = ""
     """Hash of what is known of the symbol, whenever it is looked at: its stored `Snapshot` is found by it."""
+    reason: Mapping[str, Any] = field(default_factory=dict)
+    """Of the problem: its "code" and the numbers behind it."""
 
 
 @dataclass(frozen=True, slots=True)

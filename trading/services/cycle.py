@@ -15,7 +15,7 @@ from decisions.deciders.base import Answer, Outcome, Question, Reading
 from decisions.domain.portfolio import Portfolio
 from decisions.domain.prompt import build_prompt
 from decisions.domain.proposal import Proposal, Ruling
-from marketdata.domain.assess import quote_age_limit, quote_problem
+from marketdata.domain.assess import Problem, quote_problem
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.risk import rule_all
 from trading.domain.venue import AccountState
@@ -27,6 +27,8 @@ from trading.services.settle import Settled, settle
 from trading.services.world import Run, World
 from vibex.lib.clock import Deadline
 from vibex.lib.errors import Rejected, Retryable
+
+NOTHING_TO_DECIDE = "no_data: every symbol holds because of its market data, and nothing is open on any of them"
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ def run_cycle(world: World, run: Run) -> CycleResult:
     with _step(journal, Stage.RECORD, timings):
         state = _after(world, settled, done)
         journal.equity(state)
-        journal.diary(lines_of(snapshot.at, answer, reading, rulings, done))
+        journal.diary(lines_of(live, answer, reading, rulings, done))
     with _step(journal, Stage.PUBLISH, timings):
         journal.publish("cycle")
     return CycleResult(snapshot, portfolio, question, answer, reading, rulings, done, state, timings)
@@ -97,7 +99,11 @@ def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator
 
 
 def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> tuple[Question, Answer | None]:
-    """Return the question, and an answer of nothing when it cannot be put: a default text never takes a template's place."""
+    """Return the question, and an answer of nothing when it is not put.
+
+    Nobody is asked about symbols of which nothing is known and nothing is held. And a default text never takes the
+    place of a template that is missing.
+    """
     question = Question(
         decision_id=uuid.uuid4().hex[:16],
         bot=run.bot,
@@ -109,6 +115,8 @@ def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portf
         invocation=run.invocation,
         feedback=run.feedback,
     )
+    if _nothing_to_decide(run, snapshot, portfolio):
+        return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=NOTHING_TO_DECIDE)
     if not world.decider.wants_prompt:
         return question, None
     try:
@@ -116,6 +124,13 @@ def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portf
     except Rejected as fault:
         world.journal.incident("prompt-template", str(fault))
         return question, Answer(Outcome.NO_ANSWER, model_requested=run.bot.model, reason=f"template: {fault}")
+
+
+def _nothing_to_decide(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> bool:
+    """Tell whether every symbol holds for its data, and there is nothing on them that could be closed."""
+    busy = {position.symbol for position in portfolio.positions} | {order.symbol for order in portfolio.orders}
+    views = [snapshot.symbols.get(symbol) for symbol in run.bot.symbols]
+    return bool(views) and busy.isdisjoint(run.bot.symbols) and all(view and view.problem for view in views)
 
 
 def _template(run: Run) -> str:
@@ -127,6 +142,8 @@ def _template(run: Run) -> str:
 
 
 def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Reading:
+    if answer.outcome is Outcome.NOT_ASKED:
+        return Reading(Outcome.NOT_ASKED, reason=answer.reason)
     if late:
         return Reading(Outcome.NO_ANSWER, reason="late: the answer came after the deadline and is not used")
     return world.decider.read(question, answer)
@@ -152,6 +169,12 @@ def _live(world: World, snapshot: MarketSnapshot, symbol: str) -> SymbolView:
     try:
         quote = world.market.quote(symbol, at=now)
     except (Retryable, Rejected) as fault:
-        return replace(view, problem=view.problem or f"no price to trade at: {fault}")
-    stale = quote_problem(quote, at=now, age_limit=quote_age_limit(world.clock.speed))
-    return replace(view, quote=quote, problem=view.problem or stale)
+        return _held(view, Problem("price.gone", f"no price to trade at: {fault}"))
+    return _held(replace(view, quote=quote), quote_problem(quote, at=now, speed=world.clock.speed))
+
+
+def _held(view: SymbolView, problem: Problem | None) -> SymbolView:
+    """Return the view with this problem, unless it has one already."""
+    if problem is None or view.problem:
+        return view
+    return replace(view, problem=problem.text, reason=problem.reason)
