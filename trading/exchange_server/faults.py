@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from random import Random
@@ -37,13 +38,15 @@ class Fault:
     count: int | None = None
     probability: float = 1.0
     seconds: float = 0.0
-    """How long `delay` waits, a ban lasts."""
+    """How long `delay` waits, a ban lasts, and a silence too (0: until it is cleared)."""
     after: int = 1
     """How many messages overtake one that is sent out of order."""
     struck: int = 0
+    since: float = field(default_factory=time.monotonic)
 
     def spent(self) -> bool:
-        return self.count is not None and self.struck >= self.count
+        over = self.kind == "silence" and self.seconds > 0 and time.monotonic() > self.since + self.seconds
+        return over or (self.count is not None and self.struck >= self.count)
 
 
 @dataclass(slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import format_datetime
@@ -15,11 +16,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from trading.exchange_server.answers import Refusal
+from trading.exchange_server.answers import Parameters, Refusal
 from trading.exchange_server.control import Control
 from trading.exchange_server.faults import Fault, FaultBook, broken_rows, page
 from trading.exchange_server.markets import Markets
-from trading.exchange_server.rest import PUBLIC, Endpoint, spot_info
+from trading.exchange_server.rest import PUBLIC, Endpoint, info, spot_info
 from trading.exchange_server.streams import LIFE_SECONDS, PING_SECONDS, PULSE_SECONDS, Hub, dumps
 from trading.exchange_server.weights import LIMIT, Ledger, seconds_to_next_minute, too_many, weight_of
 from vibex.lib.clock import from_ms
@@ -65,6 +66,7 @@ class ExchangeServer:
         self.ledger = Ledger(weight_limit)
         self.hub = Hub(markets, self.faults, pulse=pulse, life=life, ping=ping)
         self.endpoints: dict[tuple[str, str], Endpoint] = {("GET", name): one for name, one in PUBLIC.items()}
+        self.endpoints["GET", "exchangeInfo"] = self._info
         self.log: deque[Logged] = deque(maxlen=LOG_LENGTH)
         self.control = Control(self)
         self._runner: web.AppRunner | None = None
@@ -141,10 +143,19 @@ class ExchangeServer:
             endpoint = spot_info
         if endpoint is None:
             return web.Response(status=404, text=page("404"), content_type="text/html")
-        answer = endpoint(self.markets, _parameters(request))
+        answer = endpoint(self.markets, request.query)
         if fault and fault.kind == "corrupt":
             answer = broken_rows(answer)
         return web.Response(text=dumps(answer), content_type="application/json")
+
+    def _info(self, markets: Markets, given: Parameters) -> Any:
+        """Return `exchangeInfo` with the limit of weight that holds here."""
+        answer = info(markets, given)
+        limits = [
+            limit | {"limit": self.ledger.limit} if limit["rateLimitType"] == "REQUEST_WEIGHT" else limit
+            for limit in answer["rateLimits"]
+        ]
+        return {**answer, "rateLimits": limits}
 
     def _faulty(self, fault: Fault | None, address: str) -> web.Response | None:
         """Return what a fault says instead of an answer, None where the answer is still given."""
@@ -197,13 +208,22 @@ def serve_in_thread(markets: Markets, *, host: str = "127.0.0.1", port: int = 0,
         loop.close()
 
 
+async def serve(server: ExchangeServer, *, host: str, port: int, ready: Callable[[int], None]) -> None:
+    """Run until SIGINT or SIGTERM; `ready` is called with the port. Raises OSError when the port is taken."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        ready(await server.start(host, port))
+        await ended.wait()
+    finally:
+        await server.stop()
+
+
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
-
-
-def _parameters(request: web.Request) -> Mapping[str, str]:
-    return request.query
 
 
 def _refused(refusal: Refusal) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from trading.exchange_server.faults import FaultBook, broken_message
 from trading.exchange_server.markets import Markets
 from trading.exchange_server.messages import Feed, feed_of, news
 from vibex.lib.errors import Rejected
+
+log = logging.getLogger(__name__)
 
 PULSE_SECONDS: Final = 0.25
 MOST_STREAMS: Final = 200
@@ -43,6 +46,7 @@ class Connection:
     """One client. Messages wait in `outbox` until its writer has sent them; `held` are to be overtaken by others."""
 
     socket: web.WebSocketResponse
+    transport: asyncio.BaseTransport | None
     combined: bool
     streams: dict[str, None] = field(default_factory=dict)
     outbox: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(BACKLOG))
@@ -73,7 +77,10 @@ class Hub:
         """Send news at every beat, for ever."""
         while True:
             await asyncio.sleep(self.pulse_seconds)
-            self.pulse()
+            try:
+                self.pulse()
+            except Exception:
+                log.exception("A beat of the streams failed; the next one is tried.")
 
     def pulse(self) -> None:
         """Send what is new now to those who listen to it."""
@@ -90,21 +97,22 @@ class Hub:
         """Answer one connection until it ends, at the latest at the end of its life."""
         socket = web.WebSocketResponse(heartbeat=self.ping_seconds, max_msg_size=65_536)
         await socket.prepare(request)
-        connection = Connection(socket, combined)
+        connection = Connection(socket, request.transport, combined)
         self.opened += 1
         if len(names) > MOST_STREAMS:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many streams")
             return socket
         self.connections.add(connection)
         writer = asyncio.create_task(self._write(connection))
-        self._subscribe(connection, names)
-        with contextlib.suppress(TimeoutError):
+        try:
+            self._subscribe(connection, names)
             async with asyncio.timeout(self.life_seconds):
                 await self._read(connection)
-        self.connections.discard(connection)
-        writer.cancel()
-        if not socket.closed:
+        except TimeoutError:
             await socket.close(code=WSCloseCode.GOING_AWAY, message=b"end of life")
+        finally:
+            self.connections.discard(connection)
+            writer.cancel()
         return socket
 
     def cut(self) -> int:
@@ -123,9 +131,8 @@ class Hub:
 
     def _break(self, connection: Connection) -> None:
         self.connections.discard(connection)
-        transport = connection.socket._req.transport if connection.socket._req else None
-        if transport is not None:
-            transport.abort()
+        if isinstance(connection.transport, asyncio.WriteTransport):
+            connection.transport.abort()
 
     async def _read(self, connection: Connection) -> None:
         async for message in connection.socket:

@@ -1,0 +1,95 @@
+"""`manage.py exchange_server`: a test exchange that answers as AsterDEX does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from vibex.lib.errors import VibexError
+
+if TYPE_CHECKING:
+    from trading.exchange_server.markets import Markets
+
+PORTS = range(65_536)
+
+
+class Command(BaseCommand):
+    help = "Run a test exchange with AsterDEX's public REST and WebSocket surface over a recorded or simulated market."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        source = parser.add_mutually_exclusive_group()
+        source.add_argument("--data", type=Path, help="Folder with SYMBOL-interval.csv.gz files to replay.")
+        source.add_argument("--seed", type=int, default=7, help="Seed of the simulated market (default 7).")
+        parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default 127.0.0.1).")
+        parser.add_argument("--port", type=_port, default=8089, help="Port (default 8089; 0 takes a free one).")
+        parser.add_argument("--speed", type=float, default=1.0, help="Market seconds in a second (default 1).")
+        parser.add_argument("--symbols", type=_symbols, help="BTCUSDT,ETHUSDT,… (default: all there are).")
+        parser.add_argument("--exchange-info", type=Path, help="Recorded exchangeInfo whose contracts are served.")
+        parser.add_argument("--start", type=_moment, help="Where the clock begins: 2025-10-10T20:00, UTC.")
+        parser.add_argument("--weight-limit", type=int, default=2400, help="Weight a minute (default 2400).")
+
+    def handle(self, **options: Any) -> None:
+        # Imported here: aiohttp and NumPy are of no use to the other commands.
+        from trading.exchange_server.server import ExchangeServer, serve
+
+        host, port = options["host"], options["port"]
+        try:
+            markets = _markets(options)
+            server = ExchangeServer(markets, weight_limit=options["weight_limit"])
+            asyncio.run(serve(server, host=host, port=port, ready=partial(self._ready, markets, host)))
+        except VibexError as fault:
+            raise CommandError(str(fault)) from None
+        except OSError as fault:
+            reason = os.strerror(fault.errno) if (fault.errno or 0) > 0 else fault
+            raise CommandError(f"{host}:{port} cannot be listened on ({reason}): choose another --port.") from None
+        self.stdout.write("Stopped.")
+
+    def _ready(self, markets: Markets, host: str, port: int) -> None:
+        self.stdout.write(f"AsterDEX-compatible test exchange, {markets.title}: {len(markets.contracts)} symbols")
+        self.stdout.write(f"  clock     {markets.describe()['now']}, speed {markets.clock.speed:g}")
+        self.stdout.write(f"  REST      http://{host}:{port}/fapi/v3/")
+        self.stdout.write(f"  streams   ws://{host}:{port}/stream")
+        self.stdout.write(f"  control   http://{host}:{port}/_sim/state")
+        self.stdout.write("Point Vibex at it:")
+        where = f"ASTERDEX_REST_URL=http://{host}:{port} ASTERDEX_STREAM_URL=ws://{host}:{port}"
+        self.stdout.write(f"  MARKET=live {where}")
+        self.stdout.write("Ctrl-C stops it.")
+        self.stdout.flush()
+
+
+def _markets(options: dict[str, Any]) -> Markets:
+    from trading.exchange_server.build import recorded_markets, simulated_markets
+
+    common = {name: options[name] for name in ("start", "speed", "exchange_info")}
+    if options["data"] is not None:
+        return recorded_markets(options["data"], options["symbols"], **common)
+    return simulated_markets(options["symbols"], seed=options["seed"], **common)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) not in PORTS:
+        raise ArgumentTypeError(f"{text!r} is not a port: use 0 to {PORTS[-1]}")
+    return int(text)
+
+
+def _symbols(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) != len(names):
+        raise ArgumentTypeError(f"{text!r} is not a list like BTCUSDT,ETHUSDT with each name once")
+    return names
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a date like 2025-09-15 or 2025-09-15T12:00") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
