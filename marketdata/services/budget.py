@@ -65,8 +65,8 @@ class DatabaseBudget:
         minute = _minute(now)
         # One minute ahead is a process that was quicker over the turn. Further ahead, the clock was put back.
         other = Q(minute__lt=minute) | Q(minute__gt=minute + MINUTE)
-        share = F("limit") * round(purpose.value * 100) / 100
-        room = Q(other, limit__gte=weight) | Q(used__lte=share - weight)
+        percent = round(purpose.value * 100)
+        room = Q(other, limit__gte=-(-weight * 100 // percent)) | Q(used__lte=F("limit") * percent / 100 - weight)
         free = Q(blocked_until=None) | Q(blocked_until__lte=now)
         with transaction.atomic(durable=True):
             changed = (
