@@ -22,6 +22,12 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "desk-empty": ("beginner@vibex.local", "/"),
     "desk-still": ("operator@vibex.local", "/accounts/3/"),
     "no-account": ("nobody@vibex.local", "/"),
+    "market": ("operator@vibex.local", "/accounts/1/market/?interval=15m"),
+    "market-all": (
+        "operator@vibex.local",
+        "/accounts/1/market/?symbol=SOLUSDT&interval=1m&show=ema20,bollinger,rsi14,macd,atr14,adx14,funding",
+    ),
+    "market-empty": ("operator@vibex.local", "/accounts/3/market/"),
     "diary": ("operator@vibex.local", "/accounts/1/diary/"),
     "books": ("operator@vibex.local", "/accounts/1/books/"),
     "bot": ("operator@vibex.local", "/bots/1/"),

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -16,10 +16,14 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Account, Bot, User
 from accounts.selectors import accounts_of, bots_of, open_incidents
 from decisions.models import Cycle, DiaryEntry
+from marketdata.models import Feed
 from trading.selectors import books as book
+from trading.selectors import chart as charts
 from trading.selectors import curve as curves
+from trading.selectors import market_page as prices
+from trading.selectors.figure import figure_of
 from trading.selectors.installation import installation
-from trading.selectors.market import MarketView, account_to_show, market_view, next_decision
+from trading.selectors.market import MarketView, account_to_show, market_view, next_decision, view_of
 from trading.selectors.standing import rules_of, standing_of
 from trading.selectors.trace import steps_of, trace_of
 from trading.services.schedule import bot_pause, bot_start, bot_stop
@@ -64,6 +68,37 @@ def equity(request: HttpRequest, account_id: int) -> HttpResponse:
         return JsonResponse({"span": [f"Use one of: {', '.join(curves.RANGES)}."]}, status=400)
     curve = curves.curve_of(account, now=market_view(account).now, span=span)
     return JsonResponse(curves.figure_of(curve, start=account.starting_balance))
+
+
+@require_safe
+def market(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Show candles, prices and freshness of one symbol; HTMX gets what changes with the choice."""
+    account = _own_account(request, account_id)
+    context = _market(request, account) | {"here": "market"}
+    part = "#picture" if request.htmx else ""  # type: ignore[attr-defined]
+    status = 400 if context["refusal"] else 200
+    return render(request, f"trading/market_page.html{part}", context, status=status)
+
+
+@require_safe
+def market_live(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Return the moving panels of the market page, each to be put in its own place."""
+    account = _own_account(request, account_id)
+    return render(request, "trading/market_page.html#live", _market(request, account) | {"oob": True})
+
+
+@require_safe
+def market_figure(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Return the chart of one symbol as a plotly figure."""
+    account = get_object_or_404(accounts_of(request.user), pk=account_id)
+    feed = prices.feed_with_tick(account.venue, request.GET.get("symbol", ""))
+    if feed is None:
+        raise Http404
+    try:
+        choice = prices.figure_choice(feed, request.GET)
+    except Rejected as refusal:
+        return JsonResponse({refusal.code: [str(refusal)]}, status=400)
+    return JsonResponse(figure_of(prices.chart_at(account, feed, choice)))
 
 
 @require_safe
@@ -135,6 +170,35 @@ def _page(request: HttpRequest, account: Account) -> dict[str, Any]:
     """Return what every page of an account shows: its market, the way to the other accounts, the time."""
     accounts = accounts_of(request.user).order_by("pk")
     return {"account": account, "accounts": accounts, "market": market_view(account), "now": timezone.now()}
+
+
+def _market(request: HttpRequest, account: Account) -> dict[str, Any]:
+    """Return what the market page shows. What is asked for wrongly is told, and the usual chart shown."""
+    feed = prices.feed_with_counts(account.venue)
+    context: dict[str, Any] = {"account": account, "accounts": accounts_of(request.user).order_by("pk")}
+    context |= {"market": view_of(feed, account.venue), "now": timezone.now(), "refusal": ""}
+    return context | (_market_panels(request, account, feed, context) if feed else {})
+
+
+def _market_panels(request: HttpRequest, account: Account, feed: Feed, context: dict[str, Any]) -> dict[str, Any]:
+    bots, now = _bots(account), context["market"].now
+    offers, rules = prices.offers_of(feed, bots)
+    refusal = ""
+    try:
+        choice = prices.choice_of(request.GET, offers)
+    except Rejected as fault:
+        refusal, choice = str(fault), prices.choice_of(QueryDict(), offers)
+    look = prices.look_of(feed, choice.symbol, bots, offers, rules)
+    return {
+        "offers": offers,
+        "choice": choice,
+        "refusal": refusal,
+        "look": look,
+        "picture": prices.picture_at(feed, choice, look, now=now),
+        "data": prices.data_of(feed),
+        "trades": prices.trades_of(account, choice.symbol),
+        "indicators": charts.NAMES,
+    }
 
 
 def _desk(request: HttpRequest, account: Account) -> dict[str, Any]:

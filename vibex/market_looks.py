@@ -118,7 +118,8 @@ def _freshness(feed: Feed) -> Iterator[Line]:
         ages = ", ".join(f"{name} {_age(age)}" for name, age in view.ages.items())
         name = f"{symbol} at {feed.venue}"
         if view.problem:
-            yield Line(name, "fail", f"{view.problem} [{ages}]", _remedy(feed, symbol, view.problem))
+            problem = str(view.problem)
+            yield Line(name, "fail", f"{problem} [{ages}]", _remedy(feed, symbol, problem))
         else:
             yield Line(name, "ok", ages)
 

@@ -20,11 +20,12 @@ django.setup()  # what follows imports models
 from daphne.server import Server  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db.models import F  # noqa: E402
+from django.db.models.functions import Greatest, Least  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts.models import Account, User  # noqa: E402
-from marketdata.models import Feed, Ticker  # noqa: E402
-from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
+from marketdata.models import Candle, Feed, Ticker  # noqa: E402
+from tests.support.demo import account_of, bot_of, candles, demo, person  # noqa: E402
 from vibex.asgi import application  # noqa: E402
 
 
@@ -33,6 +34,7 @@ def seed() -> None:
     if User.objects.exists():
         return
     demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True)
+    candles(timezone.now(), hours=75)
     beginner = person("beginner@vibex.local")
     bot_of(account_of(beginner))
     person("nobody@vibex.local")
@@ -55,6 +57,20 @@ def move_prices(stop: threading.Event) -> None:
         factor = Decimal("1.0004") if step % 7 < 4 else Decimal("0.9995")
         Feed.objects.filter(venue="sim").update(heartbeat=timezone.now())
         Ticker.objects.filter(venue="sim").update(mark=F("mark") * factor, at=timezone.now())
+        move_candles()
+
+
+def move_candles() -> None:
+    """Let the candle of the running minute end at the mark, and close the ones before it."""
+    minute = timezone.now().replace(second=0, microsecond=0)
+    Candle.objects.filter(venue="sim", open_time__lt=minute, closed=False).update(closed=True)
+    for row in Ticker.objects.filter(venue="sim"):
+        price = float(row.mark)
+        key = {"venue": "sim", "symbol": row.symbol, "interval": "1m", "open_time": minute}
+        fresh = dict.fromkeys(("open", "high", "low", "close"), price) | {"volume": 1.0, "closed": False}
+        forming = Candle.objects.filter(**key)
+        if not forming.update(close=price, high=Greatest("high", price), low=Least("low", price)):
+            Candle.objects.create(**key, **fresh)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.db.models import Max, Min
 from django.db.models.functions import TruncDay, TruncHour, TruncMinute
+from django.utils import timezone
 
 from accounts.models import Account
 from trading.models import EquityPoint
@@ -31,6 +32,7 @@ TIME_LABELS: Final = [
 """How the time axis is labelled: ticks below a minute, up to 12 hours, wider."""
 
 type Curve = Sequence[tuple[datetime, Decimal]]
+type Points = Sequence[tuple[datetime, Decimal | float]]
 
 
 def curve_of(account: Account, *, now: datetime, span: str = "all") -> Curve:
@@ -50,14 +52,14 @@ def curve_of(account: Account, *, now: datetime, span: str = "all") -> Curve:
 
 
 def figure_of(curve: Curve, *, start: Decimal) -> dict[str, Any]:
-    """Return the curve as a plotly figure, as plain JSON values. Colours come from the page's style sheet."""
+    """Return the curve as a plotly figure, as plain JSON values. Times are those of the reader's zone, colours of the style sheet."""
     return {
         "data": [
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": "equity",
-                "x": [at.isoformat() for at, _ in curve],
+                "x": [timezone.localtime(at).replace(tzinfo=None).isoformat() for at, _ in curve],
                 "y": [float(equity) for _, equity in curve],
                 "line": {"width": 1.75},
                 "hovertemplate": "%{x|%a %d %b %H:%M}<br><b>%{y:,.2f}</b> USDT<extra></extra>",
@@ -92,7 +94,7 @@ def figure_of(curve: Curve, *, start: Decimal) -> dict[str, Any]:
     }
 
 
-def polyline_of(curve: Curve) -> str:
+def polyline_of(curve: Points) -> str:
     """Return the curve as the `points` of an SVG polyline in a box of WIDTH × HEIGHT; empty below two points."""
     if len(curve) < 2:
         return ""

@@ -31,16 +31,22 @@ class MarketView:
     speed: float
     """Seconds of market time in one second of wall time: zero while the market stands."""
     problem: str = ""
+    note: str = ""
+    """Why this market and not another one."""
 
 
 def market_view(account: Account) -> MarketView:
     """Return what `account` trades on; a market that was never set up is a view with a problem."""
-    feed = Feed.objects.filter(venue=account.venue).first()
+    return view_of(Feed.objects.filter(venue=account.venue).first(), account.venue)
+
+
+def view_of(feed: Feed | None, venue: str) -> MarketView:
+    """Return the market of a feed in words."""
     if feed is None:
-        missing = f"This installation has no market named {account.venue}: start the server with one."
-        return MarketView("missing", f"No market: {account.venue}", "", timezone.now(), 1.0, missing)
+        missing = f"This installation has no market named {venue}: start the server with one."
+        return MarketView("missing", f"No market: {venue}", "", timezone.now(), 1.0, missing)
     title, detail = _words(feed)
-    return MarketView(feed.kind, title, detail, clock_of(feed).now(), _pace(feed), _problem(feed))
+    return MarketView(feed.kind, title, detail, clock_of(feed).now(), _pace(feed), _problem(feed), feed.note)
 
 
 def account_to_show(person: Person) -> Account | None:

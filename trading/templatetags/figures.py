@@ -46,6 +46,15 @@ def signed_share(value: Decimal | None) -> str:
 
 
 @register.filter
+def rate(value: Decimal | None) -> str:
+    """Write a funding rate as a percentage with its sign and four decimals: 0.0001 is +0.0100 %."""
+    if value is None:
+        return NOTHING
+    text = _grouped(value * 100, Decimal("0.0001"))
+    return f"+{text} %" if value > 0 else f"{text} %"
+
+
+@register.filter
 def tone(value: Decimal | None) -> str:
     """Return the class of a result: gain, loss or even. The sign says the same without colour."""
     if value is None or _rounded(value, CENT) == 0:
