@@ -21,9 +21,11 @@ from marketdata.domain.assess import (
     Problem,
     candle_age_limit,
     candle_problem,
+    contract_problem,
     digest_of,
     feed_problem,
     market_problem,
+    missing_problem,
     no_quote,
     quote_age_limit,
     quote_problem,
@@ -39,7 +41,7 @@ from marketdata.market import FundingSettlement
 from marketdata.models import Candle, Feed, FundingRate, QuarantinedCandle, Ticker
 from marketdata.selectors import feed_of, instrument_specs, plain
 from marketdata.stored import ROW, Series, SeriesStore, candles_of
-from vibex.lib.clock import Clock, to_ms
+from vibex.lib.clock import Clock, from_ms, to_ms
 from vibex.lib.errors import Rejected, Retryable
 
 STORE: Final = SeriesStore()
@@ -168,6 +170,7 @@ class _Look:
         age_limit = candle_age_limit(base.interval, self.speed)
         return (
             self.wrong
+            or contract_problem(self.spec)
             or self._explained(candle_problem(base, at_ms=to_ms(at), age_limit=age_limit), base, at)
             or quote_problem(quote, at=at, speed=self.speed)
             or timeframe_problem(timeframes.values())
@@ -175,15 +178,23 @@ class _Look:
         )
 
     def _explained(self, problem: Problem | None, base: Candles, at: datetime) -> Problem | None:
-        """Add why a candle is missing where it is known. Asked only when something is wrong already."""
-        if problem is None:
+        """Add why a candle is missing where it is known. Asked only when something is wrong, or the newest is not there.
+
+        One that was put aside the moment it closed leaves no hole yet: what stands before it is whole.
+        """
+        step = timedelta(milliseconds=interval_ms(base.interval))
+        last = from_ms(int(base.open_time[-1])) if len(base) else at
+        if problem is None and at < last + 2 * step:
             return None
-        watched = at - timedelta(milliseconds=(WATCHED_BARS + 1) * interval_ms(base.interval))
+        since = at - (WATCHED_BARS + 1) * step if problem else last + step
         bad = QuarantinedCandle.objects.filter(
-            venue=self.spec.venue, symbol=self.spec.symbol, interval=base.interval, open_time__gte=watched
-        ).filter(open_time__lt=at)
+            venue=self.spec.venue, symbol=self.spec.symbol, interval=base.interval, mended=None
+        ).filter(open_time__gte=since, open_time__lte=at - step)
         reason = bad.order_by("-open_time").values_list("reason", flat=True).first()
-        return replace(problem, text=f"{problem.text}: {reason}") if reason else problem
+        if reason is None:
+            return problem
+        problem = problem or missing_problem(base.interval)
+        return replace(problem, text=f"{problem.text}: {reason}")
 
 
 def _state(feed: Feed) -> FeedState:

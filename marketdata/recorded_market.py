@@ -13,9 +13,11 @@ from math import isnan
 
 from marketdata.domain.assess import (
     WATCHED_BARS,
+    Problem,
     candle_age_limit,
     candle_problem,
     digest_of,
+    missing_problem,
     no_quote,
     quote_problem,
     summary_of,
@@ -168,6 +170,7 @@ class _Series:
             candle_problem(
                 self.candles.slice(max(0, count - WATCHED_BARS), count), at_ms=at_ms, age_limit=self._candle_age
             )
+            or self._overdue(count, at_ms)
             or quote_problem(quote, at=at, extra=self._candle_age)
             or timeframe_problem(timeframes.values())
         )
@@ -175,6 +178,10 @@ class _Series:
         if problem is None:
             return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, None, digest)
         return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem.text, digest, problem.reason)
+
+    def _overdue(self, count: int, at_ms: int) -> Problem | None:
+        """Return that the newest candle is missing: in a recording none comes late. What stands before it is whole."""
+        return missing_problem(self.candles.interval) if at_ms >= self.opened[count - 1] + 2 * self._step else None
 
     def quote(self, count: int) -> Quote:
         """Return the prices after `count` closed candles (at least one)."""

@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any, Final
 
 from marketdata.domain.candles import Candles, interval_ms
+from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote, SymbolView, Timeframe
 
 MIN_CANDLES: Final = 15
@@ -129,6 +130,13 @@ def _clock_problem(feed: FeedState, wall: datetime) -> Problem | None:
     return None
 
 
+def contract_problem(spec: InstrumentSpec) -> Problem | None:
+    """Return whether the venue takes orders. One that settles or was delisted is still quoted, with an ordinary rate."""
+    if spec.tradable:
+        return None
+    return Problem("contract.closed", f"{spec.venue} takes no orders for {spec.symbol} now: it is {spec.status}")
+
+
 def candle_problem(base: Candles, *, at_ms: int, age_limit: timedelta) -> Problem | None:
     """Return what is wrong with the closed base candles: none, a hole in the last three bars, or too old."""
     count = len(base)
@@ -139,8 +147,13 @@ def candle_problem(base: Candles, *, at_ms: int, age_limit: timedelta) -> Proble
     if age > age_limit:
         return _aged("candle.old", f"the last {base.interval} candle closed {readable(age)} ago", age)
     if count >= WATCHED_BARS and last - int(base.open_time[-WATCHED_BARS]) != (WATCHED_BARS - 1) * step:
-        return Problem("candle.missing", f"a {base.interval} candle is missing among the last {WATCHED_BARS}")
+        return missing_problem(base.interval)
     return None
+
+
+def missing_problem(interval: str) -> Problem:
+    """Return the problem of a hole in the last bars."""
+    return Problem("candle.missing", f"a {interval} candle is missing among the last {WATCHED_BARS}")
 
 
 def timeframe_problem(timeframes: Iterable[Timeframe]) -> Problem | None:

@@ -49,7 +49,7 @@ def compute(candles: Candles) -> dict[str, Values]:
     high, low, close, volume = candles.high, candles.low, candles.close, candles.volume
     macd, macd_signal, macd_hist = talib.MACD(close, 12, 26, 9)
     bb_upper, bb_middle, bb_lower = talib.BBANDS(close, 20, 2.0, 2.0)
-    volume_average = talib.SMA(volume, 20)
+    volume_average = _untraded_is_zero(talib.SMA(volume, 20), volume, 20)
     return {
         "ema20": talib.EMA(close, 20),
         "ema50": talib.EMA(close, 50),
@@ -77,6 +77,14 @@ def _unmoved_is_nan(rsi: Values, close: Values, period: int) -> Values:
             if (window == window[0]).all():
                 rsi[index] = np.nan
     return rsi
+
+
+def _untraded_is_zero(average: Values, volume: Values, period: int) -> Values:
+    """Set the average to zero where nothing was traded: TA-Lib's running sum leaves a rest of some 1e-16 there."""
+    if np.count_nonzero(volume) < len(volume):
+        trades = np.concatenate(([0], np.cumsum(volume != 0.0)))
+        average[period - 1 :][trades[period:] == trades[:-period]] = 0.0
+    return average
 
 
 def _ratio(volume: Values, average: Values) -> Values:

@@ -185,12 +185,20 @@ def test_a_hole_holds_while_it_lies_in_the_last_three_bars(missing, problem):
     assert look(timeframes=("1h",)).problem == expected
 
 
-def test_a_quarantined_candle_holds_and_says_why():
+@pytest.mark.parametrize("bar", [97, 98, 99])
+def test_a_quarantined_candle_holds_and_says_why_from_the_moment_it_closed(bar):
     candles = walk(COUNT)
     high = candles.high.copy()
-    high[98] = 1.0
+    high[bar] = 1.0
     venue_of(replace(candles, high=high))
     assert look().problem == "a 1h candle is missing among the last 3: high is below low"
+
+
+@pytest.mark.parametrize("status", ["SETTLING", "PENDING_TRADING", "CLOSE"])
+def test_a_contract_that_takes_no_orders_holds(status):
+    venue_of()
+    instruments_upsert(specs=[replace(recording(walk(COUNT)).spec, status=status)])
+    assert look().problem == f"recorded takes no orders for BTCUSDT now: it is {status}"
 
 
 def test_what_the_feed_says_holds_every_symbol():

@@ -118,7 +118,7 @@ def test_a_hole_holds_while_it_lies_in_the_last_three_bars():
         for hour in range(60, 66)
     ]
     missing = "a 1h candle is missing among the last 3"
-    assert problems == [None, None, missing, missing, None, None]
+    assert problems == [None, missing, missing, missing, None, None]
 
 
 def test_a_mark_far_from_the_last_price_holds():
