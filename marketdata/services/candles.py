@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import transaction
+from django.utils import timezone
 
 from accounts.services import incident_open
 from marketdata.domain.candles import Candles
 from marketdata.domain.quality import Fault, faults, without
 from marketdata.domain.recording import Quarantined
 from marketdata.models import Candle, QuarantinedCandle
-from vibex.lib.clock import from_ms
+from marketdata.services.candle_table import VALUE_NAMES, candles_write
+from vibex.lib.clock import from_ms, to_ms
 
 BATCH: Final = 5_000
 """Rows of one transaction: a kill loses at most so many, and the next start writes them."""
-KEY: Final = ["venue", "symbol", "interval", "open_time"]
-VALUES: Final = ["open", "high", "low", "close", "volume", "closed"]
-VALUE_NAMES: Final = VALUES[:-1]
-TYPES: Final = ["text"] * 3 + ["timestamptz"] + ["float8"] * 5 + ["boolean"]
-ROW_BY_ROW: Final = f"VALUES ({', '.join(['%s'] * len(TYPES))})"
-COLUMNS_AT_ONCE: Final = f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in TYPES)})"  # noqa: S608
-"""PostgreSQL takes a batch as one array per column, several times as fast as row by row."""
-
-type Row = tuple[Any, ...]
 
 
-def candles_upsert(*, venue: str, candles: Candles, closed: bool) -> int:
-    """Store candles of one symbol and interval and return how many were stored.
+def candles_upsert(*, venue: str, candles: Candles | Iterable[Candles], closed: bool) -> int:
+    """Store candles, of one series or of several at once, and return how many rows are new or changed.
 
-    A stored candle is corrected by a later one. A closed candle never becomes forming again: a forming one that comes
-    too late is dropped. Impossible candles are quarantined with an incident. Batches are committed one after the
-    other, oldest first, so a kill leaves no hole.
+    A stored candle is corrected by a later one; where both are closed, a CandleCorrection keeps what was there. A
+    closed candle never becomes forming again: a forming one that comes too late is dropped. Impossible candles are
+    quarantined with an incident, and count as mended once a possible closed one comes. Batches are committed one
+    after the other, each series oldest first, so a kill leaves no hole. No candle may be given twice.
     """
-    broken = faults(candles)
-    candles_quarantine(venue=venue, quarantined=[_quarantined(candles, fault) for fault in broken])
-    sound = without(candles, broken)
-    return sum(
-        _put(_rows(venue, sound.slice(start, min(start + BATCH, len(sound))), closed=closed))
-        for start in range(0, len(sound), BATCH)
-    )
+    several = [candles] if isinstance(candles, Candles) else list(candles)
+    return sum(_put(venue, batch, closed=closed) for batch in _batches([_sound(venue, one) for one in several]))
 
 
 def candles_quarantine(*, venue: str, quarantined: Iterable[Quarantined]) -> None:
@@ -55,7 +43,7 @@ def candles_quarantine(*, venue: str, quarantined: Iterable[Quarantined]) -> Non
                 "interval": candle.interval,
                 "open_time": from_ms(candle.open_time),
             }
-            values = {"values": candle.values, "reason": candle.reason[:200]}
+            values = {"values": candle.values, "reason": candle.reason[:200], "seen": timezone.now()}
             _, new = QuarantinedCandle.objects.update_or_create(**key, defaults=values)
             Candle.objects.filter(**key, closed=False).delete()
             if new:
@@ -63,37 +51,49 @@ def candles_quarantine(*, venue: str, quarantined: Iterable[Quarantined]) -> Non
                 incident_open(account=None, kind="impossible-candle", text=text, severity="warning", data=candle.values)
 
 
-def _put(rows: Iterable[Row]) -> int:
-    """Write one batch in one transaction and return how many rows it touched.
-
-    Plain SQL, for two reasons: the ORM takes ten times as long for a first history, and it cannot make an update
-    depend on the row it meets. A row that is closed stays closed.
-    """
-    adapt = connection.ops.adapt_datetimefield_value
-    table = [(*row[:3], adapt(row[3]), *row[4:]) for row in rows]
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        if connection.vendor == "postgresql" and len(table) > 1:
-            cursor.execute(_statement(COLUMNS_AT_ONCE), [list(column) for column in zip(*table, strict=True)])
-        else:
-            cursor.executemany(_statement(ROW_BY_ROW), table)
-        return int(cursor.rowcount)
+def _sound(venue: str, candles: Candles) -> Candles:
+    """Put the impossible ones aside and return the others."""
+    broken = faults(candles)
+    candles_quarantine(venue=venue, quarantined=[_quarantined(candles, fault) for fault in broken])
+    return without(candles, broken)
 
 
-@cache
-def _statement(rows: str) -> str:
-    table = Candle._meta.db_table
-    updates = ", ".join(f"{name} = excluded.{name}" for name in VALUES)
-    return (
-        f"INSERT INTO {table} ({', '.join(KEY + VALUES)}) {rows} "
-        f"ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET {updates} WHERE excluded.closed OR NOT {table}.closed"
+def _batches(several: Iterable[Candles]) -> Iterator[list[Candles]]:
+    """Cut long series, and put short ones together, to at most BATCH rows."""
+    batch: list[Candles] = []
+    for candles in several:
+        for start in range(0, len(candles), BATCH):
+            piece = candles.slice(start, min(start + BATCH, len(candles)))
+            if sum(map(len, batch)) + len(piece) > BATCH:
+                yield batch
+                batch = []
+            batch.append(piece)
+    if batch:
+        yield batch
+
+
+def _put(venue: str, batch: Sequence[Candles], *, closed: bool) -> int:
+    """Write one batch in one transaction and return how many rows are new or changed."""
+    with transaction.atomic(savepoint=False):
+        changed = candles_write(venue, batch, closed=closed)
+        if closed:
+            _mend(venue, batch)
+    return changed
+
+
+def _mend(venue: str, batch: Sequence[Candles]) -> None:
+    """Note of quarantined candles that a possible closed one has come for them."""
+    came = {(candles.symbol, candles.interval): candles.open_time for candles in batch}
+    aside = QuarantinedCandle.objects.filter(
+        venue=venue,
+        symbol__in={symbol for symbol, _ in came},
+        open_time__gte=from_ms(min(int(times[0]) for times in came.values())),
+        open_time__lte=from_ms(max(int(times[-1]) for times in came.values())),
+        mended=None,
     )
-
-
-def _rows(venue: str, candles: Candles, *, closed: bool) -> Iterator[Row]:
-    """Yield KEY and VALUES of each candle."""
-    columns = (candles.open_time, candles.open, candles.high, candles.low, candles.close, candles.volume)
-    for at, *values in zip(*(column.tolist() for column in columns), strict=True):
-        yield venue, candles.symbol, candles.interval, from_ms(at), *values, closed
+    mended = [row.pk for row in aside if to_ms(row.open_time) in came.get((row.symbol, row.interval), ())]
+    if mended:
+        QuarantinedCandle.objects.filter(pk__in=mended).update(mended=timezone.now())
 
 
 def _quarantined(candles: Candles, fault: Fault) -> Quarantined:
