@@ -35,6 +35,8 @@ QUIET = {
     "celery.beat": logging.WARNING,
     "celery.worker.strategy": logging.WARNING,
     "daphne.server": logging.WARNING,
+    "aiohttp.access": logging.WARNING,
+    "httpx2": logging.WARNING,  # it writes every address that is asked, with the whole query
 }
 LIBRARIES = logging.INFO
 """Libraries speak at this level or above: at debug they fill disks with frames and statements."""
