@@ -187,7 +187,8 @@ class AsterHttp:
     def _pause(self, failed: int, error: Exception, limit: Deadline) -> float | None:
         """Return the seconds to wait before the next attempt, None where another one makes no sense."""
         if isinstance(error, VenueBusy):
-            pause = max(0.0, (error.until - datetime.now(UTC)).total_seconds())
+            silence = max(0.0, (error.until - datetime.now(UTC)).total_seconds())
+            pause = silence + random.uniform(0, self._jitter)  # noqa: S311 - so that not all come back in one instant
         elif isinstance(error, VenueDown) and not isinstance(error, BadGateway):
             pause = self._spread(min(FIRST_PAUSE * 2 ** (failed - 1), LONGEST_PAUSE))
         else:
@@ -195,7 +196,7 @@ class AsterHttp:
         return pause if pause < limit.left() else None
 
     def _spread(self, seconds: float) -> float:
-        return seconds * (1 + random.uniform(0, self._jitter))  # noqa: S311
+        return seconds * (1 + random.uniform(0, self._jitter))  # noqa: S311 - spreads requests, guards nothing
 
 
 def _retried(
