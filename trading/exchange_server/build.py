@@ -130,7 +130,7 @@ def _names(symbols: Sequence[str] | None, payload: Mapping[str, Any] | None) -> 
 
 def _begins(now_ms: int, history_days: int | None, *, few: bool) -> int:
     if few and history_days is None:
-        month = np.datetime64(now_ms, "ms").astype("datetime64[M]") - 1
+        month = np.datetime64(now_ms, "ms").astype("datetime64[M]") - np.timedelta64(1, "M")
         return int(month.astype("datetime64[ms]").astype(np.int64))
     days = SHORT_DAYS if history_days is None else history_days
     return now_ms // DAY_MS * DAY_MS - days * DAY_MS

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from vibex.lib.clock import from_ms
 from vibex.lib.errors import Rejected
 
 
 class VirtualClock:
-    """Market time in UTC milliseconds. It never goes back, and never beyond `ends_at`."""
+    """Market time in UTC milliseconds. It never goes back, and never beyond `ends_at`. `wall` counts real seconds."""
 
-    def __init__(self, start_ms: int, *, speed: float = 1.0, ends_at: int | None = None) -> None:
+    def __init__(
+        self,
+        start_ms: int,
+        *,
+        speed: float = 1.0,
+        ends_at: int | None = None,
+        wall: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._check(speed)
-        self.ends_at = ends_at
-        self._market, self._wall = start_ms, time.monotonic()
+        self.ends_at, self._seconds = ends_at, wall
+        self._market, self._wall = start_ms, wall()
         self._speed, self._stands = speed, False
 
     @property
@@ -23,7 +31,7 @@ class VirtualClock:
         return 0.0 if self._stands else self._speed
 
     def now_ms(self) -> int:
-        passed = (time.monotonic() - self._wall) * 1000 * self.speed
+        passed = (self._seconds() - self._wall) * 1000 * self.speed
         now = self._market + int(passed)
         return now if self.ends_at is None else min(now, self.ends_at)
 
@@ -52,7 +60,7 @@ class VirtualClock:
         self._anchor(at_ms)
 
     def _anchor(self, at_ms: int) -> None:
-        self._market, self._wall = at_ms, time.monotonic()
+        self._market, self._wall = at_ms, self._seconds()
 
     @staticmethod
     def _check(speed: float) -> None:

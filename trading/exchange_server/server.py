@@ -222,8 +222,13 @@ async def serve(server: ExchangeServer, *, host: str, port: int, ready: Callable
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, then end what is still waiting: answers that were to be late, for example."""
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 def _refused(refusal: Refusal) -> web.Response:

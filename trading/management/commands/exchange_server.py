@@ -48,7 +48,7 @@ class Command(BaseCommand):
         except VibexError as fault:
             raise CommandError(str(fault)) from None
         except OSError as fault:
-            reason = os.strerror(fault.errno) if (fault.errno or 0) > 0 else fault
+            reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault
             raise CommandError(f"{host}:{port} cannot be listened on ({reason}): choose another --port.") from None
         self.stdout.write("Stopped.")
 
