@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
+from marketdata.aster.http import AsterHttp
+from marketdata.aster.public import AsterPublic
+from marketdata.services.budget import Unmetered
+from marketdata.venues.public import Purpose, VenueBusy, VenueDown, VenueRefused
 from tests.oracles.environments import environment, with_extra
 from tests.oracles.hyperliquid_server import HOUR, MINUTE, Hyperliquid, candle, hyperliquid_in_thread, now_ms, rate_at
 from tests.oracles.venue_process import RemoteVenue, venue_in
+from trading.exchange_server.build import DEFAULT_SYMBOLS, simulated_markets
+from trading.exchange_server.server import Served, serve_in_thread
+from vibex.lib.clock import from_ms
 from vibex.lib.env import ROOT
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
@@ -37,6 +44,29 @@ def server() -> Iterator[Hyperliquid]:
 @pytest.fixture(scope="module")
 def venue(python: Path, server: Hyperliquid) -> Iterator[RemoteVenue]:
     with venue_in(python, "hyperliquid", server.address, environment()) as remote:
+        yield remote
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Served]:
+    """Return the test exchange, which answers as Binance does, with its clock standing still."""
+    markets = simulated_markets(history_days=30)
+    markets.clock.stand()
+    markets.set_funding_hours("ETHUSDT", 4)
+    with serve_in_thread(markets, weight_limit=999_999) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def direct(exchange: Served) -> Iterator[AsterPublic]:
+    """Return our own client of the same server: what the venue through ccxt has to agree with."""
+    with AsterHttp(exchange.http, Unmetered(), Purpose.BACKFILL) as http:
+        yield AsterPublic(http)
+
+
+@pytest.fixture(scope="module")
+def binance(python: Path, exchange: Served) -> Iterator[RemoteVenue]:
+    with venue_in(python, "binance_usdm", exchange.http, environment()) as remote:
         yield remote
 
 
@@ -200,3 +230,127 @@ def test_a_venue_that_nobody_answers_for_is_down(python):
 def test_no_order_no_fee_approval_and_no_referral_was_ever_sent(venue, server):
     venue.instruments()
     assert server.exchange_calls == 0
+
+
+# Binance USD-M, over the test exchange
+
+
+@contextmanager
+def struck(exchange: Served, kind: str) -> Iterator[None]:
+    """Let every answer be this fault until the block ends."""
+    exchange.control.fault(kind)
+    try:
+        yield
+    finally:
+        exchange.control.clear()
+
+
+def test_binance_tells_its_contracts(binance, direct):
+    theirs, ours = binance.instruments(), direct.instruments()
+    assert [spec.symbol for spec in theirs] == [spec.symbol for spec in ours]
+    assert len(theirs) == len(DEFAULT_SYMBOLS)
+    names = (
+        "base", "quote", "tick_size", "step_size", "min_quantity", "max_quantity", "min_notional", "min_price", "max_price",
+        "market_min_quantity", "market_max_quantity", "status", "margin_asset", "contract_type", "asset_class",
+        "funding_interval_hours", "liquidation_fee",
+    )  # fmt: skip
+    for one, other in zip(theirs, ours, strict=True):
+        assert {name: getattr(one, name) for name in names} == {name: getattr(other, name) for name in names}
+        assert (one.venue, one.maker_fee, one.taker_fee) == ("binance_usdm", Decimal("0.0002"), Decimal("0.0005"))
+
+
+def test_binance_reads_every_recorded_contract_whatever_its_status(python, shared_data):
+    info = shared_data / "exchange/aster/exchangeInfo_full_2025-12-24.json.gz"
+    with serve_in_thread(simulated_markets(exchange_info=info, history_days=2), weight_limit=999_999) as many:
+        with venue_in(python, "binance_usdm", many.http, environment()) as remote:
+            theirs = {spec.symbol: spec for spec in remote.instruments()}
+        with AsterHttp(many.http, Unmetered(), Purpose.BACKFILL) as http:
+            ours = {spec.symbol: spec for spec in AsterPublic(http).instruments()}
+    assert set(theirs) == set(ours)
+    assert len(theirs) == 263
+    for name in ("tick_size", "step_size", "min_notional", "status", "asset_class"):
+        assert {symbol: getattr(spec, name) for symbol, spec in theirs.items()} == {
+            symbol: getattr(ours[symbol], name) for symbol in theirs
+        }
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "1h", "4h"])
+def test_binance_tells_its_candles_with_the_forming_one(binance, direct, exchange, interval):
+    now = exchange.server.markets.now_ms()
+    window = {"since_ms": now - 2 * 24 * HOUR, "until_ms": now + HOUR}
+    one, other = binance.candles("ETHUSDT", interval, **window), direct.candles("ETHUSDT", interval, **window)
+    assert len(one) == min(len(other), binance.page) > 10
+    for name in ("open_time", "open", "high", "low", "close", "volume"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist()
+
+
+def test_binance_gives_the_earliest_page_of_a_long_window(binance, exchange):
+    now = exchange.server.markets.now_ms()
+    first = binance.candles("BTCUSDT", "1m", since_ms=now - 2 * 24 * HOUR, until_ms=now)
+    since = -(-(now - 2 * 24 * HOUR) // MINUTE) * MINUTE
+    assert first.open_time.tolist() == list(range(since, since + binance.page * MINUTE, MINUTE))
+
+
+def test_a_start_of_zero_is_the_beginning_and_not_the_end(binance, exchange):
+    first = binance.candles("BTCUSDT", "1h", since_ms=0, until_ms=exchange.server.markets.now_ms())
+    assert first.open_time[0] < exchange.server.markets.now_ms() - 29 * 24 * HOUR
+
+
+def test_binance_tells_its_prices(binance, direct, exchange):
+    symbols = [*DEFAULT_SYMBOLS, "NOUSDT"]
+    one = {quote.symbol: quote for quote in binance.quotes(symbols)}
+    other = {quote.symbol: quote for quote in direct.quotes(symbols)}
+    assert list(one) == list(DEFAULT_SYMBOLS)
+    now = from_ms(exchange.server.markets.now_ms())
+    for symbol, quote in one.items():
+        for name in ("bid", "ask", "last", "mark", "funding_rate", "next_funding_at", "mark_at"):
+            assert getattr(quote, name) == getattr(other[symbol], name), (symbol, name)
+        assert quote.changed_at <= quote.at == now
+        assert quote.bid < quote.ask
+
+
+def test_binance_tells_the_price_of_a_single_symbol(binance):
+    assert [quote.symbol for quote in binance.quotes(["SOLUSDT"])] == ["SOLUSDT"]
+    assert binance.quotes(["NOUSDT"]) == []
+
+
+def test_binance_tells_its_settlements(binance, direct, exchange):
+    until = from_ms(exchange.server.markets.now_ms())
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        one, other = (
+            client.funding(symbol, since=until - timedelta(days=20), until=until) for client in (binance, direct)
+        )
+        assert len(one) >= 60
+        assert [(settled.at, settled.rate) for settled in one] == [(settled.at, settled.rate) for settled in other]
+        assert all(settled.at.microsecond == 0 for settled in one)
+
+
+def test_binance_tells_its_open_interest_and_its_clock(binance, direct):
+    one, other = binance.open_interest("BTCUSDT"), direct.open_interest("BTCUSDT")
+    assert (one.symbol, one.value, one.at) == (other.symbol, other.value, other.at)
+    assert binance.server_time() == direct.server_time()
+
+
+@pytest.mark.parametrize("symbol_and_interval", [("NOUSDT", "1m"), ("BTCUSDC", "1m"), ("BTCUSDT", "7m")])
+def test_binance_refuses_what_it_does_not_have(binance, symbol_and_interval):
+    with pytest.raises(VenueRefused):
+        binance.candles(*symbol_and_interval, since_ms=0, until_ms=MINUTE)
+
+
+@pytest.mark.parametrize("kind", ["200-html", "403", "404", "500", "503", "-1001", "drop"])
+def test_binance_is_down_when_it_gives_no_answer(binance, exchange, kind):
+    with struck(exchange, kind), pytest.raises(VenueDown):
+        binance.candles("BTCUSDT", "1m", since_ms=MINUTE, until_ms=2 * MINUTE)
+    assert binance.server_time()
+
+
+@pytest.mark.parametrize("kind", ["429", "429-empty", "418"])
+def test_binance_is_left_alone_when_it_is_busy(python, exchange, kind):
+    with venue_in(python, "binance_usdm", exchange.http, environment()) as own, struck(exchange, kind):
+        with pytest.raises(VenueBusy) as first:
+            own.server_time()
+        assert timedelta(seconds=1) < first.value.until - datetime.now(UTC) <= timedelta(seconds=125)
+        asked = len(exchange.server.log)
+        with pytest.raises(VenueBusy):
+            own.instruments()
+        assert len(exchange.server.log) == asked

@@ -35,6 +35,8 @@ LIQUIDATION_FEE: Final = Decimal("0.025")
 FUNDING_HOURS: Final = 8
 """Where Binance's list of funding intervals does not name a contract."""
 JITTER_MS: Final = 1_000
+EARLIEST_MS: Final = 1
+"""A start of zero is taken for none, and the newest would come."""
 CRYPTO_UNDERLYINGS: Final = frozenset({"", "COIN", "INDEX", "PREMARKET"})
 FIFTEEN: Final = Context(prec=15)
 
@@ -75,10 +77,10 @@ class CcxtVenue:
     def candles(self, symbol: str, interval: str, *, since_ms: int, until_ms: int) -> Candles:
         market = self._market(symbol)
         length = self._length_ms(interval)
-        start = since_ms
+        start = max(since_ms, EARLIEST_MS)
         if self._kind.kept:
             # The venue answers from its oldest candle on, or not: it is not asked for what it no longer has.
-            start = max(since_ms, _now_ms() // length * length - self._kind.kept * length)
+            start = max(start, _now_ms() // length * length - self._kind.kept * length)
         if start >= until_ms:
             return _candles(symbol, interval, [], since_ms, until_ms, self.page)
         rows = self._ask(
@@ -99,13 +101,14 @@ class CcxtVenue:
         rates = self._ask("funding rates", lambda: self._exchange.fetch_funding_rates(asked))
         lasts = self._last_prices(asked)
         made = (
-            _quote(symbol, books.get(name), rates.get(name) or {}, lasts.get(name)) for symbol, name in names.items()
+            _quote(symbol, books.get(name), rates.get(name) or {}, lasts.get(name), at)
+            for symbol, name in names.items()
         )
         return [quote for quote in made if quote]
 
     def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
         market = self._market(symbol)
-        start, end = _ms(since) - JITTER_MS, _ms(until) + JITTER_MS
+        start, end = max(_ms(since) - JITTER_MS, EARLIEST_MS), _ms(until) + JITTER_MS
         found: dict[datetime, FundingSettlement] = {}
         while start <= end:
             rows = self._settlements(symbol, market["symbol"], start, end)
@@ -255,11 +258,12 @@ def _book(bid: float | None, ask: float | None, at: datetime, changed_ms: int | 
     return _Book(_decimal(bid), _decimal(ask), at, from_ms(changed_ms) if changed_ms else None)
 
 
-def _quote(symbol: str, book: _Book | None, rate: Market, last: Decimal | None) -> Quote | None:
+def _quote(symbol: str, book: _Book | None, rate: Market, last: Decimal | None, at: datetime) -> Quote | None:
     """Return the prices of a symbol, None where one is missing. The middle of the book stands for an untold last."""
     mark = _decimal(rate.get("markPrice"))
     if not book or not book.bid or not book.ask or not mark:
         return None
+    said_at = from_ms(rate["timestamp"]) if rate.get("timestamp") else at
     return Quote(
         symbol=symbol,
         at=book.at,
@@ -269,8 +273,8 @@ def _quote(symbol: str, book: _Book | None, rate: Market, last: Decimal | None) 
         mark=mark,
         funding_rate=_decimal(rate.get("fundingRate")),
         next_funding_at=from_ms(rate["fundingTimestamp"]) if rate.get("fundingTimestamp") else None,
-        mark_at=from_ms(rate["timestamp"]) if rate.get("timestamp") else None,
-        funding_at=from_ms(rate["timestamp"]) if rate.get("timestamp") else None,
+        mark_at=said_at,
+        funding_at=said_at,
         changed_at=book.changed_at,
     )
 

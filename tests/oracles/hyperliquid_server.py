@@ -21,6 +21,8 @@ LENGTHS = {"1m": MINUTE, "3m": 3 * MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE,
 HOUR = 60 * MINUTE
 MOST_CANDLES = 5000
 MOST_SETTLEMENTS = 500
+HISTORY = 40 * 24 * HOUR
+"""How far the settlements go back."""
 JITTER = 71
 """Milliseconds by which a settlement is stamped late."""
 
@@ -53,6 +55,11 @@ class Hyperliquid:
     answers: list[tuple[int, str, dict[str, str]]] = field(default_factory=list)
     """The next answers, instead of true ones: status, text, headers."""
     address: str = ""
+    stands_at: int | None = None
+    """Where its clock stands, in ms; None: it runs."""
+
+    def now(self) -> int:
+        return now_ms() if self.stands_at is None else self.stands_at
 
     async def info(self, request: web.Request) -> web.Response:
         question = await request.json()
@@ -70,7 +77,7 @@ class Hyperliquid:
         return web.json_response({"status": "err", "response": "no orders here"})
 
     def _exchangeStatus(self, question: Any) -> Any:
-        return {"specialStatuses": None, "time": now_ms()}
+        return {"specialStatuses": None, "time": self.now()}
 
     def _metaAndAssetCtxs(self, question: Any) -> Any:
         universe = [
@@ -82,20 +89,20 @@ class Hyperliquid:
     def _l2Book(self, question: Any) -> Any:
         coin = next(coin for coin in COINS if coin["name"] == question["coin"])
         levels = [[{"px": coin[side], "sz": "1.5", "n": 2}] if coin[side] else [] for side in ("bid", "ask")]
-        return {"coin": coin["name"], "levels": levels, "time": now_ms()}
+        return {"coin": coin["name"], "levels": levels, "time": self.now()}
 
     def _candleSnapshot(self, question: Any) -> Any:
         """Answer with the newest 5,000 of the window, the candle that holds its start included."""
         asked = question["req"]
         length = LENGTHS[asked["interval"]]
-        last = min(asked["endTime"], now_ms()) // length * length
+        last = min(asked["endTime"], self.now()) // length * length
         opens = range(asked["startTime"] // length * length, last + 1, length)[-MOST_CANDLES:]
         return [candle(asked["coin"], asked["interval"], one) for one in opens]
 
     def _fundingHistory(self, question: Any) -> Any:
         """Answer with the first 500 of the window."""
-        end = min(question.get("endTime", now_ms()), now_ms())
-        first = -(-(question["startTime"] - JITTER) // HOUR) * HOUR
+        end = min(question.get("endTime", self.now()), self.now())
+        first = -(-max(question["startTime"] - JITTER, self.now() - HISTORY) // HOUR) * HOUR
         times = range(first + JITTER, end + 1, HOUR)[:MOST_SETTLEMENTS]
         return [{"coin": question["coin"], "fundingRate": rate_at(at), "premium": "0.0001", "time": at} for at in times]
 
@@ -119,9 +126,9 @@ def _context(coin: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def hyperliquid_in_thread() -> Iterator[Hyperliquid]:
+def hyperliquid_in_thread(*, stands_at: int | None = None) -> Iterator[Hyperliquid]:
     """Serve on a free loopback port until the block ends."""
-    venue, loop, ready = Hyperliquid(), asyncio.new_event_loop(), threading.Event()
+    venue, loop, ready = Hyperliquid(stands_at=stands_at), asyncio.new_event_loop(), threading.Event()
 
     async def begin() -> web.AppRunner:
         app = web.Application()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ class RemoteVenue:
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
+        self._lock = threading.Lock()
         self.venue, self.source, self.page = self._call("facts")
 
     def __getattr__(self, name: str) -> Any:
@@ -31,9 +33,10 @@ class RemoteVenue:
 
         assert self._child.stdin
         assert self._child.stdout
-        pickle.dump((name, args, named), self._child.stdin)
-        self._child.stdin.flush()
-        error, value, more = pickle.load(self._child.stdout)
+        with self._lock:
+            pickle.dump((name, args, named), self._child.stdin)
+            self._child.stdin.flush()
+            error, value, more = pickle.load(self._child.stdout)
         if error:
             raise getattr(public, error)(value, **more)
         return value
