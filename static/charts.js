@@ -34,7 +34,7 @@
       if (/^[xy]axis/.test(name)) layout[name] = { ...axis, ...layout[name] };
     }
     if (layout.legend) layout.legend = { ...layout.legend, font: { color: colour("--muted"), size: narrow ? 10 : 11 } };
-    layout.annotations = (layout.annotations || []).map((note) => ({ ...note, font: { color: colour("--muted"), size: 11 } }));
+    layout.annotations = (layout.annotations || []).map((note) => ({ ...note, bgcolor: colour("--panel"), font: { color: colour("--muted"), size: 11 } }));
     layout.shapes = (layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour("--muted") } }));
     // On a phone a finger that moves over the chart scrolls the page.
     if (narrow) layout.xaxis = { ...layout.xaxis, fixedrange: true, nticks: 4 };
@@ -43,12 +43,14 @@
 
   async function draw(place) {
     const address = new URL(place.dataset.chart, location.href);
+    const narrow = place.clientWidth < 640;
     if (place.dataset.span) address.searchParams.set("span", place.dataset.span);
+    if (narrow && place.classList.contains("candles")) address.searchParams.set("bars", "80");
     const answer = await fetch(address, { headers: { Accept: "application/json" } });
     if (!answer.ok || answer.redirected) return;
     const figure = await answer.json();
     if (!place.isConnected || !figure.data.length || figure.data[0].x.length < 2) return;
-    const { data, layout } = dressed(figure, place.clientWidth < 640);
+    const { data, layout } = dressed(figure, narrow);
     if (!place.dataset.drawn) place.replaceChildren();
     place.dataset.drawn = Date.now();
     await Plotly.react(place, data, layout, { displayModeBar: false, responsive: true });

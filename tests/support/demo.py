@@ -169,7 +169,7 @@ def _walk(symbol: str, end: float, count: int, *, places: int) -> list[tuple[flo
     dice = random.Random(symbol)
     closes = [end]
     for index in range(count):
-        swing = 0.00035 * math.sin(index / 170) + 0.0002 * math.sin(index / 37)
+        swing = 0.00009 * math.sin(index / 170) + 0.00012 * math.sin(index / 37)
         closes.append(closes[-1] * (1 - swing - dice.gauss(0, 0.0006)))
     closes.reverse()
     rows = []

@@ -22,7 +22,7 @@ from trading.exchange_server.faults import Fault, FaultBook, broken_rows, page
 from trading.exchange_server.markets import Markets
 from trading.exchange_server.rest import PUBLIC, Endpoint, info, spot_info
 from trading.exchange_server.streams import LIFE_SECONDS, PING_SECONDS, PULSE_SECONDS, Hub, dumps
-from trading.exchange_server.weights import LIMIT, Ledger, seconds_to_next_minute, too_many, weight_of
+from trading.exchange_server.weights import LIMIT, Ledger, too_many, weight_of
 from vibex.lib.clock import from_ms
 from vibex.lib.errors import VibexError
 
@@ -131,7 +131,7 @@ class ExchangeServer:
             self.ledger.charge(address, weight)
             response = self._faulty(fault, address) or self._answer(request, name, fault)
         except Refusal as refusal:
-            response = _refused(refusal)
+            response = self._refused(refusal)
         response.headers[USED] = str(self.ledger.used(address))
         response.headers["Date"] = format_datetime(from_ms(self.markets.now_ms()), usegmt=True)
         self._note(request, response.status, weight)
@@ -173,6 +173,11 @@ class ExchangeServer:
                 status = 200 if kind == "200-html" else int(kind)
                 return web.Response(status=status, text=page(kind), content_type="text/html")
         return None
+
+    def _refused(self, refusal: Refusal) -> web.Response:
+        headers = {"Retry-After": str(self.ledger.seconds_left())} if refusal.status == 429 else {}
+        body = dumps({"code": refusal.code, "msg": refusal.msg})
+        return web.Response(status=refusal.status, text=body, content_type="application/json", headers=headers)
 
     def _note(self, request: web.Request, status: int, weight: int) -> None:
         self.log.append(Logged(time.time(), request.method, request.path, request.query_string, status, weight))
@@ -229,14 +234,6 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     for task in left:
         task.cancel()
     loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-
-
-def _refused(refusal: Refusal) -> web.Response:
-    headers = {}
-    if refusal.status == 429:
-        headers["Retry-After"] = str(seconds_to_next_minute())
-    body = dumps({"code": refusal.code, "msg": refusal.msg})
-    return web.Response(status=refusal.status, text=body, content_type="application/json", headers=headers)
 
 
 def _dropped(request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,12 +54,13 @@ class Ledger:
     limit: int = LIMIT
     ban_seconds: float = BAN_SECONDS
     patience: int = PATIENCE
+    wall: Callable[[], float] = time.time
     accounts: dict[str, Account] = field(default_factory=dict)
     bans: dict[str, float] = field(default_factory=dict)
 
     def charge(self, address: str, weight: int) -> int:
         """Book a request and return what the address has used. Raises Refusal with 429, or 418 during a ban."""
-        now = time.time()
+        now = self.wall()
         if self.bans.get(address, 0.0) > now:
             raise self.banned(address)
         account = self._account(address, now)
@@ -71,17 +73,21 @@ class Ledger:
         return account.used
 
     def used(self, address: str) -> int:
-        return self._account(address, time.time()).used
+        return self._account(address, self.wall()).used
 
     def ban(self, address: str, seconds: float) -> Refusal:
         """Ban an address from now on and return the answer that says so."""
-        self.bans[address] = time.time() + seconds
+        self.bans[address] = self.wall() + seconds
         return self.banned(address)
 
     def banned(self, address: str) -> Refusal:
         until = int(self.bans[address] * 1000)
         text = f"Way too many requests; IP({address}) banned until {until}. Please use the websocket for live updates to avoid bans."
         return Refusal(-1003, text, status=418)
+
+    def seconds_left(self) -> int:
+        """Return the seconds until the minute is over."""
+        return 60 - int(self.wall()) % 60
 
     def clear(self) -> None:
         """Forget what was used and lift every ban."""
@@ -98,7 +104,3 @@ class Ledger:
 def too_many(limit: int) -> Refusal:
     text = f"Too many requests; current limit of IP is {limit} requests per minute. Please use the websocket for live updates to avoid polling the API."
     return Refusal(-1003, text, status=429)
-
-
-def seconds_to_next_minute() -> int:
-    return 60 - int(time.time()) % 60

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from marketdata.domain.candles import Candles
 
 BARS: Final = 200
-"""Candles of a chart."""
+"""Candles of a chart at most, and where nobody asks for fewer."""
+FEWEST_BARS: Final = 20
 MOST_BASE: Final = 60_000
 """Base candles that are read for the chart of a market that stands still: 41 days of 1m."""
 MOST_FILLS: Final = 500
@@ -46,6 +47,8 @@ class Choice:
     symbol: str
     interval: str
     show: tuple[str, ...]
+    bars: int = BARS
+    """Candles that fit on the screen of the person."""
 
     @property
     def panes(self) -> int:
@@ -132,6 +135,15 @@ def show_of(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in INDICATORS if name in named)
 
 
+def bars_asked(given: str) -> int:
+    """Return the number of candles that `bars=80` asks for, all when it is empty. Raises Rejected that names the range."""
+    if not given:
+        return BARS
+    if not (given.isascii() and given.isdigit() and FEWEST_BARS <= int(given[:9]) <= BARS):
+        raise Rejected(f"Ask for {FEWEST_BARS} to {BARS} candles.", code="bars")
+    return int(given)
+
+
 def intervals_of(feed: Feed) -> tuple[str, ...]:
     """Return the intervals whose candles can be made of those that are stored."""
     base = interval_ms(feed.interval)
@@ -148,7 +160,7 @@ def interval_checked(feed: Feed, interval: str) -> str:
 
 def chart_of(account: Account, feed: Feed, choice: Choice, *, now: datetime, tick: Decimal) -> Chart:
     """Return the chart of one symbol at the market time `now`."""
-    bars = bars_of(feed, choice.symbol, choice.interval, now=now)
+    bars = newest(bars_of(feed, choice.symbol, choice.interval, now=now), choice.bars)
     begins = begin_of(bars) or now
     fills = list(_fills(account, choice.symbol, begins))
     return Chart(
@@ -169,6 +181,15 @@ def bars_of(feed: Feed, symbol: str, interval: str, *, now: datetime) -> Bars:
     interval_checked(feed, interval)
     closed, indicators = _shared(feed, symbol, interval, now) if feed.running else _read(feed, symbol, interval)
     return Bars(closed, indicators, forming_of(feed, symbol, interval, now=now))
+
+
+def newest(bars: Bars, count: int) -> Bars:
+    """Return only the last `count` closed candles and what belongs to them."""
+    start, stop = max(0, len(bars.closed) - count), len(bars.closed)
+    if not start:
+        return bars
+    indicators = {name: bars.indicators[name][start:stop] for name in bars.indicators}
+    return Bars(bars.closed.slice(start, stop), indicators, bars.forming)
 
 
 def forming_of(feed: Feed, symbol: str, interval: str, *, now: datetime) -> Candles:

@@ -152,7 +152,17 @@ def _segments(
     return x, y
 
 
-def _pane(chart: Chart, name: str, axis: str) -> Iterator[Trace]:
+def _pane(chart: Chart, name: str, axis: str) -> list[Trace]:
+    """Return the traces of a pane, at least an unseen one: plotly cannot draw a pane without any value."""
+    traces = list(_values(chart, name, axis))
+    if all(value is None for trace in traces for value in trace["y"]):
+        unseen = {"mode": "markers", "opacity": 0, "hoverinfo": "skip", "showlegend": False, "meta": {"tone": "muted"}}
+        x = [local(chart.begins), local(chart.ends)]
+        traces.append({"type": "scatter", "x": x, "y": [0.0, 0.0], "yaxis": axis, "name": "", "marker": {}, **unseen})
+    return traces
+
+
+def _values(chart: Chart, name: str, axis: str) -> Iterator[Trace]:
     for line in PANES[name][1]:
         yield _line(chart, line, axis)
     if name == "macd":

@@ -20,6 +20,7 @@ from trading.selectors.chart import (
     Bars,
     Chart,
     Choice,
+    bars_asked,
     bars_of,
     chart_of,
     curve_of_closes,
@@ -161,7 +162,7 @@ def figure_choice(feed: Feed, given: QueryDict) -> Choice:
     if feed.tick is None:  # type: ignore[attr-defined]
         raise Rejected(f"{symbol[:30]} is not known at this market.", code="symbol")
     interval = interval_checked(feed, given.get("interval") or feed.interval)
-    return Choice(symbol, interval, show_of(given.getlist("show")))
+    return Choice(symbol, interval, show_of(given.getlist("show")), bars_asked(given.get("bars", "")))
 
 
 def look_of(feed: Feed, symbol: str, bots: Sequence[Bot], offers: Offers, rules: Mapping[str, Rules]) -> Look:

@@ -226,6 +226,12 @@ def test_closed_candles_and_the_forming_one_are_drawn_apart(client, made):
     assert len(drawn["Volume"]["x"]) == 201
 
 
+def test_a_small_screen_asks_for_fewer_candles(client, made):
+    drawn = traces(figure(client, made, "?symbol=BTCUSDT&interval=1m&bars=40&show=ema20"))
+    assert len(drawn["BTCUSDT"]["x"]) == len(drawn["EMA 20"]["y"]) == 40
+    assert None not in drawn["EMA 20"]["y"], "indicators know what came before"
+
+
 def test_a_forming_candle_of_an_hour_holds_all_its_minutes(client, made):
     drawn = traces(figure(client, made, "?symbol=BTCUSDT&interval=1h"))
     hour = made.now.replace(minute=0, second=0, microsecond=0)
@@ -251,9 +257,7 @@ def test_each_indicator_is_drawn_where_it_belongs(client, made, show, there, pan
     axes = [name for name in drawn["layout"] if name.startswith("yaxis")]
     assert len(axes) == panes
     domains = sorted(drawn["layout"][name]["domain"] for name in axes)
-    assert all(below[1] < above[0] for below, above in pairwise(domains)), (
-        "no pane covers another"
-    )
+    assert all(below[1] < above[0] for below, above in pairwise(domains)), "no pane covers another"
 
 
 def test_values_that_cannot_be_known_yet_are_gaps(client, made):
@@ -314,6 +318,8 @@ def test_times_are_those_of_the_readers_zone(client, made):
         ("?symbol=PEPEUSDT", "symbol"),
         ("?symbol=BTCUSDT&interval=7m", "interval"),
         ("?symbol=BTCUSDT&show=moon", "show"),
+        ("?symbol=BTCUSDT&bars=5", "bars"),
+        ("?symbol=BTCUSDT&bars=all", "bars"),
     ],
 )
 def test_a_figure_that_cannot_be_made_says_which_parameter_is_wrong(client, made, query, field):
