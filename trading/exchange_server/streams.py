@@ -86,12 +86,15 @@ class Hub:
         """Send what is new now to those who listen to it."""
         now = self.markets.now_ms()
         for name in list(self._feeds):
-            listeners = [one for one in self.connections if name in one.streams]
-            if not listeners:
+            if not any(name in one.streams for one in self.connections):
                 del self._feeds[name]
                 continue
             for data in news(self.markets, self._feeds[name], now):
-                self._send(Message(name, data), listeners)
+                self.tell(name, data)
+
+    def tell(self, stream: str, data: Any) -> None:
+        """Send a message to everybody who listens to a stream, whoever made it: a market, or an account."""
+        self._send(Message(stream, data), [one for one in self.connections if stream in one.streams])
 
     async def serve(self, request: web.Request, names: list[str], *, combined: bool) -> web.WebSocketResponse:
         """Answer one connection until it ends, at the latest at the end of its life."""

@@ -3,6 +3,7 @@
 import gzip
 import json
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 
 import pytest
 from hypothesis import given, settings
@@ -121,6 +122,10 @@ def test_a_recorded_exchange_info_is_served_word_for_word_with_prices_that_suit_
     assert {row[4] for row in standing} == {standing[0][1]}, "a settled contract stands still"
     assert {row[5] for row in standing} == {"0"}
     assert unopened == []
+
+
+def test_the_date_of_an_answer_is_the_time_of_the_exchange(exchange):
+    assert parsedate_to_datetime(ask(exchange, "ping").headers["Date"]) == START
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v3", "v4"])
