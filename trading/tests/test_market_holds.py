@@ -28,7 +28,7 @@ from trading.services.live import cycle_run
 from trading.tests.builders import make_account, make_bot
 from vibex.lib.clock import from_ms
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 VENUE = "recorded"
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 COUNT = 1000
