@@ -237,7 +237,7 @@ class _Series:
         if not settled:
             return None, None
         period = self.spec.funding_interval_hours * HOUR_MS
-        return decimal_of(self._funding.rate[settled - 1]), from_ms(self._settled[settled - 1] + period)
+        return decimal_of(self._funding.rate[settled - 1]), from_ms(self._funding.due_after(settled, period))
 
 
 def _known(value: float) -> Decimal | None:

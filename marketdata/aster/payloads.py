@@ -107,6 +107,7 @@ def _instrument(row: Row, hours: Mapping[str, int], venue: str) -> InstrumentSpe
     name = symbol_of(row, "symbol", "contract")
     filters = _filters(row)
     traditional = str(row.get("symbolType", 0)) != "0"
+    brackets = terms.brackets_of(amount(row, "maintMarginPercent", "contract", terms.MAINTENANCE * 100) / 100)
     return InstrumentSpec(
         venue=venue,
         symbol=name,
@@ -117,8 +118,8 @@ def _instrument(row: Row, hours: Mapping[str, int], venue: str) -> InstrumentSpe
         contract_type=text(row, "contractType", "contract", most=30),
         asset_class=TRADITIONAL if traditional else CRYPTO,
         group=TRADITIONAL if traditional else CRYPTO,
-        max_leverage=terms.MAX_LEVERAGE,
-        brackets=terms.BRACKETS,
+        max_leverage=brackets[0].max_leverage,
+        brackets=brackets,
         maker_fee=terms.MAKER_FEE,
         taker_fee=terms.TAKER_FEE,
         liquidation_fee=amount(row, "liquidationFee", "contract", terms.LIQUIDATION_FEE),

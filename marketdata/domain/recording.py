@@ -31,6 +31,14 @@ class FundingRecord:
     rate: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     mark: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
+    def due_after(self, settled: int, period_ms: int) -> int:
+        """Return when (UTC ms) the next settlement is expected after the first `settled` (at least one) of them.
+
+        As far off as the last two lie apart: venues change their interval. `period_ms` where there is only one.
+        """
+        last = int(self.at[settled - 1])
+        return last + (last - int(self.at[settled - 2]) if settled > 1 else period_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:

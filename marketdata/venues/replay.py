@@ -83,7 +83,7 @@ class RecordedSource:
         if not settled:
             return None
         period = self.specs[symbol].funding_interval_hours * HOUR_MS
-        return decimal_of(record.rate[settled - 1]), int(record.at[settled - 1]) + period
+        return decimal_of(record.rate[settled - 1]), record.due_after(settled, period)
 
     def _now(self, candles: Candles, symbol: str, now_ms: int) -> Candles:
         """Return the candle that holds the moment as far as it has happened, or none in a hole of the recording."""

@@ -80,7 +80,7 @@ def quote_at(candles: Candles, at: datetime, **changes: Any) -> Quote:
 
 def store(candles: Candles, at: datetime, **changes: Any) -> None:
     """Store what had closed at that moment, with prices around the last close, as a feed does."""
-    defaults = {"kind": "recorded", "interval": candles.interval, "market_at": at, "wall_at": at, "running": True}
+    defaults = {"kind": "recorded", "interval": candles.interval, "market_at": at, "wall_at": at}
     Feed.objects.update_or_create(venue=VENUE, defaults=defaults)
     instruments_upsert(specs=[spec_of(candles)])
     candles_upsert(venue=VENUE, candles=candles.closed_before(to_ms(at)), closed=True)
