@@ -265,6 +265,35 @@ def test_a_silent_venue_fails_only_where_its_prices_are_needed(
     assert clock.state == ("fail" if running else "info")
 
 
+@pytest.fixture
+def exchange(settings: Any) -> Iterator[Any]:
+    from trading.exchange_server.build import simulated_markets
+    from trading.exchange_server.server import serve_in_thread
+
+    with serve_in_thread(simulated_markets(["BTCUSDT"], history_days=1)) as served:
+        settings.MARKET, settings.VENUE, settings.ASTERDEX_REST_URL = "live", "aster", served.http
+        yield served
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_clock_is_compared_with_the_venues_own(exchange: Any) -> None:
+    venue, clock = market_looks.venue_lines()
+    assert (venue.state, clock.state) == ("ok", "ok")
+    exchange.control.clock(step=60)
+    _, clock = market_looks.venue_lines()
+    assert clock.state == "fail"
+    assert clock.detail.startswith(("59", "60"))
+    assert "behind aster" in clock.detail
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_venue_that_drops_every_connection_is_said_to(exchange: Any) -> None:
+    exchange.control.fault("drop")
+    venue, clock = market_looks.venue_lines()
+    assert venue.state == "fail"
+    assert clock.detail == "never compared with aster"
+
+
 @pytest.mark.django_db
 def test_where_no_live_price_is_wanted_no_venue_is_asked(settings: Any) -> None:
     settings.MARKET = "simulated"
