@@ -1,7 +1,7 @@
 """The whole way of live prices under fire: what is stored in the end is what the venue has, candle for candle.
 
 A feed in a process of its own follows a test exchange that cuts, lies, delays, repeats, loses and refuses at random,
-in time that runs 20 times as fast. VIBEX_SOAK_MINUTES and VIBEX_SOAK_SEED choose how long and which faults.
+in time that runs 20 times as fast. VIBEX_CI_SOAK_MINUTES and VIBEX_CI_SOAK_SEED choose how long and which faults.
 """
 
 import json
@@ -207,8 +207,8 @@ def test_a_short_storm_leaves_every_candle_as_the_venue_has_it(tmp_path):
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_after_a_long_storm_every_candle_is_as_the_venue_has_it_and_memory_is_flat(tmp_path):
-    minutes = float(os.environ.get("VIBEX_SOAK_MINUTES", "10"))
-    wrong, counts, memory = soak(tmp_path, 60 * minutes, seed=int(os.environ.get("VIBEX_SOAK_SEED", "5")))
+    minutes = float(os.environ.get("VIBEX_CI_SOAK_MINUTES", "10"))
+    wrong, counts, memory = soak(tmp_path, 60 * minutes, seed=int(os.environ.get("VIBEX_CI_SOAK_SEED", "5")))
     assert wrong == {}
     assert counts["unmended"] == 0
     assert counts["corrections"] == 0, "a candle was stored as closed before it had closed"
