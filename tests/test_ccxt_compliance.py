@@ -11,7 +11,7 @@ import pytest
 from marketdata.tests import test_venue_compliance as suite
 from marketdata.tests.test_venue_compliance import *  # noqa: F403 - every test of the suite is one of this module
 from marketdata.tests.test_venue_compliance import MINUTE, NOW, SYMBOLS, Subject
-from tests.oracles.environments import environment, with_extra
+from tests.oracles.environments import environment
 from tests.oracles.hyperliquid_server import hyperliquid_in_thread, now_ms
 from tests.oracles.venue_process import venue_in
 from trading.exchange_server.build import simulated_markets
@@ -22,32 +22,27 @@ pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
 COINS = ("BTCUSDC", "ETHUSDC", "HYPEUSDC", "KPEPEUSDC")
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_extra("ccxt", tmp_path_factory.mktemp("extra"))
-
-
 @pytest.fixture(scope="module", params=["binance_usdm", "hyperliquid"])
-def subject(request: Any, python: Path) -> Iterator[Subject]:
-    yield from (binance if request.param == "binance_usdm" else hyperliquid)(python)
+def subject(request: Any, python_with_ccxt: Path) -> Iterator[Subject]:
+    yield from (binance if request.param == "binance_usdm" else hyperliquid)(python_with_ccxt)
 
 
-def binance(python: Path) -> Iterator[Subject]:
+def binance(python_with_ccxt: Path) -> Iterator[Subject]:
     markets = simulated_markets(SYMBOLS, seed=7, start=NOW, history_days=30)
     markets.clock.stand()
     with (
         serve_in_thread(markets, weight_limit=999_999) as served,
-        venue_in(python, "binance_usdm", served.http, environment()) as venue,
+        venue_in(python_with_ccxt, "binance_usdm", served.http, environment()) as venue,
     ):
         yield Subject(venue, SYMBOLS, NOW)
 
 
-def hyperliquid(python: Path) -> Iterator[Subject]:
+def hyperliquid(python_with_ccxt: Path) -> Iterator[Subject]:
     """Hyperliquid keeps 5,000 candles up to today, so its clock stands at the moment at which the suite began."""
     now = now_ms() // 1000 * 1000
     with (
         hyperliquid_in_thread(stands_at=now) as server,
-        venue_in(python, "hyperliquid", server.address, environment()) as venue,
+        venue_in(python_with_ccxt, "hyperliquid", server.address, environment()) as venue,
     ):
         yield Subject(venue, COINS, from_ms(now), unknown="NOSUCHUSDC", funding_hours=1)
 

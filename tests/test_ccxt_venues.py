@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from marketdata.aster.http import AsterHttp
 from marketdata.aster.public import AsterPublic
 from marketdata.services.budget import Unmetered
 from marketdata.venues.public import Purpose, VenueBusy, VenueDown, VenueRefused
-from tests.oracles.environments import environment, with_extra
+from tests.oracles.environments import environment
 from tests.oracles.hyperliquid_server import HOUR, MINUTE, Hyperliquid, candle, hyperliquid_in_thread, now_ms, rate_at
 from tests.oracles.venue_process import RemoteVenue, venue_in
 from trading.exchange_server.build import DEFAULT_SYMBOLS, simulated_markets
@@ -30,20 +31,14 @@ HTML = "<html><body>Checking your browser</body></html>"
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the Python of an installation with the extra."""
-    return with_extra("ccxt", tmp_path_factory.mktemp("extra"))
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[Hyperliquid]:
     with hyperliquid_in_thread() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def venue(python: Path, server: Hyperliquid) -> Iterator[RemoteVenue]:
-    with venue_in(python, "hyperliquid", server.address, environment()) as remote:
+def venue(python_with_ccxt: Path, server: Hyperliquid) -> Iterator[RemoteVenue]:
+    with venue_in(python_with_ccxt, "hyperliquid", server.address, environment()) as remote:
         yield remote
 
 
@@ -65,8 +60,8 @@ def direct(exchange: Served) -> Iterator[AsterPublic]:
 
 
 @pytest.fixture(scope="module")
-def binance(python: Path, exchange: Served) -> Iterator[RemoteVenue]:
-    with venue_in(python, "binance_usdm", exchange.http, environment()) as remote:
+def binance(python_with_ccxt: Path, exchange: Served) -> Iterator[RemoteVenue]:
+    with venue_in(python_with_ccxt, "binance_usdm", exchange.http, environment()) as remote:
         yield remote
 
 
@@ -76,13 +71,30 @@ def _true_answers(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("server").answers.clear()
 
 
-def test_the_extra_installs_beside_the_lock_and_brings_ccxt(python):
-    done = subprocess.run(
-        [python, "-c", "import ccxt; print(ccxt.__version__)"], check=False, capture_output=True, text=True
+def test_the_extra_installs_into_an_environment_of_its_own(python_with_ccxt):
+    code = "import ccxt, django, sys; print(ccxt.__version__, sys.prefix)"
+    done = subprocess.run([python_with_ccxt, "-c", code], check=False, capture_output=True, text=True)
+    version, prefix = done.stdout.split()
+    assert version.startswith("4.5."), done.stderr
+    assert Path(prefix).is_relative_to(python_with_ccxt.parents[1])
+    assert Path(prefix) != Path(sys.prefix)
+
+
+@pytest.mark.parametrize(("name", "pace"), [("binance_usdm", 50), ("hyperliquid", 100)])
+def test_the_factory_takes_no_keys_pays_no_builder_and_keeps_the_pace(python_with_ccxt, name, pace):
+    code = (
+        "import json; from marketdata.venues.ccxt_client import exchange_of\n"
+        f"made = exchange_of({name!r}); options = made.options\n"
+        "print(json.dumps([made.apiKey, made.secret, made.privateKey, made.walletAddress, options['builderFee'],\n"
+        "options['broker'], options['ref'], made.enableRateLimit, made.rateLimit, options['defaultType'], made.timeout]))"
     )
-    assert done.stdout.startswith("4.5."), done.stderr
-    ours = subprocess.run([sys.executable, "-c", "import ccxt"], check=False, capture_output=True, text=True)
-    assert "No module named 'ccxt'" in ours.stderr
+    done = subprocess.run(
+        [python_with_ccxt, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    keys, rest = json.loads(done.stdout)[:4], json.loads(done.stdout)[4:]
+    assert not any(keys)
+    assert rest == [False, {}, None, True, pace, "swap", 10_000]
 
 
 def test_without_the_extra_nothing_imports_it():
@@ -209,8 +221,8 @@ def test_a_question_that_the_venue_cannot_read_is_refused_and_not_repeated(venue
     assert len(server.asked) == 1
 
 
-def test_a_busy_venue_is_left_alone_until_the_time_it_names(python, server):
-    with venue_in(python, "hyperliquid", server.address, environment()) as own:
+def test_a_busy_venue_is_left_alone_until_the_time_it_names(python_with_ccxt, server):
+    with venue_in(python_with_ccxt, "hyperliquid", server.address, environment()) as own:
         server.answers.append((429, "", {"Retry-After": "90"}))
         with pytest.raises(VenueBusy) as first:
             own.server_time()
@@ -222,8 +234,11 @@ def test_a_busy_venue_is_left_alone_until_the_time_it_names(python, server):
         assert server.asked == []
 
 
-def test_a_venue_that_nobody_answers_for_is_down(python):
-    with venue_in(python, "hyperliquid", "http://127.0.0.1:1", environment()) as nobody, pytest.raises(VenueDown):
+def test_a_venue_that_nobody_answers_for_is_down(python_with_ccxt):
+    with (
+        venue_in(python_with_ccxt, "hyperliquid", "http://127.0.0.1:1", environment()) as nobody,
+        pytest.raises(VenueDown),
+    ):
         nobody.server_time()
 
 
@@ -259,10 +274,10 @@ def test_binance_tells_its_contracts(binance, direct):
         assert (one.venue, one.maker_fee, one.taker_fee) == ("binance_usdm", Decimal("0.0002"), Decimal("0.0005"))
 
 
-def test_binance_reads_every_recorded_contract_whatever_its_status(python, shared_data):
+def test_binance_reads_every_recorded_contract_whatever_its_status(python_with_ccxt, shared_data):
     info = shared_data / "exchange/aster/exchangeInfo_full_2025-12-24.json.gz"
     with serve_in_thread(simulated_markets(exchange_info=info, history_days=2), weight_limit=999_999) as many:
-        with venue_in(python, "binance_usdm", many.http, environment()) as remote:
+        with venue_in(python_with_ccxt, "binance_usdm", many.http, environment()) as remote:
             theirs = {spec.symbol: spec for spec in remote.instruments()}
         with AsterHttp(many.http, Unmetered(), Purpose.BACKFILL) as http:
             ours = {spec.symbol: spec for spec in AsterPublic(http).instruments()}
@@ -345,8 +360,8 @@ def test_binance_is_down_when_it_gives_no_answer(binance, exchange, kind):
 
 
 @pytest.mark.parametrize("kind", ["429", "429-empty", "418"])
-def test_binance_is_left_alone_when_it_is_busy(python, exchange, kind):
-    with venue_in(python, "binance_usdm", exchange.http, environment()) as own, struck(exchange, kind):
+def test_binance_is_left_alone_when_it_is_busy(python_with_ccxt, exchange, kind):
+    with venue_in(python_with_ccxt, "binance_usdm", exchange.http, environment()) as own, struck(exchange, kind):
         with pytest.raises(VenueBusy) as first:
             own.server_time()
         assert timedelta(seconds=1) < first.value.until - datetime.now(UTC) <= timedelta(seconds=125)

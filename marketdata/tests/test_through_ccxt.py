@@ -1,0 +1,61 @@
+"""Venues through ccxt where ccxt is not installed: said with the remedy. Weights are counted as the venue counts."""
+
+import sys
+
+import pytest
+
+from marketdata.venues.ccxt_client import KINDS, exchange_of, hyperliquid_weight, kind_of, urls_at
+from marketdata.venues.through_ccxt import ccxt_venue
+from vibex.lib.errors import Rejected
+
+MINUTE = 60_000
+
+
+@pytest.fixture
+def _without_ccxt(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ccxt", None)
+
+
+@pytest.mark.usefixtures("_without_ccxt")
+@pytest.mark.parametrize("make", [ccxt_venue, exchange_of])
+@pytest.mark.parametrize("venue", KINDS)
+def test_without_the_extra_a_venue_says_how_to_get_it(make, venue):
+    with pytest.raises(Rejected, match="uv sync --extra ccxt"):
+        make(venue)
+
+
+@pytest.mark.parametrize("name", ["aster", "kraken", ""])
+def test_other_venues_are_not_read_through_ccxt(name):
+    with pytest.raises(Rejected, match="binance_usdm, hyperliquid"):
+        kind_of(name)
+
+
+def test_every_section_moves_to_another_address():
+    assert urls_at("binance_usdm", "http://127.0.0.1:8089/") == {
+        "fapiPublic": "http://127.0.0.1:8089/fapi/v1",
+        "fapiPublicV2": "http://127.0.0.1:8089/fapi/v2",
+        "fapiPublicV3": "http://127.0.0.1:8089/fapi/v3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "weight"),
+    [
+        ({"type": "l2Book"}, 2),
+        ({"type": "exchangeStatus"}, 2),
+        ({"type": "metaAndAssetCtxs"}, 20),
+        ({"type": "fundingHistory"}, 45),
+        ({"type": "candleSnapshot", "req": {"interval": "1m", "startTime": 0, "endTime": 600 * MINUTE}}, 30),
+        ({"type": "candleSnapshot", "req": {"interval": "1h", "startTime": 0, "endTime": 600 * MINUTE}}, 20 + 10 / 60),
+        ({"type": "candleSnapshot", "req": {"interval": "1m", "startTime": 0, "endTime": 10**12}}, 20 + 5000 / 60),
+    ],
+)
+def test_a_question_to_hyperliquid_weighs_what_its_documents_say(question, weight):
+    assert hyperliquid_weight(question) == pytest.approx(weight)
+
+
+def test_a_minute_at_full_pace_stays_within_half_of_what_the_venues_allow():
+    allowed = {"binance_usdm": 2400, "hyperliquid": 1200}
+    assert {name: 60_000 / kind.milliseconds for name, kind in KINDS.items()} == {
+        name: limit / 2 for name, limit in allowed.items()
+    }
