@@ -8,7 +8,7 @@ import pytest
 import stamina
 import time_machine
 from django.utils import timezone
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -265,6 +265,7 @@ def test_nothing_outside_of_what_was_asked_for_is_believed():
 class AnyStart(TestCase):
     """Whatever is stored, whatever the venue lacks and however large its pages are."""
 
+    @settings(max_examples=30)
     @given(st.sets(st.integers(0, 29)), st.sets(st.integers(0, 28)), st.integers(1, 40))
     def test_afterwards_everything_is_there_that_the_venue_has_and_nothing_is_asked_again(self, have, lacks, page):
         Candle.objects.all().delete()
