@@ -14,8 +14,9 @@ REST: Final = (
     "429", "429-empty", "418", "403", "404", "500", "503", "200-html", "-1001", "delay", "drop", "corrupt",
 )  # fmt: skip
 """`delay` waits and then answers, `drop` closes the connection, `corrupt` puts the high of a candle below its low."""
-STREAM: Final = ("silence", "lose", "duplicate", "reorder", "corrupt")
-"""`silence` sends nothing and closes nothing, `lose` drops messages, `reorder` sends one `after` others."""
+STREAM: Final = ("silence", "lose", "duplicate", "delay", "reorder", "corrupt")
+"""`silence` sends nothing and closes nothing, `lose` drops messages, `delay` sends them `seconds` later, `reorder`
+one `after` others."""
 
 HTML: Final = (
     "<html>\r\n<head><title>{title}</title></head>\r\n<body><center><h1>{title}</h1></center></body>\r\n</html>\r\n"

@@ -206,6 +206,9 @@ class Hub:
             if fault and kind == "reorder":
                 connection.held.append((fault.after, text))
                 continue
+            if fault and kind == "delay":
+                asyncio.get_running_loop().call_later(fault.seconds, self._queue, connection, text)
+                continue
             self._put(connection, text)
             if kind == "duplicate":
                 self._put(connection, text)

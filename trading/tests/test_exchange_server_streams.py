@@ -255,6 +255,18 @@ def test_messages_can_be_overtaken(exchange):
     assert sorted(numbers) == list(range(6)) != numbers
 
 
+def test_messages_can_come_late(exchange):
+    async def scenario():
+        async with listening(exchange, "/ws/btcusdt@kline_1m") as socket:
+            await heard(socket)
+            exchange.control.stream_fault("delay", count=1, seconds=0.2)
+            exchange.control.step(60)
+            return [await heard(socket), await heard(socket)]
+
+    first, second = (message["k"]["x"] for message in run(scenario()))
+    assert (first, second) == (False, True), "the end of the old candle comes after the new one"
+
+
 def test_a_candle_of_the_stream_can_be_broken_once(exchange):
     exchange.control.stream_fault("corrupt", path="*kline*", count=1)
 
