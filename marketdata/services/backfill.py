@@ -109,6 +109,8 @@ class Asking:
     port: PublicVenue
     progress: Progress = field(default_factory=Silent)
     stopping: Callable[[], bool] = never
+    patient: bool = True
+    """Whether a busy venue is waited for; else VenueBusy is raised, for who has other things to do meanwhile."""
     tally: Tally = field(default_factory=Tally)
     _ahead: timedelta | None = None
 
@@ -120,6 +122,8 @@ class Asking:
             try:
                 return self._ask(question)
             except VenueBusy as busy:
+                if not self.patient:
+                    raise
                 self.progress.waiting(str(busy), busy.until)
                 self._rest(busy.until)
 

@@ -21,6 +21,7 @@ from marketdata.gaps import missing_spans
 from marketdata.market import FundingSettlement
 from marketdata.models import Feed, FundingRate, QuarantinedCandle, Ticker
 from marketdata.selectors import candles_in, followed_symbols, last_closed, wanted_symbols, warm_up_of
+from marketdata.services.backfill import Asking, span_fill
 from marketdata.services.candles import candles_upsert
 from marketdata.services.follow import contracts_refresh, symbols_follow
 from marketdata.services.prices import funding_expect, funding_put, open_interest_put, ticker_put
@@ -275,11 +276,10 @@ class Keeper:
     def _fill(self, symbol: str) -> None:
         until = from_ms(floor_to(to_ms(timezone.now()) - GRACE_MS, self.interval))
         since = until - warm_up_of(self.venue)
-        from marketdata.services.backfill import span_fill
-
         self._rests.setdefault(symbol, Rest()).again(time.monotonic())
+        asking = Asking(self.port, patient=False)
         for start, stop in missing_spans(self.venue, symbol, self.interval, since=since, until=until):
-            span_fill(port=self.port, symbol=symbol, interval=self.interval, start=start, stop=stop)
+            span_fill(port=self.port, symbol=symbol, interval=self.interval, start=start, stop=stop, asking=asking)
             self._answered()
         if not missing_spans(self.venue, symbol, self.interval, since=since, until=until):
             self._unsure.discard(symbol)

@@ -49,7 +49,8 @@ class LiveFeed:
         self._board = Board(feed.interval)
         self._stopping = stopping
         self._symbols: tuple[str, ...] = ()
-        self._looked = datetime.min.replace(tzinfo=timezone.get_default_timezone())
+        self._began = timezone.now()
+        self._looked = self._began - FOLLOW_EVERY
         self._gaps = 0
         self.keeper = Keeper(
             port or public_venue(venue, purpose=Purpose.FEED), feed.interval, streaming=self._streaming
@@ -58,6 +59,7 @@ class LiveFeed:
     def begin(self) -> None:
         """Let the market's clock run and begin to listen."""
         feed_start(venue=self.venue)
+        self._began = timezone.now()
         self._follow()
         if self._stream:
             self._stream.start()
@@ -115,16 +117,17 @@ class LiveFeed:
         return heard is not None and timezone.now() - heard < SILENT
 
     def _tell(self) -> None:
-        """Write the heartbeat while the venue says anything, and else that it does not."""
+        """Write the heartbeat while the venue says anything, and the feed's problem when it does not any more."""
         now = timezone.now()
-        heard = max((at for at in (self._stream and self._stream.heard_at(), self.keeper.heard_at) if at), default=None)
+        told = (self._stream and self._stream.heard_at(), self.keeper.heard_at)
+        heard = max((at for at in told if at), default=None)
         mine = Feed.objects.filter(venue=self.venue)
         if heard is not None and now - heard < SILENT:
             mine.update(heartbeat=now, problem="")
-            return
-        since = f"since {heard:%H:%M:%S} UTC" if heard else "yet"
-        why = f": {self.keeper.fault}" if self.keeper.fault else ""
-        mine.update(problem=f"{self.venue} has said nothing {since}{why}"[:PROBLEM_LENGTH])
+        elif now - (heard or self._began) > SILENT:
+            since = f"since {heard:%H:%M:%S} UTC" if heard else "yet"
+            why = f": {self.keeper.fault}" if self.keeper.fault else ""
+            mine.update(problem=f"{self.venue} has said nothing {since}{why}"[:PROBLEM_LENGTH])
 
 
 def feed_catch_up(*, venue: str) -> datetime:
@@ -157,6 +160,7 @@ def live_open(*, venue: str, symbols: Sequence[str] = (), note: str = "", second
         keeper.contracts()
         _follow_known(venue, symbols)
         keeper.catch_up(deadline=Deadline(seconds))
+        Feed.objects.filter(venue=venue).update(heartbeat=timezone.now(), problem="")
     except Retryable as fault:
         feed_fail(venue=venue, problem=f"{venue} does not answer: {fault}")
     return feed_of(venue)
