@@ -27,12 +27,13 @@
 
   function dressed(figure, narrow) {
     const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), tickfont: { color: colour("--muted"), size: 11 } };
-    const layout = { ...figure.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true };
+    const layout = { ...figure.layout, paper_bgcolor: colour("--panel"), plot_bgcolor: colour("--panel"), autosize: true };
     layout.font = { family: getComputedStyle(document.body).fontFamily, color: colour("--text"), size: 12 };
     layout.hoverlabel = { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: colour("--text") } };
     for (const name of Object.keys(layout)) {
       if (/^[xy]axis/.test(name)) layout[name] = { ...axis, ...layout[name] };
     }
+    layout.xaxis = { ...layout.xaxis, spikecolor: colour("--muted") };
     if (layout.legend) layout.legend = { ...layout.legend, font: { color: colour("--muted"), size: narrow ? 10 : 11 } };
     layout.annotations = (layout.annotations || []).map((note) => ({ ...note, bgcolor: colour("--panel"), font: { color: colour("--muted"), size: 11 } }));
     layout.shapes = (layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour("--muted") } }));

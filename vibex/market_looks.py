@@ -60,7 +60,9 @@ def _venue(venue: str, feed: Feed | None) -> Iterator[Line]:
     if needed:
         yield Line("venue", "fail", silence, f"{remedy}; bots hold until it answers.")
     else:
-        yield Line("venue", "warn", f"{silence}; prices are simulated", f"{remedy}, or set MARKET=simulated.")
+        yield Line(
+            "venue", "warn", f"{silence.rstrip('.')}; prices are simulated", f"{remedy}, or set MARKET=simulated."
+        )
     yield _noted_clock(venue, feed)
 
 

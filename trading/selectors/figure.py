@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.utils import timezone
 
+from marketdata.domain.intervals import interval_ms
 from trading.selectors.curve import TIME_LABELS
 from vibex.lib.clock import from_ms
 
@@ -35,11 +36,11 @@ OVERLAYS: Final = {
     "ema50": (("EMA 50", "ema50", "warn", "solid"),),
     "bollinger": (
         ("Bollinger 20/2", "bb_upper", "muted", "dot"),
-        ("", "bb_middle", "muted", "dot"),
-        ("", "bb_lower", "muted", "dot"),
+        ("Bollinger middle", "bb_middle", "muted", "dot"),
+        ("Bollinger lower", "bb_lower", "muted", "dot"),
     ),
 }
-"""Lines over the prices: name in the legend, indicator, colour, dash."""
+"""Lines over the prices: name (the first one stands in the legend), indicator, colour, dash."""
 
 PANES: Final = {
     "rsi14": ("RSI 14", (("RSI 14", "rsi14", "accent", "solid"),), (30.0, 70.0)),
@@ -84,13 +85,13 @@ def _prices(chart: Chart) -> Iterator[Trace]:
     if len(chart.forming):
         yield _candles(chart.forming, "forming", "forming")
     for key in chart.show:
-        for line in OVERLAYS.get(key, ()):
-            yield _line(chart, line, PRICES)
+        for index, line in enumerate(OVERLAYS.get(key, ())):
+            yield {**_line(chart, line, PRICES), "showlegend": index == 0}
     both = [*chart.closed.volume.tolist(), *chart.forming.volume.tolist()]
     yield {
         "type": "bar", "name": "Volume", "x": _times(chart.closed) + _times(chart.forming), "y": both, "yaxis": VOLUME,
         "marker": {"opacity": 0.55}, "meta": {"tone": "muted"}, "showlegend": False,
-        "hovertemplate": "volume %{y:,.3~f}<extra></extra>",
+        "width": 0.65 * interval_ms(chart.interval), "hovertemplate": "volume %{y:,.3~f}<extra></extra>",
     }  # fmt: skip
 
 
@@ -104,11 +105,12 @@ def _candles(candles: Candles, tone: str, name: str) -> Trace:
 
 def _line(chart: Chart, line: tuple[str, str, str, str], axis: str) -> Trace:
     name, indicator, tone, dash = line
+    form = f",.{chart.places}f" if axis == PRICES else ",.4~g"
     return {
-        "type": "scatter", "mode": "lines", "name": name or indicator, "x": _times(chart.closed), "yaxis": axis,
+        "type": "scatter", "mode": "lines", "name": name, "x": _times(chart.closed), "yaxis": axis,
         "y": [None if math.isnan(value) else value for value in chart.indicators[indicator].tolist()],
-        "line": {"width": 1.25, "dash": dash}, "meta": {"tone": tone}, "showlegend": bool(name) and axis == PRICES,
-        "hovertemplate": f"{name} %{{y:,.6~g}}<extra></extra>", "hoverinfo": "y" if name else "skip",
+        "line": {"width": 1.25, "dash": dash}, "meta": {"tone": tone}, "showlegend": False,
+        "hovertemplate": f"{name} %{{y:{form}}}<extra></extra>",
     }  # fmt: skip
 
 
@@ -167,16 +169,18 @@ def _values(chart: Chart, name: str, axis: str) -> Iterator[Trace]:
         yield _line(chart, line, axis)
     if name == "macd":
         histogram = [None if math.isnan(value) else value for value in chart.indicators["macd_hist"].tolist()]
-        yield _bars("Histogram", _times(chart.closed), histogram, axis, "%{y:,.4~g}")
+        yield _bars(chart, "Histogram", _times(chart.closed), histogram, axis, "%{y:,.4~g}")
     if name == "funding":
         rates = [float(rate) * 100 for _, rate in chart.funding]
-        yield _bars("Funding", [local(at) for at, _ in chart.funding], rates, axis, "%{y:.4f} %")
+        yield _bars(chart, "Funding", [local(at) for at, _ in chart.funding], rates, axis, "%{y:.4f} %")
 
 
-def _bars(name: str, x: list[str], y: list[float | None] | list[float], axis: str, form: str) -> Trace:
+def _bars(chart: Chart, name: str, x: list[str], y: list[float | None] | list[float], axis: str, form: str) -> Trace:
+    """Return bars as wide as a candle: plotly's own width would fill the gap between two settlements."""
     return {
         "type": "bar", "name": name, "x": x, "y": y, "yaxis": axis, "showlegend": False, "meta": {"tone": "muted"},
         "hovertemplate": f"{name} {form}<extra></extra>", "marker": {"opacity": 0.7},
+        "width": 0.65 * interval_ms(chart.interval),
     }  # fmt: skip
 
 
@@ -200,7 +204,7 @@ def _layout(chart: Chart, axes: dict[str, str]) -> Trace:
         "uirevision": f"{chart.symbol} {chart.interval}",
         "xaxis": {
             "type": "date", "anchor": lowest, "showgrid": False, "zeroline": False, "nticks": 7, "tickangle": 0,
-            "rangeslider": {"visible": False}, "tickformatstops": TIME_LABELS, "hoverformat": "%a %d %b %H:%M",
+            "rangeslider": {"visible": False}, "spikethickness": 1, "spikedash": "dot", "tickformatstops": TIME_LABELS, "hoverformat": "%a %d %b %H:%M",
         },
         "shapes": list(_across(axes)),
         "annotations": list(_titles(axes, domains)),
