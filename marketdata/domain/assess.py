@@ -53,6 +53,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "price.old": Limit(30, "s", "bid, ask and last were confirmed last more than {} ago"),
     "price.future": Limit(30, "s", "the prices are more than {} younger than now"),
     "price.apart": Limit(0.01, "%", "last and mark are more than {} apart"),
+    "price.wide": Limit(0.01, "%", "bid or ask is more than {} away from the mark"),
     "mark.old": Limit(30, "s", "the venue said what the mark is more than {} ago"),
     "book.frozen": Limit(900, "s", "neither bid nor ask has moved for more than {}"),
     "funding.old": Limit(600, "s", "the expected funding rate is older than {}"),
@@ -178,6 +179,10 @@ def quote_problem(quote: Quote, *, at: datetime, speed: float = 1.0, extra: time
         return Problem("price.crossed", f"crossed prices: bid {quote.bid} is not below ask {quote.ask}")
     if abs(quote.last - quote.mark) > LIMITS["price.apart"].share * quote.mark:
         return _apart("price.apart", f"last {quote.last} and mark {quote.mark}", quote.last, quote.mark)
+    far = max(quote.mark - quote.bid, quote.ask - quote.mark)
+    if far > LIMITS["price.wide"].share * quote.mark:  # an entry crosses the book, and the venue's band is 2 %
+        text = f"bid {quote.bid} or ask {quote.ask} is more than 1 % away from mark {quote.mark}"
+        return Problem("price.wide", text, {"distance": round(float(far / quote.mark), 6)})
     return _price_age(quote, at, speed, extra) or _input_problem(quote, at, speed)
 
 

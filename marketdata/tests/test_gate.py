@@ -77,6 +77,8 @@ GARBAGE = {
     "crossed": ({"bid": prices().ask, "ask": prices().bid}, "price.crossed"),
     "touching": ({"bid": prices().ask}, "price.crossed"),
     "apart": ({"mark": HALF}, "price.apart"),
+    "ask far above": ({"ask": prices().mark * Decimal("1.0101")}, "price.wide"),
+    "bid far below": ({"bid": prices().mark * Decimal("0.9899")}, "price.wide"),
     "NaN funding": ({"funding_rate": NAN}, "funding.none"),
     "NaN interest": ({"open_interest": NAN}, "interest.none"),
     "negative interest": ({"open_interest": Decimal(-1)}, "interest.none"),

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -113,13 +112,29 @@ def test_the_rules_enter_nothing_on_a_dead_contract(apple):
 
 @pytest.mark.django_db
 def test_a_book_that_has_not_moved_for_an_hour_holds(shared_data, apple):
-    """Apple's recorded book: bid 242, ask 255, last moved 73 minutes before the other books were read."""
-    book, other = live(shared_data, "orderbook_AAPLUSDT"), live(shared_data, "orderbook_BTCUSDT")
-    at = from_ms(other["E"])
-    moved = from_ms(book["E"])
-    assert at - moved > timedelta(hours=1)
-    (bid, _), (ask, _) = book["bids"][0], book["asks"][0]
-    store(apple, at, bid=Decimal(bid), ask=Decimal(ask), mark_at=at, changed_at=moved)
+    """Apple's recorded book last moved 73 minutes before the others were read; a new order in it changes that."""
+    at = from_ms(live(shared_data, "orderbook_BTCUSDT")["E"])
+    moved = from_ms(live(shared_data, "orderbook_AAPLUSDT")["E"])
+    store(apple, at, mark_at=at, changed_at=moved)
     assert look("AAPLUSDT", at, "1h").problem == "neither bid nor ask has moved for 73 min"
-    store(apple, at, bid=Decimal(bid), ask=Decimal(ask), mark_at=at, changed_at=at)
+    store(apple, at, mark_at=at, changed_at=at)
     assert look("AAPLUSDT", at, "1h").problem is None
+
+
+@pytest.mark.django_db
+def test_a_wide_book_holds_however_fresh_it_is(shared_data, apple):
+    book, at = live(shared_data, "orderbook_AAPLUSDT"), from_ms(live(shared_data, "orderbook_BTCUSDT")["E"])
+    bid, ask = (Decimal(book[side][0][0]) for side in ("bids", "asks"))
+    store(apple, at, bid=bid, ask=ask, mark_at=at, changed_at=at)
+    problem = look("AAPLUSDT", at, "1h").problem
+    assert problem == "bid 242 or ask 255 is more than 1 % away from mark 244.82"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT", "SOLUSDT", "DOTUSDT"])
+def test_the_books_of_traded_contracts_do_not_hold(shared_data, symbol):
+    book, at = live(shared_data, f"orderbook_{symbol}"), from_ms(live(shared_data, "orderbook_BTCUSDT")["E"])
+    bid, ask = (Decimal(book[side][0][0]) for side in ("bids", "asks"))
+    hours = series(shared_data / ASTER, f"{symbol}-1h").closed_before(to_ms(COLLECTED))
+    store(hours, at, last=bid, bid=bid, ask=ask, mark=bid, mark_at=at, changed_at=at)
+    assert look(symbol, at, "1h", "4h").problem is None
