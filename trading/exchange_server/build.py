@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from marketdata.domain.candles import Candles
+from marketdata.domain.recording import Recording
 from marketdata.domain.simulation import profile_of
 from marketdata.venues.csvfiles import read_table
 from marketdata.venues.recorded import CANDLE_COLUMNS
@@ -79,10 +80,12 @@ def recorded_markets(
     start: datetime | None = None,
     speed: float = 1.0,
     exchange_info: Path | None = None,
+    today: bool = False,
 ) -> Markets:
     """Return markets out of a recorded folder. The clock begins at `start`, or after a warm-up, and stands at the end.
 
-    Raises Rejected for a folder that cannot be read whole, or a start that lies outside of it.
+    With `today` the whole recording is moved by full days, so that the day of the start is today and the clock begins
+    now: what trades by the wall clock can live in it. Raises Rejected for a folder that cannot be read whole, or a start that lies outside of it.
     """
     payload = None if exchange_info is None else read_exchange_info(exchange_info)
     source = RecordedSource("aster", folder, symbols)
@@ -90,13 +93,19 @@ def recorded_markets(
     now = source.earliest_start() if start is None else to_ms(start)
     if not source.begins_at <= now <= end:
         raise Rejected(f"{folder}: the recording does not hold {start:%F %T}. Choose another start.", code="recording")
+    shift = 0
+    if today:
+        wall = to_ms(datetime.now(UTC))
+        shift = wall // DAY_MS * DAY_MS - now // DAY_MS * DAY_MS
+        now, end = wall, end + shift
+        _move(source, shift)
     recorded = recorded_contracts(payload) if payload else {}
     contracts = {
         name: recorded[name] if name in recorded else builtin_contract(spec, onboard_ms=source.begins_at)
         for name, spec in source.specs.items()
     }
     clock = VirtualClock(now, speed=speed, ends_at=end + AFTER_END_MS)
-    series = {name: _recorded(source, folder, contract) for name, contract in contracts.items()}
+    series = {name: _recorded(source, folder, contract, shift) for name, contract in contracts.items()}
     marks = {name: made for name, contract in contracts.items() if (made := _marks(source, contract))}
     return Markets(source, contracts, clock, series=series, marks=marks, head=payload, title=f"recorded, {folder}")
 
@@ -156,10 +165,10 @@ def _simulated(source: SimulatedSource, contract: Contract, begins_at: int) -> S
     return Series("1m", _grid(contract), load if contract.live else flat, begins_at=begins_at, factor=factor)
 
 
-def _recorded(source: RecordedSource, folder: Path, contract: Contract) -> Series:
+def _recorded(source: RecordedSource, folder: Path, contract: Contract, shift: int) -> Series:
     candles = source.recordings[contract.symbol].candles
     verbatim = {
-        interval: _verbatim(file)
+        interval: _verbatim(file, shift)
         for interval in LENGTHS
         if (file := folder / f"{contract.symbol}-{interval}.csv.gz").is_file()
     }
@@ -171,6 +180,22 @@ def _recorded(source: RecordedSource, folder: Path, contract: Contract) -> Serie
         begins_at=begins,
         ends_at=int(candles.open_time[-1]) + LENGTHS[source.interval],
         verbatim=verbatim,
+    )
+
+
+def _move(source: RecordedSource, shift: int) -> None:
+    """Move everything that was recorded by `shift` milliseconds."""
+    source.begins_at += shift
+    source.recordings = {name: _later(recording, shift) for name, recording in source.recordings.items()}
+
+
+def _later(recording: Recording, shift: int) -> Recording:
+    candles, mark, funding = recording.candles, recording.mark, recording.funding
+    return replace(
+        recording,
+        candles=replace(candles, open_time=candles.open_time + shift),
+        mark=mark and replace(mark, open_time=mark.open_time + shift),
+        funding=replace(funding, at=funding.at + shift),
     )
 
 
@@ -187,11 +212,11 @@ def _marks(source: RecordedSource, contract: Contract) -> Series | None:
     return Series(mark.interval, grid, lambda *_: whole, begins_at=begins, ends_at=end)
 
 
-def _verbatim(file: Path) -> Bars:
-    """Return a recorded file as it is, impossible candles included."""
+def _verbatim(file: Path, shift: int) -> Bars:
+    """Return a recorded file as it is, impossible candles included, `shift` milliseconds later."""
     table = read_table(file, CANDLE_COLUMNS)
     columns = np.ascontiguousarray(table.T)
-    times = columns[0].astype(np.int64)
+    times = columns[0].astype(np.int64) + shift
     made = bars_of(times, (columns[1], columns[2], columns[3], columns[4]), columns[5])
     try:
         extra = np.ascontiguousarray(read_table(file, ("ts_ms", *EXTRA_COLUMNS)).T)

@@ -64,6 +64,7 @@ def test_it_replays_a_recorded_folder_from_a_start(shared_data):
         (["--start", "yesterday"], "not a date"),
         (["--symbols", "A,A"], "each name once"),
         (["--data", "x", "--seed", "1"], "not allowed"),
+        (["--today"], "--data"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, words):

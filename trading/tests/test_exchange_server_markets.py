@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.quality import faults
-from trading.exchange_server.bars import LENGTHS, buckets, ends_at, opens_at
+from trading.exchange_server.bars import DAY_MS, LENGTHS, buckets, ends_at, opens_at
 from trading.exchange_server.build import recorded_markets, simulated_markets
 from trading.tests.exchange_kit import START, START_MS
 
@@ -123,3 +123,25 @@ def test_open_interest_and_book_are_the_same_for_the_same_moment():
         assert one.deals(SYMBOL, first=at // 1000 - 5, last=at // 1000) == two.deals(
             SYMBOL, first=at // 1000 - 5, last=at // 1000
         )
+
+
+def test_a_recording_can_be_moved_to_today(shared_data):
+    folder, start = shared_data / "candles" / "binance_um_2025_1h", datetime(2025, 10, 10, tzinfo=UTC)
+    plain = recorded_markets(folder, ["BTCUSDT"], start=start)
+    moved = recorded_markets(folder, ["BTCUSDT"], start=start, today=True)
+    for markets in (plain, moved):
+        markets.clock.stand()
+    now = moved.now_ms()
+    assert abs(now / 1000 - datetime.now(UTC).timestamp()) < 60
+    shift = now // DAY_MS * DAY_MS - int(start.timestamp()) * 1000
+    plain.clock.set(now - shift)
+    for interval in ("1h", "4h", "1d"):
+        here, there = (markets.series["BTCUSDT"].closed(interval, markets.now_ms()) for markets in (moved, plain))
+        assert (here.open_time - shift).tolist() == there.open_time.tolist()
+        assert rows(here.cut(-5, None))[0][1:] == rows(there.cut(-5, None))[0][1:]
+    here, there = (markets.prices("BTCUSDT", markets.now_ms()) for markets in (moved, plain))
+    assert (here.last, here.mark) == (there.last, there.mark)
+    rates = [markets.settlements("BTCUSDT", since_ms=0, until_ms=markets.now_ms()) for markets in (moved, plain)]
+    assert [(one.at_ms - shift, one.rate) for one in rates[0]] == [(one.at_ms, one.rate) for one in rates[1]] != []
+    expected = [markets.next_funding("BTCUSDT", markets.now_ms()) for markets in (moved, plain)]
+    assert expected[0].at_ms - shift == expected[1].at_ms

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trading.exchange_server.markets import Markets
 
 PORTS = range(65_536)
+USAGE = 2
 
 
 class Command(BaseCommand):
@@ -34,6 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--symbols", type=_symbols, help="BTCUSDT,ETHUSDT,… (default: all there are).")
         parser.add_argument("--exchange-info", type=Path, help="Recorded exchangeInfo whose contracts are served.")
         parser.add_argument("--start", type=_moment, help="Where the clock begins: 2025-10-10T20:00, UTC.")
+        parser.add_argument("--today", action="store_true", help="Move the recording so that its start is today.")
         parser.add_argument("--weight-limit", type=int, default=2400, help="Weight a minute (default 2400).")
 
     def handle(self, **options: Any) -> None:
@@ -68,9 +70,11 @@ class Command(BaseCommand):
 def _markets(options: dict[str, Any]) -> Markets:
     from trading.exchange_server.build import recorded_markets, simulated_markets
 
+    if options["today"] and options["data"] is None:
+        raise CommandError("--today moves a recording: name its folder by --data.", returncode=USAGE)
     common = {name: options[name] for name in ("start", "speed", "exchange_info")}
     if options["data"] is not None:
-        return recorded_markets(options["data"], options["symbols"], **common)
+        return recorded_markets(options["data"], options["symbols"], today=options["today"], **common)
     return simulated_markets(options["symbols"], seed=options["seed"], **common)
 
 
