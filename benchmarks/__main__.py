@@ -15,6 +15,7 @@ from vibex.lib.env import ROOT
 
 BENCHMARKS = {
     "cycle": "a cycle without a model: time and queries, on SQLite and PostgreSQL",
+    "snapshot": "a snapshot of six symbols and four timeframes: time and queries, on SQLite and PostgreSQL",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",
     "check": "manage.py check against a bare project",

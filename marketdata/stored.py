@@ -7,6 +7,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +18,8 @@ from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.frames import Frame, frame_grown, joined, whole_until
 from marketdata.domain.quality import faults, without
 from marketdata.domain.resample import resample
-from marketdata.models import Candle, Feed
-from vibex.lib.clock import from_ms
+from marketdata.models import Candle, CandleCorrection, Feed
+from vibex.lib.clock import from_ms, to_ms
 
 ROW: Final = ("open_time", "open", "high", "low", "close", "volume")
 FRAME_BARS: Final = 500
@@ -27,7 +29,9 @@ MAX_BASE: Final = 90_000
 OVERLAP: Final = 5
 """So many of the last candles are read again at each look: a candle is mostly corrected or filled in soon."""
 RELOAD_SECONDS: Final = 900.0
-"""After so long everything is read anew, so that a correction of an old candle is seen by every process."""
+"""So long after it was written at most, a correction of an old candle is seen by every process."""
+WRITING: Final = timedelta(minutes=5)
+"""A correction that was noted shortly before the last look may have been committed after it."""
 
 
 def candles_of(symbol: str, interval: str, rows: Iterable[Sequence[Any]]) -> Candles:
@@ -55,8 +59,14 @@ class Series:
 
     base: Candles
     frames: Mapping[str, Frame]
-    read_at: float
-    """Monotonic seconds."""
+    since: datetime
+    """Open time of the oldest candle behind the frames; the dawn of time where all that are stored were read."""
+    count: int
+    """How many were stored from there on when the past was last looked at, and have come since."""
+    checked: float
+    """When the past was last looked at, in monotonic seconds."""
+    checked_at: datetime
+    """The same in wall time."""
 
 
 class SeriesStore:
@@ -78,14 +88,20 @@ class SeriesStore:
         with self._lock:
             self._begin(feed, interval)
             self._extend(feed.venue, [symbol for symbol in symbols if symbol in self._series], interval)
-            for symbol in {*self._lacking(symbols, wanted), *self._outdated(symbols)}:
+            self._check(feed.venue, self._unchecked(symbols), interval)
+            for symbol in self._lacking(symbols, wanted):
                 self._read(feed.venue, symbol, interval, wanted)
             return {symbol: self._series[symbol] for symbol in symbols}
 
-    def forget(self, symbol: str) -> None:
-        """Read a symbol anew at the next look: somebody in this process has changed candles of its past."""
+    def touch(self, candles: Candles) -> None:
+        """Take note that this process has written candles: where they reach further back than a look, it looks there too."""
         with self._lock:
-            self._series.pop(symbol, None)
+            known = self._series.get(candles.symbol)
+            if known is None or not len(candles) or known.base.interval != candles.interval or not len(known.base):
+                return
+            seen_from = int(known.base.open_time[-1]) - (OVERLAP - 1) * interval_ms(candles.interval)
+            if candles.open_time[0] < seen_from and candles.open_time[-1] >= to_ms(known.since):
+                self._series[candles.symbol] = replace(known, checked=-inf)
 
     def _begin(self, feed: Feed, interval: str) -> None:
         """Forget everything when the feed was made anew."""
@@ -101,22 +117,35 @@ class SeriesStore:
             if symbol not in known or not len(known[symbol].base) or not wanted <= known[symbol].frames.keys()
         ]
 
-    def _outdated(self, symbols: Sequence[str]) -> list[str]:
-        """Return what must be read anew: what is too old, or the oldest when it is half as old. One look reads one."""
+    def _unchecked(self, symbols: Sequence[str]) -> list[str]:
+        """Return whose past must be looked at: all that are due, or the oldest when half of its time is over."""
         now = time.monotonic()
-        ages = {symbol: now - self._series[symbol].read_at for symbol in symbols if symbol in self._series}
+        ages = {symbol: now - self._series[symbol].checked for symbol in symbols if symbol in self._series}
         late = [symbol for symbol, age in ages.items() if age >= RELOAD_SECONDS]
         oldest = max(ages, key=ages.__getitem__, default="")
         return late or ([oldest] if oldest and ages[oldest] >= RELOAD_SECONDS / 2 else [])
+
+    def _check(self, venue: str, symbols: Sequence[str], interval: str) -> None:
+        """Forget those whose past has changed: a candle was corrected, or one came that was missing."""
+        for symbol in symbols:
+            known, wall = self._series[symbol], datetime.now(UTC)
+            mine = {"venue": venue, "symbol": symbol, "interval": interval, "open_time__gte": known.since}
+            corrected = CandleCorrection.objects.filter(**mine, seen__gte=known.checked_at - WRITING).exists()
+            if corrected or Candle.objects.filter(**mine, closed=True).count() != known.count:
+                self._read(venue, symbol, interval, frozenset(known.frames))
+            else:
+                self._series[symbol] = replace(known, checked=time.monotonic(), checked_at=wall)
 
     def _read(self, venue: str, symbol: str, interval: str, wanted: frozenset[str]) -> None:
         """Read the past of a symbol. A frame that comes out as it was is kept, with its indicators."""
         known = self._series[symbol].frames if symbol in self._series else {}
         per_bars = {name: interval_ms(name) // interval_ms(interval) for name in wanted | known.keys()}
         depth = max((depth_of(per_bar) for per_bar in per_bars.values()), default=OVERLAP)
-        base = _sound(_newest(venue, symbol, interval, depth))
+        checked, checked_at = time.monotonic(), datetime.now(UTC)
+        read = _newest(venue, symbol, interval, depth)
+        base, since = _sound(read), from_ms(int(read.open_time[0]) if len(read) == depth else 0)
         frames = {name: _frame(base, name, bars_of(per_bar), known.get(name)) for name, per_bar in per_bars.items()}
-        self._series[symbol] = Series(_tail(base, frames), frames, time.monotonic())
+        self._series[symbol] = Series(_tail(base, frames), frames, since, len(read), checked, checked_at)
 
     def _extend(self, venue: str, symbols: Sequence[str], interval: str) -> None:
         """Take in what has closed since the last look and what has changed shortly before, in one query for all."""
@@ -171,7 +200,8 @@ def _grown(series: Series, read: Candles, since_ms: int) -> Series | None:
         bars = bars_of(interval_ms(name) // interval_ms(base.interval))
         since = min(changed_ms, whole_until(base, name))  # what was not complete before may be now
         frames[name] = frame_grown(frame, whole, changed_ms=since, bars=bars)
-    return replace(series, base=_tail(whole, frames), frames=frames)
+    come = len(read) - len(known)
+    return replace(series, base=_tail(whole, frames), frames=frames, count=series.count + come)
 
 
 def _first_change(known: Candles, read: Candles) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.services import incident_open
+from marketdata import database_market
 from marketdata.domain.candles import Candles
 from marketdata.domain.quality import Fault, faults, without
 from marketdata.domain.recording import Quarantined
@@ -30,7 +32,10 @@ def candles_upsert(*, venue: str, candles: Candles | Iterable[Candles], closed: 
     after the other, each series oldest first, so a kill leaves no hole. No candle may be given twice.
     """
     several = [candles] if isinstance(candles, Candles) else list(candles)
-    return sum(_put(venue, batch, closed=closed) for batch in _batches([_sound(venue, one) for one in several]))
+    stored = sum(_put(venue, batch, closed=closed) for batch in _batches([_sound(venue, one) for one in several]))
+    if closed:
+        transaction.on_commit(partial(_tell, several))
+    return stored
 
 
 def candles_quarantine(*, venue: str, quarantined: Iterable[Quarantined]) -> None:
@@ -94,6 +99,12 @@ def _mend(venue: str, batch: Sequence[Candles]) -> None:
     mended = [row.pk for row in aside if to_ms(row.open_time) in came.get((row.symbol, row.interval), ())]
     if mended:
         QuarantinedCandle.objects.filter(pk__in=mended).update(mended=timezone.now())
+
+
+def _tell(several: Iterable[Candles]) -> None:
+    """Let the readers of this process know what may have changed behind them."""
+    for candles in several:
+        database_market.STORE.touch(candles)
 
 
 def _quarantined(candles: Candles, fault: Fault) -> Quarantined:

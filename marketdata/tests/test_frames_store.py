@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marketdata import stored
+from marketdata import database_market, stored
 from marketdata.database_market import DatabaseMarket
 from marketdata.domain import frames
 from marketdata.domain.candles import Candles
@@ -145,13 +145,21 @@ def test_a_recent_correction_is_seen_at_the_next_look(back):
     assert taken(store, feed)["1m"].candles.volume[-back] == 9.5
 
 
-def test_an_old_correction_is_seen_within_the_time_of_a_reload_and_costs_only_what_it_changed(monkeypatch, computed):
+CHANGES = {
+    "corrected": lambda whole: replace(whole.slice(235, 236), volume=np.array([9.5])),
+    "filled in": lambda whole: whole.slice(240, 241),
+    "older ones": lambda whole: whole.slice(0, 30),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_of_the_past_is_seen_in_time_and_costs_only_what_it_changed(monkeypatch, computed, change):
     feed, store, clock = feed_of_minutes(), SeriesStore(), [0.0]
     monkeypatch.setattr(stored.time, "monotonic", lambda: clock[0])
     whole = walk(300, "1m")
-    write(whole)
+    write(missing(whole, *range(30), 240))
     taken(store, feed)
-    write(replace(whole.slice(295 - 60, 296 - 60), volume=np.array([9.5])))
+    write(change(whole))
     clock[0] = stored.RELOAD_SECONDS / 2 - 1
     assert prints(taken(store, feed)) != prints(taken(SeriesStore(), feed))
     clock[0] = stored.RELOAD_SECONDS
@@ -162,17 +170,44 @@ def test_an_old_correction_is_seen_within_the_time_of_a_reload_and_costs_only_wh
     assert computed == [], "nothing has changed, so nothing is computed"
 
 
-def test_who_corrects_the_past_can_have_it_read_at_once():
-    feed, store = feed_of_minutes(), SeriesStore()
-    whole = walk(300, "1m")
-    write(whole)
+def test_a_past_that_has_not_changed_is_not_read_again(monkeypatch):
+    feed, store, clock = feed_of_minutes(), SeriesStore(), [0.0]
+    monkeypatch.setattr(stored.time, "monotonic", lambda: clock[0])
+    write(missing(walk(300, "1m"), 240))
     taken(store, feed)
-    write(replace(whole.slice(10, 11), volume=np.array([9.5])))
-    store.forget("BTCUSDT")
+    write(walk(310, "1m").slice(300, 310))
+    taken(store, feed)
+    clock[0] = stored.RELOAD_SECONDS
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_read", None)
+        taken(store, feed)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_who_changes_the_past_sees_it_at_once(monkeypatch, change, django_capture_on_commit_callbacks):
+    monkeypatch.setattr(database_market, "STORE", store := SeriesStore())
+    feed, whole = feed_of_minutes(), walk(300, "1m")
+    write(missing(whole, *range(30), 240))
+    taken(store, feed)
+    with django_capture_on_commit_callbacks(execute=True):
+        write(change(whole))
     assert prints(taken(store, feed)) == prints(taken(SeriesStore(), feed))
 
 
-def test_one_symbol_is_read_anew_at_a_time_while_there_is_time(monkeypatch):
+def test_what_is_written_in_order_makes_nobody_look_back(monkeypatch, django_capture_on_commit_callbacks):
+    monkeypatch.setattr(database_market, "STORE", store := SeriesStore())
+    feed = feed_of_minutes()
+    write(walk(300, "1m"))
+    taken(store, feed)
+    with django_capture_on_commit_callbacks(execute=True):
+        write(walk(303, "1m").slice(298, 303))
+    monkeypatch.setattr(
+        store, "_check", lambda venue, symbols, interval: pytest.fail("looked back") if symbols else None
+    )
+    taken(store, feed)
+
+
+def test_the_past_of_one_symbol_is_looked_at_at_a_time_while_there_is_time(monkeypatch):
     feed, store, clock = feed_of_minutes(), SeriesStore(), [0.0]
     monkeypatch.setattr(stored.time, "monotonic", lambda: clock[0])
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
@@ -180,10 +215,10 @@ def test_one_symbol_is_read_anew_at_a_time_while_there_is_time(monkeypatch):
         write(walk(100, "1m", symbol=symbol))
     store.series(feed, symbols, "1m", FRAMES)
     clock[0] = stored.RELOAD_SECONDS / 2
-    reads = []
-    monkeypatch.setattr(store, "_read", lambda venue, symbol, *_: reads.append(symbol))
+    looked_at = []
+    monkeypatch.setattr(store, "_check", lambda venue, symbols, interval: looked_at.extend(symbols))
     store.series(feed, symbols, "1m", FRAMES)
-    assert len(reads) == 1
+    assert len(looked_at) == 1
 
 
 def test_a_dead_symbol_does_not_make_the_others_read_their_past(django_assert_max_num_queries):
