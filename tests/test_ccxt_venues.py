@@ -80,7 +80,7 @@ def test_the_extra_installs_into_an_environment_of_its_own(python_with_ccxt):
     assert Path(prefix) != Path(sys.prefix)
 
 
-@pytest.mark.parametrize(("name", "pace"), [("binance_usdm", 50), ("hyperliquid", 100)])
+@pytest.mark.parametrize(("name", "pace"), [("binance_usdm", 50), ("hyperliquid", 72)])
 def test_the_factory_takes_no_keys_pays_no_builder_and_keeps_the_pace(python_with_ccxt, name, pace):
     code = (
         "import json; from marketdata.venues.ccxt_client import exchange_of\n"
@@ -183,6 +183,14 @@ def test_settlements_are_whole_over_several_pages_and_stand_on_the_hour(venue, s
     assert server.asked.count("fundingHistory") == 2
     assert [one.at for one in settled] == [since + timedelta(hours=hour) for hour in range(1, 701)]
     assert [one.rate for one in settled] == [Decimal(rate_at(int(one.at.timestamp() * 1000))) for one in settled]
+
+
+def test_open_interest_that_came_with_prices_is_not_asked_for_again(venue, server):
+    quote = venue.quotes(["BTCUSDC"])[0]
+    server.asked.clear()
+    interest = venue.open_interest("BTCUSDC")
+    assert (interest.value, interest.at) == (Decimal("688.11"), quote.mark_at)
+    assert server.asked == ["exchangeStatus"]
 
 
 def test_open_interest_is_told_in_the_base_asset(venue):
@@ -309,6 +317,12 @@ def test_binance_gives_the_earliest_page_of_a_long_window(binance, exchange):
 def test_a_start_of_zero_is_the_beginning_and_not_the_end(binance, exchange):
     first = binance.candles("BTCUSDT", "1h", since_ms=0, until_ms=exchange.server.markets.now_ms())
     assert first.open_time[0] < exchange.server.markets.now_ms() - 29 * 24 * HOUR
+
+
+def test_binance_is_asked_for_no_more_candles_than_there_are(binance, exchange):
+    now = exchange.server.markets.now_ms() // MINUTE * MINUTE
+    assert len(binance.candles("BTCUSDT", "1m", since_ms=now - 3 * MINUTE, until_ms=now + MINUTE)) == 4
+    assert "limit=4" in exchange.server.log[-1].query
 
 
 def test_binance_tells_its_prices(binance, direct, exchange):

@@ -54,8 +54,7 @@ def test_a_question_to_hyperliquid_weighs_what_its_documents_say(question, weigh
     assert hyperliquid_weight(question) == pytest.approx(weight)
 
 
-def test_a_minute_at_full_pace_stays_within_half_of_what_the_venues_allow():
+def test_a_minute_at_full_pace_leaves_room_for_another_process():
     allowed = {"binance_usdm": 2400, "hyperliquid": 1200}
-    assert {name: 60_000 / kind.milliseconds for name, kind in KINDS.items()} == {
-        name: limit / 2 for name, limit in allowed.items()
-    }
+    shares = {name: 60_000 / kind.milliseconds / allowed[name] for name, kind in KINDS.items()}
+    assert shares == {"binance_usdm": 0.5, "hyperliquid": pytest.approx(0.7, abs=0.01)}

@@ -45,7 +45,7 @@ class Kind:
     settlements: int
     """Most funding settlements of one answer."""
     milliseconds: int
-    """Time for one unit of weight: twice what the venue allows, because other processes ask from the same address."""
+    """Time for one unit of weight. Half or 70 % of what the venue allows: other processes ask from the same address."""
     options: Mapping[str, Any] = field(default_factory=dict)
     figures: int | None = None
     """Prices have so many significant figures, instead of a tick."""
@@ -72,7 +72,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         paths={"public": "", "private": ""},
         page=5000,
         settlements=SETTLEMENTS,
-        milliseconds=100,
+        milliseconds=72,
         options={"fetchMarkets": {"types": ["swap"]}, "refSet": True},
         figures=5,
         funding_hours=1,

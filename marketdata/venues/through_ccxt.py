@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ LIQUIDATION_FEE: Final = Decimal("0.025")
 """Where a venue tells none; Hyperliquid charges none."""
 FUNDING_HOURS: Final = 8
 """Where Binance's list of funding intervals does not name a contract."""
+TOLD_LATELY: Final = timedelta(seconds=60)
+"""Open interest that came with prices is not asked for again so soon."""
 JITTER_MS: Final = 1_000
 EARLIEST_MS: Final = 1
 """A start of zero is taken for none, and the newest would come."""
@@ -65,6 +67,7 @@ class CcxtVenue:
         self._lock = threading.Lock()
         self._busy: VenueBusy | None = None
         self._markets: dict[str, Market] = {}
+        self._interests: dict[str, Interest] = {}
 
     def server_time(self) -> datetime:
         return from_ms(self._ask("its time", self._exchange.fetch_time))
@@ -83,9 +86,10 @@ class CcxtVenue:
             start = max(start, _now_ms() // length * length - self._kind.kept * length)
         if start >= until_ms:
             return _candles(symbol, interval, [], since_ms, until_ms, self.page)
+        limit = min(self.page, -(-(until_ms - start) // length))
         rows = self._ask(
             f"{interval} candles of {symbol}",
-            lambda: self._exchange.fetch_ohlcv(market["symbol"], interval, start, self.page, {"until": until_ms - 1}),
+            lambda: self._exchange.fetch_ohlcv(market["symbol"], interval, start, limit, {"until": until_ms - 1}),
         )
         return _candles(symbol, interval, rows, since_ms, until_ms, self.page)
 
@@ -100,6 +104,9 @@ class CcxtVenue:
         books = self._books(asked, at)
         rates = self._ask("funding rates", lambda: self._exchange.fetch_funding_rates(asked))
         lasts = self._last_prices(asked)
+        self._interests |= {
+            symbol: found for symbol, name in names.items() if (found := _told(symbol, rates, name, at))
+        }
         made = (
             _quote(symbol, books.get(name), rates.get(name) or {}, lasts.get(name), at)
             for symbol, name in names.items()
@@ -121,6 +128,9 @@ class CcxtVenue:
     def open_interest(self, symbol: str) -> Interest | None:
         name = self._market(symbol)["symbol"]
         at = self.server_time()
+        known = self._interests.get(symbol)
+        if known and at - known.at < TOLD_LATELY:
+            return known
         told = self._ask(f"open interest of {symbol}", lambda: self._exchange.fetch_open_interest(name)) or {}
         value = _decimal(told.get("openInterestAmount"))
         if value is None or value < 0:
@@ -277,6 +287,12 @@ def _quote(symbol: str, book: _Book | None, rate: Market, last: Decimal | None, 
         funding_at=said_at,
         changed_at=book.changed_at,
     )
+
+
+def _told(symbol: str, rates: Market, name: str, at: datetime) -> Interest | None:
+    """Return the open interest where a venue tells it together with its marks, as Hyperliquid does."""
+    value = _decimal(((rates.get(name) or {}).get("info") or {}).get("openInterest"))
+    return None if value is None or value < 0 else Interest(symbol, value, at)
 
 
 def _settlement(row: Market) -> FundingSettlement:
