@@ -73,7 +73,7 @@ NOTE: Final = (
     f"SELECT {_names(KEY, 's')}, {_json_of('c')}, {_json_of('s')} FROM {{source}} CROSS JOIN LATERAL "
     f"(SELECT {_names(VALUE_NAMES, 'c')} FROM {TABLE} AS c WHERE {_pairs('c.', 's', KEY, ' AND ')} AND c.closed AND "
     + DIFFERS.format(left="c", unlike="IS DISTINCT FROM", right="s")
-    + " LIMIT 1 FOR UPDATE) AS c WHERE s.closed"
+    + " LIMIT 1) AS c WHERE s.closed"
 )
 """Row by row through the key's index whatever the planner believes of the table: it was wrong by a factor of 200."""
 ONE_ROW: Final = f"VALUES ({', '.join(['%s'] * len(COLUMNS))})"

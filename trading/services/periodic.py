@@ -34,6 +34,7 @@ SYSTEM: Final[dict[str, tuple[str, int]]] = {
     "system:guard": ("trading.tasks.guard_all", 30),
     "system:schedules": ("trading.tasks.schedules_sync", 60),
     "system:reconcile": ("trading.tasks.reconcile_all", 3600),
+    "system:retention": ("marketdata.tasks.market_data_expire", 86_400),
 }
 """What runs whether or not a bot does: task and seconds between two runs."""
 
