@@ -31,6 +31,11 @@ CONNECT_SECONDS: Final = 4
 START: Final = "Start Vibex with `make up`; with several processes see docs/operations.md."
 MIGRATE: Final = "uv run manage.py migrate (`make up` does it by itself)"
 
+OWN_LINES: Final = {"vibex.E002", "vibex.W001"}
+"""System checks of the folders, which have lines of their own."""
+A_CHOICE: Final = {"security.W021"}
+"""Whether a host goes into the browsers' own lists is for its owner to decide, and hard to take back."""
+
 type State = Literal["ok", "info", "warn", "fail"]
 
 
@@ -111,9 +116,7 @@ def settings_lines() -> Iterator[Line]:
     from django.core.checks import WARNING, run_checks
 
     found = run_checks(include_deployment_checks=settings.VIBEX_ENV == "prod")
-    heavy = [
-        message for message in found if message.level >= WARNING and message.id not in ("vibex.E002", "vibex.W001")
-    ]
+    heavy = [each for each in found if each.level >= WARNING and each.id not in OWN_LINES | A_CHOICE]
     if not heavy:
         yield Line("settings", "ok", f"{settings.VIBEX_ENV}; no system check complains")
     for message in heavy:
