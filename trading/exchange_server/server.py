@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import threading
@@ -24,7 +25,7 @@ from trading.exchange_server.rest import PUBLIC, Endpoint, info, spot_info
 from trading.exchange_server.streams import LIFE_SECONDS, PING_SECONDS, PULSE_SECONDS, Hub, dumps
 from trading.exchange_server.weights import LIMIT, Ledger, too_many, weight_of
 from vibex.lib.clock import from_ms
-from vibex.lib.errors import VibexError
+from vibex.lib.errors import Rejected, VibexError
 
 REST_PATH: Final = re.compile(r"/fapi/v[1-4]/(?P<name>.+)")
 STREAM_PATH: Final = re.compile(r"(?:/[^/]*fstream[^/]*)?/(?P<kind>ws|stream)(?:/(?P<names>.*))?")
@@ -214,13 +215,19 @@ def serve_in_thread(markets: Markets, *, host: str = "127.0.0.1", port: int = 0,
 
 
 async def serve(server: ExchangeServer, *, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Run until SIGINT or SIGTERM; `ready` is called with the port. Raises OSError when the port is taken."""
+    """Run until SIGINT or SIGTERM; `ready` is called with the port. Raises Rejected when nobody can listen there."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     try:
-        ready(await server.start(host, port))
+        try:
+            bound = await server.start(host, port)
+        except OSError as fault:
+            reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault
+            text = f"{host}:{port} cannot be listened on ({reason}): choose another --port."
+            raise Rejected(text, code="port") from None
+        ready(bound)
         await ended.wait()
     finally:
         await server.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from functools import partial
@@ -49,9 +48,6 @@ class Command(BaseCommand):
             asyncio.run(serve(server, host=host, port=port, ready=partial(self._ready, markets, host)))
         except VibexError as fault:
             raise CommandError(str(fault)) from None
-        except OSError as fault:
-            reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault
-            raise CommandError(f"{host}:{port} cannot be listened on ({reason}): choose another --port.") from None
         self.stdout.write("Stopped.")
 
     def _ready(self, markets: Markets, host: str, port: int) -> None:
