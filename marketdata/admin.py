@@ -2,28 +2,64 @@
 
 from django.contrib import admin
 
-from marketdata.models import Feed, FundingRate, Instrument, QuarantinedCandle, Snapshot, Ticker
+from marketdata.models import (
+    CandleCorrection,
+    CandleHole,
+    Feed,
+    FundingRate,
+    Instrument,
+    OpenInterest,
+    QuarantinedCandle,
+    Snapshot,
+    Ticker,
+    VenueBudget,
+)
 from vibex.lib.admin import HistoryAdmin
 
 
 @admin.register(Feed)
 class FeedAdmin(HistoryAdmin):
-    list_display = ("venue", "kind", "running", "speed", "market_at", "heartbeat", "problem")
+    list_display = ("venue", "kind", "running", "speed", "market_at", "heartbeat", "clock_offset", "problem", "note")
     list_filter = ("kind", "running")
     search_fields = ("venue", "source")
 
 
 @admin.register(Instrument)
 class InstrumentAdmin(HistoryAdmin):
-    list_display = ("symbol", "venue", "status", "tick_size", "step_size", "min_notional", "max_leverage", "updated")
-    list_filter = ("venue", "status", "group")
+    list_display = (
+        "symbol",
+        "venue",
+        "status",
+        "followed",
+        "asset_class",
+        "tick_size",
+        "step_size",
+        "min_notional",
+        "max_leverage",
+        "funding_interval_hours",
+        "updated",
+    )
+    list_filter = ("venue", "status", "followed", "asset_class", "contract_type", "group")
     search_fields = ("symbol", "base")
     ordering = ("venue", "symbol")
 
 
 @admin.register(Ticker)
 class TickerAdmin(HistoryAdmin):
-    list_display = ("symbol", "venue", "at", "last", "bid", "ask", "mark", "funding_rate", "next_funding_at")
+    list_display = (
+        "symbol",
+        "venue",
+        "at",
+        "last",
+        "bid",
+        "ask",
+        "changed_at",
+        "mark",
+        "mark_at",
+        "funding_rate",
+        "next_funding_at",
+        "open_interest",
+    )
     list_filter = ("venue",)
     search_fields = ("symbol",)
     ordering = ("venue", "symbol")
@@ -31,7 +67,7 @@ class TickerAdmin(HistoryAdmin):
 
 @admin.register(QuarantinedCandle)
 class QuarantinedCandleAdmin(HistoryAdmin):
-    list_display = ("open_time", "symbol", "interval", "venue", "reason", "seen")
+    list_display = ("open_time", "symbol", "interval", "venue", "reason", "seen", "mended")
     list_filter = ("venue", "symbol", "interval")
     search_fields = ("symbol", "reason")
     date_hierarchy = "open_time"
@@ -39,17 +75,49 @@ class QuarantinedCandleAdmin(HistoryAdmin):
 
 @admin.register(FundingRate)
 class FundingRateAdmin(HistoryAdmin):
-    list_display = ("at", "symbol", "venue", "rate", "mark")
+    list_display = ("at", "symbol", "venue", "rate", "mark", "settled")
+    list_filter = ("venue", "settled", "symbol")
+    search_fields = ("symbol",)
+    date_hierarchy = "at"
+    ordering = ("-at", "symbol")
+
+
+@admin.register(CandleCorrection)
+class CandleCorrectionAdmin(HistoryAdmin):
+    list_display = ("open_time", "symbol", "interval", "venue", "before", "after", "seen")
+    list_filter = ("venue", "symbol", "interval")
+    search_fields = ("symbol",)
+    date_hierarchy = "seen"
+
+
+@admin.register(CandleHole)
+class CandleHoleAdmin(HistoryAdmin):
+    list_display = ("start", "stop", "symbol", "interval", "venue", "asked")
+    list_filter = ("venue", "symbol", "interval")
+    search_fields = ("symbol",)
+    date_hierarchy = "start"
+    ordering = ("-start", "symbol")
+
+
+@admin.register(OpenInterest)
+class OpenInterestAdmin(HistoryAdmin):
+    list_display = ("at", "symbol", "venue", "value")
     list_filter = ("venue", "symbol")
     search_fields = ("symbol",)
     date_hierarchy = "at"
     ordering = ("-at", "symbol")
 
 
+@admin.register(VenueBudget)
+class VenueBudgetAdmin(HistoryAdmin):
+    list_display = ("host", "minute", "used", "limit", "blocked_until", "reason")
+    search_fields = ("host",)
+
+
 @admin.register(Snapshot)
 class SnapshotAdmin(HistoryAdmin):
-    list_display = ("at", "venue", "digest")
-    list_filter = ("venue",)
-    search_fields = ("digest",)
+    list_display = ("at", "symbol", "venue", "digest")
+    list_filter = ("venue", "symbol")
+    search_fields = ("symbol", "digest")
     date_hierarchy = "at"
-    ordering = ("-at",)
+    ordering = ("-at", "symbol")

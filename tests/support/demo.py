@@ -11,7 +11,19 @@ from itertools import pairwise
 
 from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
-from marketdata.models import Candle, Feed, FundingRate, Instrument, QuarantinedCandle, Snapshot, Ticker
+from marketdata.models import (
+    Candle,
+    CandleCorrection,
+    CandleHole,
+    Feed,
+    FundingRate,
+    Instrument,
+    OpenInterest,
+    QuarantinedCandle,
+    Snapshot,
+    Ticker,
+    VenueBudget,
+)
 from trading.models import (
     Claim,
     EquityPoint,
@@ -445,6 +457,7 @@ def _around(made: Demo) -> None:
     Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
     Snapshot.objects.get_or_create(venue="sim", symbol="BTCUSDT", at=now, digest="ab" * 32, values={"last": "64000"})
+    _around_the_market(now)
     QuarantinedCandle.objects.get_or_create(
         venue="sim", symbol="XRPUSDT", interval="1m", open_time=now - timedelta(hours=30),
         defaults={"values": {"open": 1.4, "high": 1.3}, "reason": "high below open"},
@@ -472,3 +485,16 @@ def _paper_venue(made: Demo) -> None:
                 paper=paper, symbol=position.symbol, quantity=position.quantity, cost=position.cost, margin=0, leverage=3,
                 opened=position.opened,
             )  # fmt: skip
+
+
+def _around_the_market(now: datetime) -> None:
+    """Write what a live market leaves beside its candles."""
+    minute, of = now.replace(second=0, microsecond=0), {"venue": "sim", "symbol": "BTCUSDT"}
+    candle = {"open": 64000.0, "high": 64010.0, "low": 63990.0, "close": 64005.0, "volume": 12.5}
+    CandleCorrection.objects.get_or_create(
+        **of, interval="1m", open_time=minute, defaults={"before": candle, "after": {**candle, "volume": 12.6}}
+    )
+    hole = {"start": minute - timedelta(hours=3), "stop": minute - timedelta(hours=2)}
+    CandleHole.objects.get_or_create(**of, interval="1m", **hole)
+    OpenInterest.objects.get_or_create(**of, at=minute, defaults={"value": Decimal("81234.567")})
+    VenueBudget.objects.get_or_create(host="fapi.example.com", defaults={"minute": minute, "used": 412, "limit": 2400})
