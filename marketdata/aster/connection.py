@@ -92,7 +92,8 @@ class Connection:
         self.streams: frozenset[str] = frozenset()
         """What the venue has agreed to send."""
         self.refused: frozenset[str] = frozenset()
-        self.broken = False
+        self.broken = ""
+        """Why this connection was given up. What speaks again after a silence has still missed something."""
         self._socket, self._hear, self._complain, self._pace = socket, hear, complain, pace
         self._heard = time.monotonic()
         self._asked = 0
@@ -117,8 +118,10 @@ class Connection:
 
     def why_ended(self) -> str:
         """Return in words why the connection is not well."""
+        if self.broken:
+            return self.broken
         if not self._listener.done():
-            return "a subscription failed" if self.broken else f"nothing was heard for {self._pace.silence:g} s"
+            return f"nothing was heard for {self._pace.silence:g} s"
         fault = self._socket.exception()
         return f"{type(fault).__name__}: {fault}" if fault else f"the venue closed it (code {self._socket.close_code})"
 
@@ -135,8 +138,8 @@ class Connection:
                 self.streams -= frozenset(batch)
             for batch in batched(new, ASKED_AT_ONCE):
                 await self._subscribe(batch)
-        except ConnectionLost:
-            self.broken = True
+        except ConnectionLost as fault:
+            self.broken = str(fault)
             raise
         return bool(new)
 

@@ -144,7 +144,7 @@ class AsterStream:
         """Log, once each, that the venue refuses streams."""
         if new := sorted(streams - self._refused):
             self._refused |= streams
-            self.complaints("refused", f"the venue refuses {len(new)} subscriptions: {', '.join(new[:5])}")
+            log.warning("the stream of AsterDEX: the venue refuses %d subscriptions: %s", len(new), ", ".join(new[:5]))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -319,6 +319,8 @@ class _Line:
             self._poke.clear()
             if connection.is_well():
                 await self._adjust(connection)
+        if not connection.is_well():
+            connection.broken = connection.why_ended()
 
     async def _adjust(self, connection: Connection) -> None:
         with suppress(ConnectionLost):  # it is not well then, and whoever tends it sees that

@@ -257,6 +257,17 @@ def test_a_connection_that_falls_silent_is_replaced(venue, subscribed):
     heard(stream, MarkTick)
 
 
+def test_a_connection_that_speaks_again_after_a_silence_has_missed_something(venue, subscribed):
+    stream = subscribed(pace=Pace(silence=0.5, first_pause=1.0, overlap=0.05, spacing=0.005))
+    venue.beating = False
+    until(lambda: stream.tally.losses == 1)
+    venue.beating = True
+    heard(stream, MarkTick)
+    until(lambda: venue.accepted == 2)
+    until(lambda: stream.gaps() == 2)
+    assert stream.tally.renewals == 0
+
+
 def test_pings_and_garbage_are_no_sign_of_life(venue, subscribed):
     stream = subscribed(pace=Pace(silence=0.5, first_pause=0.01, longest_pause=0.05, spacing=0.005))
     venue.beating = False
