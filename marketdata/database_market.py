@@ -1,9 +1,10 @@
 """The Market port over the tables: what live and paper trading see. A feed writes them, this module only reads.
 
-A snapshot takes three queries once the candles are in memory: the feed, what has closed since, and the newest prices.
-Nothing here ever asks a venue: a thousand bots read what one feed writes. Candles and indicators are computed once per
-closed candle and process, the rules of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written
-the last price in its place.
+A snapshot takes three queries once the candles are in memory: the feed, what has closed since, and the newest prices; a
+fourth, whatever the number of symbols, where a candle is not there that should be. Nothing here ever asks a venue: a
+thousand bots read what one feed writes. Candles and indicators are computed once per closed candle and process, the rules
+of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written the last price
+in its place.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ class DatabaseMarket:
         series = self._series(feed, symbols, timeframes)
         quotes = self._quotes(symbols)
         wrong = feed_problem(_state(feed), wall=datetime.now(UTC))
-        views = {}
+        aside, views = _Aside(self.venue, self._base(feed), at), {}
         for spec in specs:
-            look = _Look(spec, wrong, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed)
+            look = _Look(spec, wrong, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed, aside)
             views[spec.symbol] = look.view(timeframes, at)
         return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views), summary_of(views))
 
@@ -125,10 +126,16 @@ class _Look:
     """One symbol as it is looked at for one snapshot. `wrong` is what is wrong with the whole feed."""
 
     def __init__(
-        self, spec: InstrumentSpec, wrong: Problem | None, series: Series, quote: Quote | None, speed: float
+        self,
+        spec: InstrumentSpec,
+        wrong: Problem | None,
+        series: Series,
+        quote: Quote | None,
+        speed: float,
+        aside: _Aside,
     ) -> None:
         self.spec, self.wrong, self.series, self.speed = spec, wrong, series, speed
-        self.quote = quote
+        self.quote, self.aside = quote, aside
 
     def view(self, intervals: Sequence[str], at: datetime) -> SymbolView:
         """Return what is seen at `at`."""
@@ -186,15 +193,34 @@ class _Look:
         last = from_ms(int(base.open_time[-1])) if len(base) else at
         if problem is None and at < last + 2 * step:
             return None
-        since = at - (WATCHED_BARS + 1) * step if problem else last + step
-        bad = QuarantinedCandle.objects.filter(
-            venue=self.spec.venue, symbol=self.spec.symbol, interval=base.interval, mended=None
-        ).filter(open_time__gte=since, open_time__lte=at - step)
-        reason = bad.order_by("-open_time").values_list("reason", flat=True).first()
+        reason = self.aside.reason(self.spec.symbol, since=at - (WATCHED_BARS + 1) * step if problem else last + step)
         if reason is None:
             return problem
         problem = problem or missing_problem(base.interval)
         return replace(problem, text=f"{problem.text}: {reason}")
+
+
+class _Aside:
+    """Which candles of the last bars were put aside, and why: read when a symbol asks, once for all of them."""
+
+    def __init__(self, venue: str, interval: str, at: datetime) -> None:
+        self._venue, self._interval, self._at = venue, interval, at
+
+    def reason(self, symbol: str, *, since: datetime) -> str | None:
+        """Return the reason of the newest one of a symbol that opened at `since` or later."""
+        return next((reason for of, at, reason in self._rows if of == symbol and at >= since), None)
+
+    @cached_property
+    def _rows(self) -> list[tuple[str, datetime, str]]:
+        step = timedelta(milliseconds=interval_ms(self._interval))
+        rows = QuarantinedCandle.objects.filter(
+            venue=self._venue,
+            interval=self._interval,
+            mended=None,
+            open_time__gte=self._at - (WATCHED_BARS + 1) * step,
+            open_time__lte=self._at - step,
+        )
+        return list(rows.order_by("-open_time").values_list("symbol", "open_time", "reason"))
 
 
 def _state(feed: Feed) -> FeedState:

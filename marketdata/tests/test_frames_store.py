@@ -315,6 +315,16 @@ def test_the_worst_second_takes_three_queries_too(django_assert_max_num_queries)
     assert to_ms(closes_all) % 3_600_000 == 0
 
 
+def test_a_feed_that_is_late_costs_one_query_more_whatever_the_number_of_symbols(django_assert_max_num_queries):
+    """The minute is over and its candle is not written yet: was it put aside?"""
+    symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    market = sound_market(symbols)
+    market.snapshot(symbols=symbols, timeframes=FRAMES, at=START + 1000 * MINUTE)
+    with django_assert_max_num_queries(4):
+        seen = market.snapshot(symbols=symbols, timeframes=FRAMES, at=START + 1001 * MINUTE)
+    assert [view.timeframes["1m"].age for view in seen.symbols.values()] == 3 * [MINUTE]
+
+
 def test_the_digest_of_a_symbol_is_that_of_its_content(monkeypatch):
     symbols = ["BTCUSDT", "ETHUSDT"]
     market = sound_market(symbols)
