@@ -62,13 +62,14 @@ def both(shared_data: Path) -> Iterator[Both]:
     markets.clock.stand()
     for symbol, hours in INTERVALS.items():
         markets.set_funding_hours(symbol, hours)
-    with serve_in_thread(markets, weight_limit=999_999) as exchange:
-        http = AsterHttp(exchange.http, Unmetered(), Purpose.BACKFILL)
+    with (
+        serve_in_thread(markets, weight_limit=999_999) as exchange,
+        AsterHttp(exchange.http, Unmetered(), Purpose.BACKFILL) as http,
+    ):
         ours = AsterPublic(http)
         specs = {spec.symbol: spec for spec in ours.instruments()}
         asked = questions(exchange.http, specs, markets.now_ms())
         yield Both(ours, specs, isolated("aster_through_ccxt.py", asked, WITNESS), asked)
-        ours.close()
 
 
 def questions(address: str, specs: dict[str, InstrumentSpec], now: int) -> dict[str, Any]:
