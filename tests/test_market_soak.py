@@ -15,6 +15,7 @@ from random import Random
 
 import numpy as np
 import psutil
+import psycopg
 import pytest
 
 from tests.support.timelapse import Timelapse
@@ -99,8 +100,9 @@ class FeedProcess:
 
 
 @contextmanager
-def feeding(folder, venue, lapse):
+def feeding(folder, venue, lapse, database_url):
     environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    environment |= {"DATABASE_URL": database_url} if database_url else {}
     environment |= {
         "DJANGO_SETTINGS_MODULE": "vibex.settings",
         "VIBEX_ENV": "dev",
@@ -160,14 +162,17 @@ def minute_of(control):
     return int(control.now().timestamp() * 1000) // MINUTE_MS * MINUTE_MS
 
 
-def soak(folder, seconds, seed):
-    """Let a feed follow a failing venue for so long; return what it has wrong, the counts and its memory."""
+def soak(folder, seconds, seed, database_url=None):
+    """Let a feed follow a failing venue for so long; return what it has wrong, the counts and its memory.
+
+    It stores in SQLite, or in the database of the URL.
+    """
     markets = simulated_markets(SYMBOLS, seed=seed, speed=SPEED, history_days=1)
     lapse = Timelapse(markets.clock.now_ms(), time.monotonic(), SPEED)
     with (
         lapse.running(),
         serve_in_thread(markets, fault_seed=seed, pulse=0.05) as venue,
-        feeding(folder, venue, lapse) as feed,
+        feeding(folder, venue, lapse, database_url) as feed,
     ):
         control = venue.control
         since = minute_of(control) - HISTORY_MS
@@ -202,6 +207,27 @@ def test_a_short_storm_leaves_every_candle_as_the_venue_has_it(tmp_path):
     assert counts["unmended"] == 0
     assert counts["corrections"] == 0, "a candle was stored as closed before it had closed"
     assert counts["gaps"] > 1
+
+
+@pytest.fixture
+def empty_database(postgres_url):
+    """Return the URL of a PostgreSQL database that is there for this test only."""
+    name = f"vibex_market_soak_{os.getpid()}"
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"{postgres_url.rpartition('/')[0]}/{name}"
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.ci
+@pytest.mark.timeout(300)
+def test_the_same_holds_on_postgresql(tmp_path, empty_database):
+    wrong, counts, _ = soak(tmp_path, 20.0, seed=23, database_url=empty_database)
+    assert wrong == {}
+    assert counts["unmended"] == 0
+    assert counts["corrections"] == 0, "a candle was stored as closed before it had closed"
 
 
 @pytest.mark.soak
