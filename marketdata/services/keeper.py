@@ -132,7 +132,8 @@ class Keeper:
             wait = max(pause, (busy.until - timezone.now()).total_seconds())
             self._due[name] = time.monotonic() + wait
         except VibexError as fault:
-            log.warning("%s of %s: %s", name, self.venue, fault)
+            if str(fault) != self.fault:  # the same, every few seconds, is said once
+                log.warning("%s of %s: %s", name, self.venue, fault)
             self.fault = str(fault)
             self._due[name] = time.monotonic() + pause
 

@@ -36,6 +36,7 @@ QUIET = {
     "celery.worker.strategy": logging.WARNING,
     "daphne.server": logging.WARNING,
     "aiohttp.access": logging.WARNING,
+    "stamina": logging.ERROR,  # whoever asks says what came of it in the end
     "httpx2": logging.WARNING,  # it writes every address that is asked, with the whole query
 }
 LIBRARIES = logging.INFO
