@@ -63,6 +63,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "candle.far": Limit(0.2, "%", "the last candle closed more than {} away from the last price (longer base)"),
 }
 """Every limit by the code of the problem it makes. Seconds are wall seconds: a fast replay has more market time."""
+APART: Final = LIMITS["price.apart"].share
+WIDE: Final = LIMITS["price.wide"].share
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +179,10 @@ def quote_problem(quote: Quote, *, at: datetime, speed: float = 1.0, extra: time
         return Problem("price.none", "there is no price")
     if quote.bid >= quote.ask:
         return Problem("price.crossed", f"crossed prices: bid {quote.bid} is not below ask {quote.ask}")
-    if abs(quote.last - quote.mark) > LIMITS["price.apart"].share * quote.mark:
+    if abs(quote.last - quote.mark) > APART * quote.mark:
         return _apart("price.apart", f"last {quote.last} and mark {quote.mark}", quote.last, quote.mark)
     far = max(quote.mark - quote.bid, quote.ask - quote.mark)
-    if far > LIMITS["price.wide"].share * quote.mark:  # an entry crosses the book, and the venue's band is 2 %
+    if far > WIDE * quote.mark:  # an entry crosses the book, and the venue's band is 2 %
         text = f"bid {quote.bid} or ask {quote.ask} is more than 1 % away from mark {quote.mark}"
         return Problem("price.wide", text, {"distance": round(float(far / quote.mark), 6)})
     return _price_age(quote, at, speed, extra) or _input_problem(quote, at, speed)
