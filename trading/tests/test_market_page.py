@@ -98,6 +98,11 @@ def test_a_symbol_that_holds_says_so_in_the_words_of_the_bots(client, made):
 
 def test_data_incidents_are_counted_and_listed(client, made):
     now = timezone.now()
+    for model in (QuarantinedCandle, CandleHole, CandleCorrection):
+        model.objects.all().delete()
+    QuarantinedCandle.objects.create(
+        venue="sim", symbol="XRPUSDT", interval="1m", open_time=now, values={}, reason="high below open"
+    )
     Incident.objects.create(account=None, kind="impossible-candle", severity="warning", text="sim BTCUSDT 1m: high low")
     Incident.objects.create(account=None, kind="impossible-candle", severity="warning", text="other BTCUSDT 1m: low")
     QuarantinedCandle.objects.create(
@@ -110,7 +115,7 @@ def test_data_incidents_are_counted_and_listed(client, made):
             seen=now - timedelta(hours=age),
         )  # fmt: skip
     page = words(text_of(client, made))
-    assert "Impossible candles 1 put aside" in page  # the demo's one; the mended one does not count
+    assert "Impossible candles 1 put aside" in page  # the mended one does not count
     assert "Holes at the venue 1" in page
     assert "Corrected candles 1 in the last 24 hours" in page
     assert "sim BTCUSDT 1m: high low" in page
