@@ -489,7 +489,7 @@ def _paper_venue(made: Demo) -> None:
 
 def _around_the_market(now: datetime) -> None:
     """Write what a live market leaves beside its candles."""
-    minute, of = now.replace(second=0, microsecond=0), {"venue": "sim", "symbol": "BTCUSDT"}
+    minute, of = now.replace(second=0, microsecond=0), {"venue": "aster", "symbol": "BTCUSDT"}
     candle = {"open": 64000.0, "high": 64010.0, "low": 63990.0, "close": 64005.0, "volume": 12.5}
     CandleCorrection.objects.get_or_create(
         **of, interval="1m", open_time=minute, defaults={"before": candle, "after": {**candle, "volume": 12.6}}
