@@ -24,6 +24,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "vibex.settings",
         "VIBEX_ENV": "dev",
         "LOG_LEVEL": "ERROR",
+        "MARKET": "simulated",
         "VIBEX_DATA_DIR": str(folder / "data"),
         "VIBEX_LOG_DIR": str(folder / "logs"),
         "VIBEX_SHARED_DATA": str(shared_data()),

@@ -41,6 +41,7 @@ class Fleet:
             "VIBEX_LOG_DIR": str(folder / "logs"),
             "LOG_LEVEL": "WARNING",
             "ASSETS": "BTC",
+            "MARKET": "simulated",
         }
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

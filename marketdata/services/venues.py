@@ -40,6 +40,11 @@ def venue_reachable(venue: str, seconds: float) -> str | None:
 
     It takes no longer than that, even when a name server hangs. Needs no database, and is not counted in the budget.
     """
+    try:
+        if venue in THROUGH_CCXT:
+            _through_ccxt(venue)  # loading ccxt takes seconds that are not the venue's
+    except VibexError as error:
+        return str(error)
     reasons = [f"{venue} did not answer within {seconds:g} s"]
     asking = threading.Thread(target=_ask, args=(known(venue), seconds, reasons), daemon=True, name=f"ask-{venue}")
     asking.start()

@@ -35,7 +35,12 @@ class Up:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.port = folder, free_port()
         kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("COV")}
-        mine = {"VIBEX_DATA_DIR": str(folder), "VIBEX_LOG_DIR": str(folder / "logs"), "LOG_LEVEL": "ERROR"}
+        mine = {
+            "VIBEX_DATA_DIR": str(folder),
+            "VIBEX_LOG_DIR": str(folder / "logs"),
+            "LOG_LEVEL": "ERROR",
+            "MARKET": "simulated",
+        }
         self.environment = {**kept, **mine, "LOG_FILES": "no", **environment}
         self.process: subprocess.Popen[bytes] | None = None
         self.said = folder.with_name(f"said-{self.port}.txt")
