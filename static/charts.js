@@ -35,7 +35,7 @@
     }
     layout.xaxis = { ...layout.xaxis, spikecolor: colour("--muted") };
     if (layout.legend) layout.legend = { ...layout.legend, font: { color: colour("--muted"), size: narrow ? 10 : 11 } };
-    layout.annotations = (layout.annotations || []).map((note) => ({ ...note, bgcolor: colour("--panel"), font: { color: colour("--muted"), size: 11 } }));
+    layout.annotations = (layout.annotations || []).map((note) => ({ ...note, bgcolor: `${colour("--panel")}99`, font: { color: colour("--muted"), size: 11 } }));
     layout.shapes = (layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour("--muted") } }));
     // On a phone a finger that moves over the chart scrolls the page.
     if (narrow) layout.xaxis = { ...layout.xaxis, fixedrange: true, nticks: 4 };
