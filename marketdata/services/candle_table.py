@@ -101,6 +101,17 @@ def copy_bytes(venue: str, batch: Sequence[Candles], *, closed: bool) -> bytes:
     return b"".join((COPY_HEADER, *blocks, COPY_TRAILER))
 
 
+def rows_of(venue: str, candles: Candles, *, closed: bool) -> list[Row]:
+    """Return COLUMNS of each candle as SQLite keeps them: times as text."""
+    texts = np.datetime_as_string(candles.open_time.astype("datetime64[ms]"), unit="s").tolist()
+    columns = [getattr(candles, name).tolist() for name in VALUE_NAMES]
+    symbol, interval = candles.symbol, candles.interval
+    return [
+        (venue, symbol, interval, at.replace("T", " "), *values, closed)
+        for at, *values in zip(texts, *columns, strict=True)
+    ]
+
+
 def _write_arrays(cursor: Any, venue: str, batch: Sequence[Candles], *, closed: bool) -> int:
     """Write on PostgreSQL, all rows at once: into the table itself, by a staging table, or from arrays."""
     count = sum(map(len, batch))
@@ -142,7 +153,7 @@ def _copy(cursor: Any, table: str, rows: bytes) -> None:
 
 def _write_rows(cursor: Any, venue: str, batch: Sequence[Candles], *, closed: bool) -> int:
     """Write on SQLite, row by row. The first statement locks the database, so nothing changes between them."""
-    rows = [row for candles in batch for row in _rows(venue, candles, closed=closed)]
+    rows = [row for candles in batch for row in rows_of(venue, candles, closed=closed)]
     cursor.executemany(NEW_ROW, rows)
     new = int(cursor.rowcount)
     if new == len(rows):
@@ -178,17 +189,6 @@ def _plain(candles: Candles) -> zip[Row]:
     """Iterate over open time in ms and the five values."""
     columns = (candles.open_time, *(getattr(candles, name) for name in VALUE_NAMES))
     return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _rows(venue: str, candles: Candles, *, closed: bool) -> list[Row]:
-    """Return COLUMNS of each candle as SQLite keeps them: times as text."""
-    texts = np.datetime_as_string(candles.open_time.astype("datetime64[ms]"), unit="s").tolist()
-    columns = [getattr(candles, name).tolist() for name in VALUE_NAMES]
-    symbol, interval = candles.symbol, candles.interval
-    return [
-        (venue, symbol, interval, at.replace("T", " "), *values, closed)
-        for at, *values in zip(texts, *columns, strict=True)
-    ]
 
 
 def _columns(venue: str, batch: Sequence[Candles], *, closed: bool) -> list[Any]:

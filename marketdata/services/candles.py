@@ -19,7 +19,7 @@ from marketdata.models import Candle, QuarantinedCandle
 from marketdata.services.candle_table import VALUE_NAMES, candles_write
 from vibex.lib.clock import from_ms, to_ms
 
-BATCH: Final = 5_000
+BATCH: Final = 20_000
 """Rows of one transaction: a kill loses at most so many, and the next start writes them."""
 
 

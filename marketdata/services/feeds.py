@@ -23,7 +23,7 @@ from marketdata.domain.pricing import decimal_of, touch
 from marketdata.domain.snapshot import Quote
 from marketdata.models import Feed, FundingRate
 from marketdata.selectors import clock_of, feed_of, followed_symbols, follows_wall_clock, last_closed
-from marketdata.services.candles import BATCH, candles_quarantine, candles_upsert
+from marketdata.services.candles import candles_quarantine, candles_upsert
 from marketdata.services.prices import funding_put, instruments_upsert, ticker_put
 from marketdata.venues.replay import RecordedSource
 from marketdata.venues.simulated import SimulatedSource
@@ -35,6 +35,8 @@ from vibex.lib.variables import venue_symbols
 ENDED: Final = "The recording ended"
 FUNDING_AHEAD_MS: Final = 24 * 3_600_000
 """Settlements are written before they are due and read when they are, so that none is late."""
+BATCH: Final = 5_000
+"""Candles that are made, written and committed before somebody is asked whether to stop."""
 PROBLEM_LENGTH: Final = 300
 
 
