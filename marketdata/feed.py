@@ -91,7 +91,9 @@ class FeedRunner:
 
     def run(self) -> None:
         """Move the market until `stop` or `end` is called, in the calling thread."""
-        mover = self._mover()
+        mover = self._found()
+        if mover is None:
+            return
         aside = self._aside(mover)
         try:
             self._repeat(mover.begin)
@@ -104,6 +106,12 @@ class FeedRunner:
             self._end(mover)
             if aside and aside.is_alive():
                 aside.join(STOP_SECONDS)
+
+    def _found(self) -> Mover | None:
+        """Return what moves the market as soon as the database says which that is; None when stopped before."""
+        found: list[Mover] = []
+        self._repeat(lambda: found.append(self._mover()))
+        return found[0] if found else None
 
     def _mover(self) -> Mover:
         if feed_of(self.venue).kind == Feed.Kind.LIVE:

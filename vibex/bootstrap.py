@@ -147,9 +147,7 @@ def demo_prepare(market: Market) -> Demo:
         return Demo(_with_candles(bot, market.base), account.owner.email)
     with transaction.atomic():
         owner, password = (account.owner, None) if account else _operator()
-        account = account or account_create(
-            owner=owner, name=ACCOUNT_NAMES.get(venue, f"{venue}-paper"), venue=venue
-        )
+        account = account or account_create(owner=owner, name=ACCOUNT_NAMES.get(venue, f"{venue}-paper"), venue=venue)
         bot = _first_bot(account, market.symbols, at_least(settings.INTERVAL, market.base))
         schedule.bot_start(bot=bot, actor=None, reason="the first start of this market")
     return Demo(bot, owner.email, password)

@@ -77,6 +77,8 @@ class Keeper:
     """Wall time of the last sound answer."""
     fault: str = ""
     """What went wrong last, until something goes right."""
+    _ahead: timedelta = timedelta(0)
+    """By how much the venue's clock is ahead of ours: what has closed is for the venue's clock to say."""
     _due: dict[str, float] = field(default_factory=dict)
     _unsure: set[str] = field(default_factory=set)
     """Symbols in whose candles something may be missing since they were last looked through."""
@@ -137,6 +139,10 @@ class Keeper:
             self.fault = str(fault)
             self._due[name] = time.monotonic() + pause
 
+    def _now(self) -> datetime:
+        """Return the time by the venue's clock, as far as that is known."""
+        return timezone.now() + self._ahead
+
     def _answered(self) -> None:
         self.heard_at, self.fault = timezone.now(), ""
 
@@ -153,6 +159,7 @@ class Keeper:
 
     def _clock(self) -> None:
         offset = clock_offset(self.port)
+        self._ahead = timedelta(seconds=offset)
         Feed.objects.filter(venue=self.venue).update(clock_offset=offset, clock_checked=timezone.now())
         self._answered()
 
@@ -160,7 +167,7 @@ class Keeper:
 
     def _prices(self) -> None:
         """Ask for the prices that nobody has confirmed lately."""
-        now = timezone.now()
+        now = self._now()
         known = {row.symbol: row for row in Ticker.objects.filter(venue=self.venue)}
         limit = timedelta(seconds=QUIET_SECONDS)
         quiet = [
@@ -174,7 +181,7 @@ class Keeper:
 
     def _expected(self) -> None:
         """Write down the settlement that comes next, before it is due: a position that is open then is charged by it."""
-        rows = Ticker.objects.filter(venue=self.venue, funding_rate__isnull=False, next_funding_at__gt=timezone.now())
+        rows = Ticker.objects.filter(venue=self.venue, funding_rate__isnull=False, next_funding_at__gt=self._now())
         expected = {
             row.symbol: FundingSettlement(row.next_funding_at, row.funding_rate, row.mark, settled=False)
             for row in rows
@@ -184,7 +191,7 @@ class Keeper:
 
     def _settled(self) -> None:
         """Ask how those settlements ended that are due, and for the last days of a symbol that has none."""
-        now = timezone.now()
+        now = self._now()
         rows = FundingRate.objects.filter(venue=self.venue, at__gt=now - SETTLED_BACK, at__lte=now)
         settled = set(rows.filter(settled=True).values_list("symbol", flat=True))
         waiting = set(rows.filter(settled=False).values_list("symbol", flat=True))
@@ -196,7 +203,7 @@ class Keeper:
 
     def _interest(self) -> None:
         """Ask for the open interest that is oldest, a few symbols at a time."""
-        old = timezone.now() - timedelta(seconds=INTEREST_SECONDS)
+        old = self._now() - timedelta(seconds=INTEREST_SECONDS)
         rows = Ticker.objects.filter(venue=self.venue).exclude(open_interest_at__gt=old)
         due = [symbol for symbol in rows.values_list("symbol", flat=True) if self._interest_due(symbol)]
         found = {symbol: self.port.open_interest(symbol) for symbol in due[:INTEREST_AT_ONCE]}
@@ -215,10 +222,10 @@ class Keeper:
 
     def _newest(self) -> None:
         """Ask for the candles that have closed without a word from the stream; without a stream, for the forming ones."""
-        now_ms = to_ms(timezone.now())
+        now_ms = to_ms(self._now())
         step = interval_ms(self.interval)
         wanted = floor_to(now_ms - GRACE_MS, self.interval) - step
-        closed = last_closed(self.venue, self.interval, now=timezone.now())
+        closed = last_closed(self.venue, self.interval, now=self._now())
         for symbol in followed_symbols(self.venue):
             since = to_ms(closed[symbol][0]) + step if symbol in closed else wanted
             late = wanted >= since
@@ -235,8 +242,9 @@ class Keeper:
 
     def _ask_newest(self, symbol: str, since_ms: int, until_ms: int) -> None:
         """Ask for the candles that open in [since, until) and store what has closed; without a stream the rest too."""
+        asked_ms = to_ms(self._now())  # before the question: an answer may be slow, and what it holds is of then
         found = self.port.candles(symbol, self.interval, since_ms=since_ms, until_ms=until_ms)
-        closed = found.closed_before(to_ms(timezone.now()) - GRACE_MS)
+        closed = found.closed_before(asked_ms - GRACE_MS)
         candles_upsert(venue=self.venue, candles=closed, closed=True)
         if not self.streaming():
             candles_upsert(venue=self.venue, candles=found.slice(len(closed), len(found)), closed=False)
@@ -244,14 +252,14 @@ class Keeper:
 
     def _recent(self) -> None:
         """Count the candles of the last bars: one that is missing in between is asked for soon, not in an hour."""
-        until = from_ms(floor_to(to_ms(timezone.now()) - GRACE_MS, self.interval))
+        until = from_ms(floor_to(to_ms(self._now()) - GRACE_MS, self.interval))
         since = until - timedelta(milliseconds=RECENT_BARS * interval_ms(self.interval))
         counted = candles_in(self.venue, self.interval, since=since, until=until)
         self._unsure.update(symbol for symbol in followed_symbols(self.venue) if counted.get(symbol, 0) < RECENT_BARS)
 
     def _broken(self) -> None:
         """Ask again for candles that could not be true, as long as they make a symbol hold: the next word may be better."""
-        now_ms, step = to_ms(timezone.now()), interval_ms(self.interval)
+        now_ms, step = to_ms(self._now()), interval_ms(self.interval)
         rows = QuarantinedCandle.objects.filter(
             venue=self.venue, interval=self.interval, mended=None, open_time__gte=from_ms(now_ms - RECENT_BARS * step)
         )
@@ -260,7 +268,7 @@ class Keeper:
 
     def _whole(self) -> None:
         """Look through everything, and read the last candles again: a venue may have corrected one."""
-        symbols, now_ms = followed_symbols(self.venue), to_ms(timezone.now())
+        symbols, now_ms = followed_symbols(self.venue), to_ms(self._now())
         self._unsure.update(symbols)
         for symbol in symbols:
             self._ask_newest(symbol, floor_to(now_ms, self.interval) - AGAIN_BARS * interval_ms(self.interval), now_ms)
@@ -275,7 +283,7 @@ class Keeper:
                 return
 
     def _fill(self, symbol: str) -> None:
-        until = from_ms(floor_to(to_ms(timezone.now()) - GRACE_MS, self.interval))
+        until = from_ms(floor_to(to_ms(self._now()) - GRACE_MS, self.interval))
         since = until - warm_up_of(self.venue)
         self._rests.setdefault(symbol, Rest()).again(time.monotonic())
         asking = Asking(self.port, patient=False)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 import stamina
+import time_machine
 from django.utils import timezone
 
 from accounts.models import Account, Bot, User
@@ -114,6 +115,20 @@ def test_the_newest_candle_is_asked_for_when_no_stream_brings_it(full: Keeper, v
     rows = Candle.objects.filter(symbol="ETHUSDT", open_time__gte=timezone.now() - 4 * MINUTE)
     assert rows.filter(closed=True).count() >= 2
     assert rows.filter(closed=False).exists()
+
+
+@pytest.mark.parametrize("ahead", [-12, 12])
+def test_what_has_closed_is_for_the_venue_s_clock_to_say(full: Keeper, venue: Served, ahead: int) -> None:
+    venue.control.step(60 - venue.control.now().second + (20 if ahead > 0 else 50))
+    offset = (venue.control.now() - timezone.now()).total_seconds()
+    full._ahead = timedelta(seconds=offset)
+    with time_machine.travel(timezone.now() + timedelta(seconds=offset + ahead), tick=True):
+        soon(full, "clock")
+        assert full._ahead.total_seconds() == pytest.approx(-ahead, abs=1)
+        soon(full, "newest")
+    at = to_ms(venue.control.now()) // 60_000 * 60_000
+    assert not Candle.objects.filter(open_time__gte=from_ms(at), closed=True).exists()
+    assert Candle.objects.filter(open_time=from_ms(at - 60_000), closed=True).exists()
 
 
 def test_with_a_stream_the_forming_candle_is_left_to_it(full: Keeper) -> None:
