@@ -147,8 +147,8 @@ def _write_straight(cursor: Any, venue: str, candles: Candles, *, closed: bool) 
 
 
 def _copy(cursor: Any, table: str, rows: bytes) -> None:
-    with cursor.copy(COPY.format(table=table)) as copy:
-        copy.write(rows)
+    with connection.wrap_database_errors, cursor.copy(COPY.format(table=table)) as copy:
+        copy.write(rows)  # Django's cursor does not know COPY, so it would raise psycopg's own errors
 
 
 def _write_rows(cursor: Any, venue: str, batch: Sequence[Candles], *, closed: bool) -> int:

@@ -11,7 +11,7 @@ from hypothesis.extra.django import TestCase
 from accounts.models import Incident
 from marketdata.domain.candles import Candles
 from marketdata.models import Candle, CandleCorrection, QuarantinedCandle
-from marketdata.services import candles_upsert
+from marketdata.services import candle_table, candles_upsert
 from marketdata.services.candle_table import SMALL
 from marketdata.services.candles import BATCH
 from marketdata.stored import ROW, candles_of
@@ -148,6 +148,16 @@ def test_a_forming_candle_that_ends_impossible_is_gone():
     put(changed(whole, 0, low=1e9))
     assert not Candle.objects.exists()
     assert QuarantinedCandle.objects.count() == 1
+
+
+@pytest.mark.postgres
+def test_a_span_that_somebody_else_fills_meanwhile_is_written_all_the_same(monkeypatch):
+    candles = walk(SMALL + 10)
+    put(candles.slice(5, 20), closed=False)
+    nowhere = (from_ms(0), from_ms(1))
+    monkeypatch.setattr(candle_table, "_reach", lambda batch: nowhere)  # it looks empty, and is not
+    assert put(candles) == len(candles)
+    assert same(stored(closed=True), candles)
 
 
 def test_a_possible_closed_candle_mends_a_quarantined_one():
