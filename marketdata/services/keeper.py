@@ -176,7 +176,7 @@ class Keeper:
             if symbol not in known or now - min(known[symbol].at, known[symbol].mark_at or now) > limit
         ]
         if quiet:
-            ticker_put(venue=self.venue, quotes=self.port.quotes(quiet))
+            ticker_put(venue=self.venue, quotes=self.port.quotes(quiet), now=self._now())
             self._answered()
 
     def _expected(self) -> None:

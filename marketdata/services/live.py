@@ -100,7 +100,8 @@ class LiveFeed:
             self._put(self._board.closed(), closed=True)
             with transaction.atomic():
                 self._put(self._board.forming(), closed=False)
-                ticker_put(venue=self.venue, quotes=self._board.quotes(self._symbols, timezone.now()))
+                now = timezone.now()
+                ticker_put(venue=self.venue, quotes=self._board.quotes(self._symbols, now), now=now)
         except DatabaseError:
             self.keeper.look_back()  # what could not be written is on no board any more
             raise
