@@ -46,15 +46,18 @@ def feed_note(*, venue: str, note: str) -> None:
 def contracts_refresh(*, port: PublicVenue) -> int:
     """Read the rules of all contracts and store them; return how many there are.
 
-    Perpetuals on stocks, metals and the like stay out unless TRADITIONAL_PERPS says otherwise. A contract that the
-    venue does not list any more is kept and marked as closed.
+    Perpetuals on stocks, metals and the like stay out unless TRADITIONAL_PERPS says otherwise, or somebody has taken one
+    in by its name. A contract that the venue does not list any more is kept and marked as closed.
     """
     listed = port.instruments()
-    specs = [spec for spec in listed if spec.asset_class == CRYPTO or settings.TRADITIONAL_PERPS]
+    known = set(Instrument.objects.filter(venue=port.venue).values_list("symbol", flat=True))
+    specs = [
+        spec for spec in listed if spec.asset_class == CRYPTO or settings.TRADITIONAL_PERPS or spec.symbol in known
+    ]
     if not specs:
         raise Rejected(f"{port.venue} lists no contract that may be traded here", code="no_contracts")
     instruments_upsert(specs=specs, public=True, followed=False)
-    gone = Instrument.objects.filter(venue=port.venue).exclude(symbol__in=[spec.symbol for spec in specs])
+    gone = Instrument.objects.filter(venue=port.venue).exclude(symbol__in=[spec.symbol for spec in listed])
     gone.exclude(status="CLOSE").update(status="CLOSE", updated=timezone.now())
     return len(specs)
 

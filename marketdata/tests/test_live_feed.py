@@ -11,7 +11,7 @@ from marketdata.domain.candles import floor_to
 from marketdata.domain.ticks import BookTick, CandleTick, MarkTick, Tick
 from marketdata.models import Candle, Feed, Instrument, QuarantinedCandle, Ticker
 from marketdata.services import instruments_upsert, live
-from marketdata.services.follow import feed_live_put, symbols_follow
+from marketdata.services.follow import contracts_refresh, feed_live_put, symbols_follow
 from marketdata.services.live import SILENT, LiveFeed, live_open
 from marketdata.tests.build import walk
 from marketdata.tests.venue import Venue, venue_of
@@ -194,3 +194,16 @@ def test_a_venue_that_does_not_answer_is_opened_all_the_same(settings) -> None:
 def test_a_live_market_is_no_made_one() -> None:
     with pytest.raises(Rejected, match="no live venue 'moon'"):
         live_open(venue="moon")
+
+
+def test_a_stock_perpetual_that_was_taken_in_by_name_stays_open() -> None:
+    venue = venue_of(walk(5, "1m"), walk(5, "1m", symbol="AAPLUSDT"), traditional=frozenset({"AAPLUSDT"}))
+    feed_live_put(venue="aster", source=venue.source)
+    contracts_refresh(port=venue)
+    assert not Instrument.objects.filter(symbol="AAPLUSDT").exists()
+    instruments_upsert(specs=[spec for spec in venue.instruments() if spec.symbol == "AAPLUSDT"], public=True)
+    contracts_refresh(port=venue)
+    assert Instrument.objects.get(symbol="AAPLUSDT").status == "TRADING"
+    del venue.series["AAPLUSDT", "1m"]
+    contracts_refresh(port=venue)
+    assert Instrument.objects.get(symbol="AAPLUSDT").status == "CLOSE"
