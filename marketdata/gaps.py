@@ -6,12 +6,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection
-from django.db.models import F, Max, Min
+from django.db.models import F, Max, Min, Q
+from django.utils import timezone
 
 from marketdata.domain.intervals import interval_ms
 from marketdata.domain.spans import Span, joined, without_spans
 from marketdata.models import Candle, CandleHole, QuarantinedCandle
 from vibex.lib.clock import from_ms, to_ms
+
+SETTLED: Final = timedelta(days=1)
+"""What a venue does not have so long after is not there; before, it may still write it down, as after a failure."""
+BELIEVED: Final = timedelta(hours=1)
+"""So long a younger hole is believed before it is asked for again."""
 
 NEIGHBOURS: Final = (
     "SELECT before, after FROM (SELECT open_time AS before, lead(open_time) OVER (ORDER BY open_time) AS after "  # noqa: S608
@@ -68,10 +74,11 @@ def _apart(venue: str, symbol: str, interval: str, start: int, stop: int) -> lis
 
 
 def _never_there(venue: str, symbol: str, interval: str, reach: Span) -> list[Span]:
-    """Return the known holes, and the quarantined candles that were looked at after they had closed."""
+    """Return the holes that are believed, and the quarantined candles that were looked at after they had closed."""
     of_symbol = {"venue": venue, "symbol": symbol, "interval": interval}
     first, last = from_ms(reach[0]), from_ms(reach[1])
-    holes = CandleHole.objects.filter(**of_symbol, start__lt=last, stop__gt=first).values_list("start", "stop")
+    sure = Q(asked__gte=F("stop") + SETTLED) | Q(asked__gt=timezone.now() - BELIEVED)
+    holes = CandleHole.objects.filter(sure, **of_symbol, start__lt=last, stop__gt=first).values_list("start", "stop")
     step = timedelta(milliseconds=interval_ms(interval))
     aside = QuarantinedCandle.objects.filter(
         **of_symbol, mended=None, open_time__gte=first, open_time__lt=last, seen__gte=F("open_time") + step

@@ -17,6 +17,17 @@ def split_by_symbol(apps, schema_editor):
     Snapshot.objects.filter(symbol="").delete()
 
 
+def join_again(apps, schema_editor):
+    """Leave one row per venue, moment and digest, about all its symbols, as it was. Safe to run twice."""
+    Snapshot = apps.get_model("marketdata", "Snapshot")
+    split = Snapshot.objects.exclude(symbol="")
+    for venue, at, digest in split.order_by().values_list("venue", "at", "digest").distinct():
+        rows = split.filter(venue=venue, at=at, digest=digest)
+        summary = dict(rows.values_list("symbol", "values"))
+        rows.delete()
+        Snapshot.objects.create(venue=venue, symbol="", at=at, digest=digest, values={}, summary=summary)
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("marketdata", "0002_live_markets"),
@@ -55,7 +66,7 @@ class Migration(migrations.Migration):
             model_name="snapshot",
             constraint=models.UniqueConstraint(fields=("venue", "symbol", "at", "digest"), name="snapshot_once"),
         ),
-        migrations.RunPython(split_by_symbol, migrations.RunPython.noop),
+        migrations.RunPython(split_by_symbol, join_again),
         migrations.RemoveField(
             model_name="snapshot",
             name="summary",

@@ -173,12 +173,12 @@ def backfill(
     symbols_ready(asking, symbols)
     end = min(until or timezone.now(), timezone.now() - timedelta(milliseconds=SETTLE_MS))
     series = [(symbol, interval) for symbol in symbols for interval in sorted(set(intervals), key=interval_ms)]
-    asking.progress.begin(sum(missing_count(port.venue, *one, since, end) for one in series))
+    asking.progress.begin(sum(missing_count(port.venue, *one, since, whole_until(end, one[1])) for one in series))
     jobs = [*series, *((symbol, FUNDING) for symbol in symbols)]
     summaries: list[Summary] = []
     for symbol, interval in jobs:
         left = summaries[-1].problem if summaries and _ended(summaries[-1]) else ""
-        summaries.append(_series_fill(asking, symbol, interval, since, end, left=left))
+        summaries.append(_series_fill(asking, symbol, interval, since, whole_until(end, interval), left=left))
     return summaries
 
 
@@ -205,6 +205,11 @@ def symbols_ready(asking: Asking, symbols: Iterable[str]) -> None:
     unlisted = wanted - set(rows.values_list("symbol", flat=True))
     if unlisted:
         _take_named(asking, unlisted)
+
+
+def whole_until(moment: datetime, interval: str) -> datetime:
+    """Return up to where candles have closed at a moment: the one that holds it is not missing, it is not there yet."""
+    return moment if interval == FUNDING else from_ms(floor_to(to_ms(moment), interval))
 
 
 def missing_count(venue: str, symbol: str, interval: str, since: datetime, until: datetime) -> int:
@@ -302,6 +307,10 @@ def _candles(asking: Asking, symbol: str, interval: str, span: Span) -> Candles:
     found = answer.slice(int(first), int(last))
     asking.tally.fetched += len(found)
     asking.tally.stored += candles_upsert(venue=asking.port.venue, candles=found, closed=True)
+    if len(found):  # what was a hole and is asked for again is none any more, or begins elsewhere
+        began = (from_ms(int(found.open_time[0])), from_ms(int(found.open_time[-1])))
+        holes = CandleHole.objects.filter(venue=asking.port.venue, symbol=symbol, interval=interval)
+        holes.filter(start__range=began).delete()
     return found
 
 

@@ -16,7 +16,7 @@ from marketdata.domain.recording import FundingRecord, Recording
 from marketdata.gaps import missing_spans
 from marketdata.market import FundingSettlement
 from marketdata.models import FundingRate, Instrument
-from marketdata.services.backfill import FUNDING, STOPPED, Progress, Silent, Summary, missing_count
+from marketdata.services.backfill import FUNDING, STOPPED, Progress, Silent, Summary, missing_count, whole_until
 from marketdata.services.candles import candles_quarantine, candles_upsert
 from marketdata.services.feeds import never
 from marketdata.services.follow import feed_live_put
@@ -53,11 +53,13 @@ def backfill_files(
     feed_live_put(venue=venue, source=source)
     progress = progress or Silent()
     series = [(symbol, interval) for symbol in wanted for interval in sorted(set(intervals), key=interval_ms)]
-    progress.begin(sum(missing_count(venue, *one, since, until) for one in series))
+    ends = {interval: whole_until(until, interval) for interval in intervals}
+    progress.begin(sum(missing_count(venue, *one, since, ends[one[1]]) for one in series))
     summaries: list[Summary] = []
     for symbol, interval in series:
-        began, before = time.monotonic(), missing_count(venue, symbol, interval, since, until)
-        line = _line(folder, venue, symbol, interval, (since, until), recorded[symbol], stopped=stopping())
+        span = (since, ends[interval])
+        began, before = time.monotonic(), missing_count(venue, symbol, interval, *span)
+        line = _line(folder, venue, symbol, interval, span, recorded[symbol], stopped=stopping())
         summaries += [_with_seconds(one, time.monotonic() - began) for one in line]
         progress.settled(symbol, interval, before)
     return summaries

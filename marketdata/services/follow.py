@@ -17,15 +17,15 @@ from vibex.lib.errors import Rejected
 NOTE_LENGTH: Final = 300
 
 
-def feed_live_put(*, venue: str, source: str, note: str = "") -> Feed:
-    """Return the feed of a live venue, made when there is none.
+def feed_live_put(*, venue: str, source: str, note: str | None = None) -> Feed:
+    """Return the feed of a live venue, made when there is none. Its note stays when none is given.
 
     Raises Rejected when the stored candles of that venue came from somewhere else: prices of two markets never mix.
     """
     known = Feed.objects.filter(venue=venue).first()
     if known is None:
         return Feed.objects.create(
-            venue=venue, kind=Feed.Kind.LIVE, source=source, market_at=timezone.now(), note=note[:NOTE_LENGTH]
+            venue=venue, kind=Feed.Kind.LIVE, source=source, market_at=timezone.now(), note=(note or "")[:NOTE_LENGTH]
         )
     if (known.kind, known.source) != (Feed.Kind.LIVE, source):
         where = known.source if known.kind == Feed.Kind.LIVE else known.get_kind_display()
@@ -34,7 +34,8 @@ def feed_live_put(*, venue: str, source: str, note: str = "") -> Feed:
             "Use another data folder (VIBEX_DATA_DIR) or another database.",
             code="market_taken",
         )
-    feed_note(venue=venue, note=note)
+    if note is not None:
+        feed_note(venue=venue, note=note)
     return known
 
 

@@ -26,6 +26,15 @@ def public_venue(venue: str, *, purpose: Purpose) -> PublicVenue:
     return _through_ccxt(known(venue))
 
 
+def source_of(venue: str) -> str:
+    """Return the address that a venue is asked at, without making a client of it."""
+    if known(venue) == ASTER:
+        return settings.ASTERDEX_REST_URL.rstrip("/")
+    from marketdata.venues.ccxt_client import kind_of
+
+    return kind_of(venue).address.rstrip("/")
+
+
 def price_stream(venue: str) -> PriceStream | None:
     """Return a new stream of prices, not started; None for a venue that is only asked."""
     if known(venue) != ASTER:

@@ -136,6 +136,17 @@ def test_a_hole_of_the_venue_is_confirmed_and_remembered():
     assert candles_asked(port) == 0
 
 
+def test_a_hole_that_the_venue_fills_later_is_none_any_more():
+    gone = [COUNT - 6, COUNT - 5, COUNT - 4]
+    port = venue(without_places(walk(COUNT), gone))
+    assert fill(port)[0].holes == 1
+    port.series["BTCUSDT", "1h"] = without_places(walk(COUNT), [COUNT - 4])
+    with time_machine.travel(timezone.now() + 2 * HOUR, tick=False):
+        assert [(one.stored, one.missing) for one in fill(port)][0] == (2, 0)
+    hole = CandleHole.objects.get()
+    assert (hole.start, hole.stop) == (START + (COUNT - 4) * HOUR, START + (COUNT - 3) * HOUR)
+
+
 def test_a_candle_that_an_answer_lacks_by_mistake_is_no_hole():
     port = venue()
     whole, port.series["BTCUSDT", "1h"] = port.series["BTCUSDT", "1h"], without_places(walk(COUNT), [13])
@@ -235,6 +246,12 @@ def test_the_feed_of_the_venue_is_made_and_does_not_run():
     fill(venue())
     feed = Feed.objects.get()
     assert (feed.kind, feed.source, feed.running, feed.interval) == ("live", "https://venue.test", False, "1m")
+
+
+def test_why_this_market_runs_stays_on_the_page():
+    Feed.objects.create(venue="aster", kind="live", source="https://venue.test", market_at=START, note="why")
+    fill(venue())
+    assert Feed.objects.get().note == "why"
 
 
 def test_two_runs_at_once_write_the_same_rows():

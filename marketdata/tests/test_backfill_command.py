@@ -157,3 +157,14 @@ def test_recorded_funding_comes_along(shared_data):
     assert Candle.objects.filter(interval="1h").count() == 240
     assert Candle.objects.filter(interval="4h").count() == 60
     assert FundingRate.objects.filter(symbol="BTCUSDT", settled=True).count() == 30
+
+
+def test_a_candle_that_is_still_forming_is_not_called_missing() -> None:
+    from datetime import UTC, datetime
+
+    from marketdata.services.backfill import FUNDING, whole_until
+
+    moment = datetime(2026, 3, 1, 10, 47, 31, tzinfo=UTC)
+    assert whole_until(moment, "1m") == datetime(2026, 3, 1, 10, 47, tzinfo=UTC)
+    assert whole_until(moment, "4h") == datetime(2026, 3, 1, 8, tzinfo=UTC)
+    assert whole_until(moment, FUNDING) == moment

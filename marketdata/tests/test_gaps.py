@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import time_machine
 from django.db import connection
 from django.utils import timezone
 from hypothesis import given
@@ -149,3 +150,18 @@ def test_taking_spans_away_leaves_exactly_the_others(spans, known):
     assert held(left) == held(spans) - held(known)
     assert all(start < stop for start, stop in left)
     assert np.all(np.diff([at for span in left for at in span]) >= 0)
+
+
+@pytest.mark.django_db
+def test_a_hole_that_was_confirmed_soon_after_its_end_is_asked_for_again_after_an_hour():
+    """A venue that has failed may write its candles down later."""
+    put(set(range(50)) - {20})
+    end = START + 21 * HOUR
+    hole = CandleHole.objects.create(**ALL, start=START + 20 * HOUR, stop=end, asked=end + HOUR)
+    with time_machine.travel(end + 1.5 * HOUR, tick=False):
+        assert missing() == []
+    with time_machine.travel(end + 2.5 * HOUR, tick=False):
+        assert missing() == [(20, 21)]
+    CandleHole.objects.filter(pk=hole.pk).update(asked=end + 25 * HOUR)
+    with time_machine.travel(end + 1000 * HOUR, tick=False):
+        assert missing() == []

@@ -126,3 +126,20 @@ def test_an_unknown_venue_is_one_line(up: Up) -> None:
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") == 0
     assert "no live venue 'moon'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("stream", "--venue", "aster"),
+        ("backfill", "--symbols", "BTCUSDT", "--since", "2026-11-01"),
+        ("feed", "--venue", "sim"),
+        ("cycle", "1"),
+    ],
+)
+def test_a_command_without_tables_says_what_to_run(up: Up, command: tuple[str, ...]) -> None:
+    line = [sys.executable, "manage.py", *command]
+    done = subprocess.run(line, cwd=ROOT, env=up.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "run `manage.py migrate`" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from marketdata.domain.intervals import INTERVAL_MS
-from vibex.lib.errors import VibexError
+from vibex.lib.commands import faults_told
 from vibex.lib.variables import venue_symbols
 
 if TYPE_CHECKING:
@@ -47,11 +47,8 @@ class Command(BaseCommand):
         self._check(options)
         terminal = bool(getattr(self.stdout, "isatty", lambda: False)())
         display = nullcontext(Silent()) if options["json"] else shown(self._say, terminal=terminal)
-        try:
-            with _stopping() as stopping, display as progress:
-                summaries = _run(options, progress, stopping)
-        except VibexError as fault:
-            raise CommandError(str(fault)) from None
+        with faults_told(), _stopping() as stopping, display as progress:
+            summaries = _run(options, progress, stopping)
         rows = [as_json(summary) for summary in summaries]
         self.stdout.write(json.dumps(rows, indent=1) if options["json"] else table_of(summaries))
         if problems := [f"{one.symbol} {one.interval}" for one in summaries if one.problem]:
@@ -76,15 +73,14 @@ class Command(BaseCommand):
 def _run(options: dict[str, Any], progress: Progress, stopping: Callable[[], bool]) -> list[Summary]:
     from marketdata.services.backfill import backfill
     from marketdata.services.backfill_files import backfill_files
-    from marketdata.services.venues import public_venue
+    from marketdata.services.venues import public_venue, source_of
     from marketdata.venues.public import Purpose
 
-    port = public_venue(options["venue"], purpose=Purpose.BACKFILL)
     if options["from_files"]:
         return backfill_files(
             folder=options["from_files"],
-            venue=port.venue,
-            source=port.source,
+            venue=options["venue"],
+            source=source_of(options["venue"]),
             symbols=options["symbols"] or (),
             intervals=options["intervals"],
             since=options["since"],
@@ -93,7 +89,7 @@ def _run(options: dict[str, Any], progress: Progress, stopping: Callable[[], boo
             stopping=stopping,
         )
     return backfill(
-        port=port,
+        port=public_venue(options["venue"], purpose=Purpose.BACKFILL),
         symbols=options["symbols"] or venue_symbols(settings.ASSETS),
         intervals=options["intervals"],
         since=options["since"],

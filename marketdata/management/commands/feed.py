@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from vibex.lib.errors import VibexError
+from vibex.lib.commands import faults_told
 
 
 class Command(BaseCommand):
@@ -21,10 +21,8 @@ class Command(BaseCommand):
         from marketdata.selectors import feed_of
 
         venue = options["venue"]
-        try:
+        with faults_told():
             feed = feed_of(venue)
-        except VibexError as fault:
-            raise CommandError(str(fault)) from None
         runner = FeedRunner(venue)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: runner.end())

@@ -7,9 +7,9 @@ import threading
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from vibex.lib.errors import VibexError
+from vibex.lib.commands import faults_told
 
 REPORT_SECONDS = 30.0
 
@@ -26,10 +26,8 @@ class Command(BaseCommand):
         from marketdata.services.live import live_open
 
         venue = options["venue"]
-        try:
+        with faults_told():
             feed = live_open(venue=venue, symbols=[name for name in options["symbols"].upper().split(",") if name])
-        except VibexError as fault:
-            raise CommandError(str(fault)) from None
         runner, ended = FeedRunner(venue), threading.Event()
 
         def end(*_: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Bot
-from vibex.lib.errors import VibexError
+from vibex.lib.commands import faults_told
 
 
 class Command(BaseCommand):
@@ -24,12 +24,10 @@ class Command(BaseCommand):
         from trading.services.cycle_view import cycle_view
         from trading.services.live import cycle_run_now
 
-        bot = _find(options["bot"])
-        try:
+        with faults_told():
+            bot = _find(options["bot"])
             feed_catch_up(venue=bot.account.venue)
             run = cycle_run_now(bot=bot)
-        except VibexError as fault:
-            raise CommandError(str(fault)) from None
         if run.result is None:
             raise CommandError(f"the cycle did not run to its end ({run.status}): {run.text}")
         view = cycle_view(run)
