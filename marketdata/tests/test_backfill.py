@@ -142,7 +142,8 @@ def test_a_hole_that_the_venue_fills_later_is_none_any_more():
     assert fill(port)[0].holes == 1
     port.series["BTCUSDT", "1h"] = without_places(walk(COUNT), [COUNT - 4])
     with time_machine.travel(timezone.now() + 2 * HOUR, tick=False):
-        assert [(one.stored, one.missing) for one in fill(port)][0] == (2, 0)
+        (candles, _) = fill(port)
+    assert (candles.stored, candles.missing) == (2, 0)
     hole = CandleHole.objects.get()
     assert (hole.start, hole.stop) == (START + (COUNT - 4) * HOUR, START + (COUNT - 3) * HOUR)
 
