@@ -159,7 +159,9 @@ def _put_funding(venue: str, settlements: Iterable[tuple[str, FundingSettlement]
 
 
 def _expected(one: FundingSettlement) -> FundingSettlement:
-    return FundingSettlement(one.at, one.rate, one.mark, settled=False)
+    """Return what is expected at the full second: a stamp that misses it by some ms would be a settlement of its own."""
+    at = (one.at + timedelta(seconds=0.5)).replace(microsecond=0)
+    return FundingSettlement(at, one.rate, one.mark, settled=False)
 
 
 def _due_interests(venue: str, told: Mapping[str, Interest], every: timedelta) -> list[OpenInterest]:

@@ -192,6 +192,16 @@ def test_what_has_settled_replaces_what_was_expected_and_stays():
     assert FundingRate.objects.get().mark == 50_000
 
 
+@pytest.mark.parametrize("off", [-3, 12])
+def test_a_stamp_that_misses_its_second_is_the_same_settlement(off):
+    """Two rows would charge a paper account twice."""
+    venue_of()
+    expect(NOW + HOUR + timedelta(milliseconds=off))
+    expect(NOW + HOUR)
+    settle(NOW + HOUR, 3 * RATE)
+    assert funding() == [(NOW + HOUR, 3 * RATE, True)]
+
+
 def test_another_interval_moves_what_is_expected():
     venue_of(running=False)
     expect(NOW + 8 * HOUR)
