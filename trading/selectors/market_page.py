@@ -122,6 +122,7 @@ def feed_with_counts(venue: str) -> Feed | None:
 
 def feed_with_tick(venue: str, symbol: str) -> Feed | None:
     """Return the feed of a venue with `tick`, the tick size of one symbol; None where it has no such symbol."""
+    symbol = symbol if symbol.isprintable() else ""  # PostgreSQL takes no NUL
     tick = Instrument.objects.filter(venue=OuterRef("venue"), symbol=symbol).values("tick_size")[:1]
     return Feed.objects.filter(venue=venue).annotate(tick=Subquery(tick)).first()
 

@@ -321,6 +321,7 @@ def test_times_are_those_of_the_readers_zone(client, made):
     [
         ("", "symbol"),
         ("?symbol=PEPEUSDT", "symbol"),
+        ("?symbol=BTC%00USDT", "symbol"),
         ("?symbol=BTCUSDT&interval=7m", "interval"),
         ("?symbol=BTCUSDT&show=moon", "show"),
         ("?symbol=BTCUSDT&bars=5", "bars"),
