@@ -110,7 +110,7 @@ class Asking:
     progress: Progress = field(default_factory=Silent)
     stopping: Callable[[], bool] = never
     patient: bool = True
-    """Whether a busy venue is waited for; else VenueBusy is raised, for who has other things to do meanwhile."""
+    """Whether a busy or silent venue is waited for; else its error is raised, for who has other things to do meanwhile."""
     tally: Tally = field(default_factory=Tally)
     _ahead: timedelta | None = None
 
@@ -137,7 +137,7 @@ class Asking:
         import stamina
 
         for attempt in stamina.retry_context(
-            on=VenueDown, attempts=ATTEMPTS, timeout=None, wait_initial=1.0, wait_max=20.0
+            on=VenueDown, attempts=ATTEMPTS if self.patient else 1, timeout=None, wait_initial=1.0, wait_max=20.0
         ):
             with attempt:
                 if attempt.num > 1:
@@ -248,6 +248,9 @@ def _series_fill(asking: Asking, symbol: str, interval: str, since: datetime, un
         except VibexError as fault:
             problem = str(fault)
     after, tally = _noted(venue, symbol, interval), asking.tally
+    missing = 0 if interval == FUNDING else missing_count(venue, symbol, interval, since, until)
+    if missing and not problem and _trades(venue, symbol):
+        problem = f"{venue} did not give {missing} candles that should be there by now"
     return Summary(
         symbol,
         interval,
@@ -260,7 +263,7 @@ def _series_fill(asking: Asking, symbol: str, interval: str, since: datetime, un
         holes=tally.holes,
         requests=tally.requests,
         seconds=time.monotonic() - began,
-        missing=0 if interval == FUNDING else missing_count(venue, symbol, interval, since, until),
+        missing=missing,
         problem=problem,
     )
 
@@ -277,26 +280,30 @@ def _page_fill(asking: Asking, symbol: str, interval: str, span: Span) -> int:
     """Store the next page of a span, note the holes in it, and return up to where everything is answered."""
     step, (at, end) = interval_ms(interval), span
     found = _candles(asking, symbol, interval, span)
+    if not len(found):
+        found = _hole_settle(asking, symbol, interval, span)
     reached = int(found.open_time[-1]) // step * step + step if len(found) else end
     there = joined((time // step * step, time // step * step + step) for time in found.open_time.tolist())
-    for hole in without_spans([(at, reached)], there):
+    for hole in without_spans([(at, reached)], there) if len(found) else ():
         _hole_settle(asking, symbol, interval, hole)
     asking.progress.settled(symbol, interval, (reached - at) // step)
     return reached
 
 
-def _hole_settle(asking: Asking, symbol: str, interval: str, span: Span) -> None:
+def _hole_settle(asking: Asking, symbol: str, interval: str, span: Span) -> Candles:
     """Ask for what was not in an answer once more, alone; when it stays away and later candles exist, it never was.
 
-    An answer that lacks a candle by mistake must not make it be missing for ever.
+    An answer that lacks a candle by mistake must not make it be missing for ever. Returns what came after all.
     """
-    if len(_candles(asking, symbol, interval, span)):
-        return
+    found = _candles(asking, symbol, interval, span)
+    if len(found):
+        return found
     key: dict[str, Any] = {"venue": asking.port.venue, "symbol": symbol, "interval": interval}
     start, stop = from_ms(span[0]), from_ms(span[1])
     if Candle.objects.filter(**key, closed=True, open_time__gte=stop).exists():
         CandleHole.objects.update_or_create(**key, start=start, defaults={"stop": stop, "asked": timezone.now()})
         asking.tally.holes += 1
+    return found
 
 
 def _candles(asking: Asking, symbol: str, interval: str, span: Span) -> Candles:
@@ -340,6 +347,11 @@ def _funding_spans(venue: str, symbol: str, since: datetime, until: datetime) ->
         for before, after, limit in zip(moments, moments[1:], limits, strict=False)
         if after - before > limit
     ]
+
+
+def _trades(venue: str, symbol: str) -> bool:
+    """Whether the contract is traded; one that is not has no candles since it ended."""
+    return Instrument.objects.filter(venue=venue, symbol=symbol, status="TRADING").exists()
 
 
 def _noted(venue: str, symbol: str, interval: str) -> tuple[int, int]:

@@ -162,11 +162,34 @@ def test_a_candle_that_an_answer_lacks_by_mistake_is_no_hole():
     assert not CandleHole.objects.exists()
 
 
+@pytest.mark.parametrize("place", [1, 3, 5])
+def test_an_empty_answer_by_mistake_does_not_end_a_series(place):
+    port = venue()
+    whole = port.series["BTCUSDT", "1h"]
+
+    def be_empty_once(what: str) -> None:
+        number = len([question for question in [*port.asked, what] if question.startswith("candles")])
+        port.series["BTCUSDT", "1h"] = whole.slice(0, 0) if number == place else whole
+
+    port.before = be_empty_once
+    (candles, _) = fill(port)
+    assert (candles.missing, candles.problem) == (0, "")
+    assert same(stored(), walk(COUNT))
+
+
 def test_an_end_without_later_candles_is_no_hole():
     port = venue(walk(30))
     (candles, _) = fill(port)
     assert (candles.missing, candles.holes) == (20, 0)
     assert not CandleHole.objects.exists()
+
+
+@pytest.mark.parametrize(("status", "said"), [("TRADING", "did not give 20 candles"), ("CLOSE", "")])
+def test_candles_that_a_traded_contract_should_have_are_a_problem(status, said):
+    fill(venue(walk(30)), until=START + 30 * HOUR)
+    Instrument.objects.update(status=status, updated=timezone.now())
+    (candles, _) = fill(venue(walk(30)))
+    assert (candles.missing, said in candles.problem, bool(candles.problem)) == (20, True, bool(said))
 
 
 def test_a_broken_candle_is_put_aside_and_not_asked_for_again():
