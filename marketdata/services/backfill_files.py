@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from django.utils import timezone
 
 from marketdata.domain.candles import interval_ms
 from marketdata.domain.pricing import decimal_of
@@ -53,7 +54,8 @@ def backfill_files(
     feed_live_put(venue=venue, source=source)
     progress = progress or Silent()
     series = [(symbol, interval) for symbol in wanted for interval in sorted(set(intervals), key=interval_ms)]
-    ends = {interval: whole_until(until, interval) for interval in intervals}
+    now = timezone.now()  # what a file says of the future is not true, and would hide what closes meanwhile
+    ends = {interval: whole_until(min(until, now), interval) for interval in intervals}
     progress.begin(sum(missing_count(venue, *one, since, ends[one[1]]) for one in series))
     summaries: list[Summary] = []
     for symbol, interval in series:

@@ -15,6 +15,7 @@ from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import Served, serve_in_thread
 
 pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 NOW = timezone.now()
 
@@ -123,6 +124,14 @@ def test_files_are_stored_but_for_the_last_candle_which_may_have_been_forming(tm
     assert Feed.objects.get().kind == "live"
     assert Instrument.objects.count() == 2
     assert [line["fetched"] for line in from_files(files, "--intervals", "1h")] == [0, 0]
+
+
+def test_candles_of_the_future_are_not_taken_from_a_file(tmp_path):
+    """The newest stored candle says what is still to be fetched."""
+    files = folder(tmp_path, walk(50, start=timezone.now().replace(minute=0, second=0, microsecond=0) - 25 * HOUR))
+    run("--from-files", str(files), "--since", f"{START:%F}", "--until", "2100-01-01", "--intervals", "1h", "--json")
+    assert Candle.objects.exists()
+    assert not Candle.objects.filter(open_time__gt=timezone.now() - HOUR).exists()
 
 
 def test_a_broken_row_is_put_aside_with_file_and_line(tmp_path):
