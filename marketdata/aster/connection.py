@@ -43,6 +43,8 @@ class Pace:
     longest_pause: float = 30.0
     healthy: float = 60.0
     """A connection that lasted so long makes the next pause the first one again."""
+    again: float = 300.0
+    """A connection of which the venue refused streams is renewed after that: it may have been in trouble only."""
     overlap: float = 1.0
     """How long the old connection is still listened to when a new one has taken its place."""
     connect: float = 10.0

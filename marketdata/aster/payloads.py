@@ -299,12 +299,12 @@ def _last(row: Row) -> tuple[str, Decimal] | None:
 
 def _premium(row: Row) -> tuple[str, Premium] | None:
     kind = "premiumIndex"
-    mark = price(row, "markPrice", kind)
+    mark = price(row, "markPrice", kind, computed=True)
     if mark is None:
         return None
     at = from_ms(whole(row, "time", kind, least=1))
     next_at = moment(row, "nextFundingTime", kind)
-    return symbol_of(row, "symbol", kind), Premium(rounded(mark), rate(row, "lastFundingRate", kind), next_at, at)
+    return symbol_of(row, "symbol", kind), Premium(mark, rate(row, "lastFundingRate", kind), next_at, at)
 
 
 def interest_of(payload: object) -> Interest:
@@ -393,8 +393,8 @@ def _book_tick(row: Row) -> BookTick | None:
 
 def _mark_tick(row: Row) -> MarkTick | None:
     kind = "markPriceUpdate"
-    mark = price(row, "p", kind)
+    mark = price(row, "p", kind, computed=True)
     if mark is None:
         return None
     expected, due = rate(row, "r", kind), moment(row, "T", kind)
-    return MarkTick(symbol_of(row, "s", kind), rounded(mark), expected, due, whole(row, "E", kind))
+    return MarkTick(symbol_of(row, "s", kind), mark, expected, due, whole(row, "E", kind))

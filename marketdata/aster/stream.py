@@ -313,6 +313,8 @@ class _Line:
         """Keep a connection subscribed to what is wanted, until it is not well or the time is over."""
         until = time.monotonic() + seconds
         while connection.is_well() and time.monotonic() < until:
+            if connection.refused:
+                until = min(until, time.monotonic() + self._pace.again)
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(until - time.monotonic(), connection.patience()) + MOMENT):
                     await self._poke.wait()

@@ -82,10 +82,17 @@ def amount(row: Row, name: str, kind: str, default: Decimal | None = None) -> De
     return value
 
 
-def price(row: Row, name: str, kind: str) -> Decimal | None:
-    """Return a price, None where the venue says zero: that side of the book is empty."""
+def price(row: Row, name: str, kind: str, *, computed: bool = False) -> Decimal | None:
+    """Return a price, None where the venue says zero: that side of the book is empty.
+
+    A `computed` one may have more digits than are stored and is rounded to them; on a tick no price has so many.
+    """
     value = amount(row, name, kind)
     if value and value < LOWEST:
+        raise broken(kind, row, name)
+    if computed:
+        value = rounded(value)
+    elif rounded(value) != value:
         raise broken(kind, row, name)
     return value or None
 

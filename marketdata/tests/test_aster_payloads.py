@@ -440,3 +440,12 @@ def test_whatever_one_field_holds_a_tick_has_sound_prices_or_there_is_none(event
         assert all(price.is_finite() and 0 < price < 10**12 for price in prices)
         assert isinstance(tick.symbol, str)
         assert isinstance(tick.event_ms, int)
+
+
+def test_a_price_with_more_digits_than_are_stored_is_no_price() -> None:
+    long = "60000.12345678901234"
+    book = {"e": "bookTicker", "s": "BTCUSDT", "b": long, "a": "60001", "E": 1_700_000_000_000}
+    with pytest.raises(VenueDown, match="b is"):
+        payloads.tick_of(book)
+    mark = {"e": "markPriceUpdate", "s": "BTCUSDT", "p": long, "r": "", "T": 0, "E": 1_700_000_000_000}
+    assert payloads.tick_of(mark).mark == Decimal("60000.1234567890")

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -211,6 +212,15 @@ def test_one_symbol_that_the_venue_refuses_takes_none_of_the_others_away(venue, 
     until(lambda: len(stream.refused()) == STREAMS_PER_SYMBOL)
     assert all(name.startswith("a013usdt@") for name in stream.refused())
     assert venue.accepted == 1
+
+
+def test_what_was_refused_is_asked_for_again_later(venue, streaming):
+    venue.refusing = lambda stream: True
+    stream = streaming(pace=replace(QUICK, again=0.2))
+    until(lambda: len(stream.refused()) == STREAMS_PER_SYMBOL)
+    venue.refusing = lambda stream: False
+    until(lambda: venue.streams == BTC)
+    assert stream.gaps() >= 2
 
 
 @given(st.lists(st.frozensets(st.integers(0, 60)), max_size=6), st.integers(1, 9))
