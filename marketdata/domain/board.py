@@ -21,6 +21,8 @@ REMEMBERED: Final = 120
 """Closed candles per symbol that later words of the venue are compared with."""
 FUTURE_MS: Final = 86_400_000
 """What is dated more than a day ahead of now is garbage. Kept, it would look fresh for ever and shut out the truth."""
+UNTOLD_MS: Final = 30_000
+"""A last price that is so much older than the book is not handed out: candles may have fallen silent alone."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -225,8 +227,14 @@ class _Prices:
             self.interest = None
 
     def take_quote(self, symbol: str) -> Quote | None:
-        """Return the prices if something changed, None while one of the three that must be there is not."""
+        """Return the prices if something changed, None while one of the three that must be there is not.
+
+        A last price has no time of its own where prices are stored. So one that nobody confirms any more makes the
+        whole quote wait: it grows old then, and is asked for.
+        """
         if not (self.fresh and self.book and self.mark and self.last):
+            return None
+        if self.book.at - self.last[1][1] > UNTOLD_MS:
             return None
         self.fresh = False
         rate, next_at, funding_at = self.funding or (None, None, None)

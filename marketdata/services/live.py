@@ -6,6 +6,7 @@ killed at any point: what is missing afterwards is found in the tables and asked
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,7 +30,7 @@ from vibex.lib.errors import Rejected, Retryable
 
 SILENT: Final = timedelta(seconds=20)
 """A venue that has said nothing for so long, by stream or when asked, may be gone."""
-FOLLOW_EVERY: Final = timedelta(seconds=2)
+FOLLOW_SECONDS: Final = 2.0
 
 
 class LiveFeed:
@@ -50,10 +51,13 @@ class LiveFeed:
         self._stopping = stopping
         self._symbols: tuple[str, ...] = ()
         self._began = timezone.now()
-        self._looked = self._began - FOLLOW_EVERY
+        self._look_at = 0.0
         self._gaps = 0
         self.keeper = Keeper(
-            port or public_venue(venue, purpose=Purpose.FEED), feed.interval, streaming=self._streaming
+            port or public_venue(venue, purpose=Purpose.FEED),
+            feed.interval,
+            streaming=self._streaming,
+            past=port or public_venue(venue, purpose=Purpose.BACKFILL),
         )
 
     def begin(self) -> None:
@@ -82,10 +86,10 @@ class LiveFeed:
         feed_stop(venue=self.venue)
 
     def _follow(self) -> None:
-        now = timezone.now()
-        if now - self._looked < FOLLOW_EVERY:
+        now = time.monotonic()  # a clock that is put back must not stop it
+        if now < self._look_at:
             return
-        self._looked = now
+        self._look_at = now + FOLLOW_SECONDS
         symbols = tuple(followed_symbols(self.venue))
         if symbols != self._symbols:
             self._symbols = symbols
@@ -124,7 +128,8 @@ class LiveFeed:
         heard = max((at for at in told if at), default=None)
         mine = Feed.objects.filter(venue=self.venue)
         if heard is not None and now - heard < SILENT:
-            mine.update(heartbeat=now, problem="")
+            # What is written runs, whoever has stopped meanwhile: another process that fed the same venue, for one.
+            mine.update(heartbeat=now, problem="", running=True)
         elif now - (heard or self._began) > SILENT:
             since = f"since {heard:%H:%M:%S} UTC" if heard else "yet"
             why = f": {self.keeper.fault}" if self.keeper.fault else ""
@@ -156,7 +161,7 @@ def live_open(*, venue: str, symbols: Sequence[str] = (), note: str = "", second
     """
     port = public_venue(venue, purpose=Purpose.FEED)
     feed = feed_live_put(venue=venue, source=port.source, note=note)
-    keeper = Keeper(port, feed.interval)
+    keeper = Keeper(port, feed.interval, past=public_venue(venue, purpose=Purpose.BACKFILL))
     try:
         keeper.contracts()
         _follow_known(venue, symbols)

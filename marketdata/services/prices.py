@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
@@ -55,6 +56,20 @@ def instruments_upsert(*, specs: Iterable[InstrumentSpec], public: bool = False,
         unique_fields=["venue", "symbol"],
         update_fields=[name for name in names if name not in kept],
     )
+
+
+def unstorable(spec: InstrumentSpec) -> str:
+    """Return why the tables cannot keep a contract, empty when they can. One that cannot must not stop the others."""
+    row = _instrument(spec, followed=False)
+    try:
+        row.clean_fields()
+        for column in Instrument._meta.concrete_fields:
+            column.get_db_prep_save(getattr(row, column.attname), connection)
+    except ValidationError as error:
+        return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
+    except (ArithmeticError, ValueError) as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
 def ticker_put(*, venue: str, quotes: Iterable[Quote], now: datetime | None = None) -> None:

@@ -157,7 +157,7 @@ def test_what_the_venue_corrects_is_corrected_and_recorded(full: Keeper) -> None
     at = Candle.objects.filter(symbol="BTCUSDT", closed=True).latest("open_time").open_time - 20 * MINUTE
     row = Candle.objects.get(symbol="BTCUSDT", open_time=at)
     Candle.objects.filter(symbol="BTCUSDT", open_time=at).update(high=row.high + 7)
-    soon(full, "whole")
+    soon(full, "whole", "again")
     assert Candle.objects.get(symbol="BTCUSDT", open_time=at).high == row.high
     correction = CandleCorrection.objects.get()
     assert (correction.symbol, correction.open_time) == ("BTCUSDT", at)
@@ -237,6 +237,83 @@ def test_what_a_bot_names_is_followed_within_a_round(full: Keeper) -> None:
     assert Instrument.objects.get(symbol="SOLUSDT").followed
     soon(full, "repair")
     assert Candle.objects.filter(symbol="SOLUSDT", closed=True).count() > 1_400
+
+
+@pytest.fixture
+def gone(full: Keeper, venue: Served) -> Keeper:
+    """A keeper that follows a contract which the venue knows no more, the first by name."""
+    Instrument.objects.filter(symbol="SOLUSDT").update(symbol="AAAUSDT", followed=True, status="CLOSE")
+    venue.control.log(clear=True)
+    return full
+
+
+def test_a_followed_contract_that_was_delisted_hinders_no_start(gone: Keeper) -> None:
+    Candle.objects.filter(symbol="ETHUSDT").delete()
+    gone.catch_up()
+    assert Candle.objects.filter(symbol="ETHUSDT", closed=True).count() > 1_400
+
+
+def test_a_delisted_contract_takes_nothing_from_the_others(gone: Keeper, venue: Served) -> None:
+    newest = Candle.objects.filter(symbol="ETHUSDT", closed=True).latest("open_time")
+    Candle.objects.filter(pk=newest.pk).update(high=newest.high + 7)
+    FundingRate.objects.filter(symbol="ETHUSDT").delete()
+    Candle.objects.filter(symbol="BTCUSDT", open_time=newest.open_time).delete()
+    soon(gone, "settled", "newest", "whole", "again")
+    assert FundingRate.objects.filter(symbol="ETHUSDT", settled=True).exists()
+    assert Candle.objects.filter(symbol="BTCUSDT", open_time=newest.open_time, closed=True).exists()
+    assert Candle.objects.get(symbol="ETHUSDT", open_time=newest.open_time).high == newest.high
+    venue.control.log(clear=True)
+    gone._due |= dict.fromkeys(("settled", "newest", "again"), 0.0)
+    gone.round()
+    assert [request for request in venue.control.log() if "AAAUSDT" in str(request["query"])] == []
+
+
+def test_prices_that_are_not_to_be_had_are_asked_for_less_often(gone: Keeper, venue: Served) -> None:
+    for _ in range(5):
+        soon(gone, "prices")
+    assert len([request for request in asked(venue, "bookTicker") if "AAAUSDT" in str(request["query"])]) == 1
+    assert Ticker.objects.count() == 2
+
+
+def test_open_interest_comes_round_to_everybody(full: Keeper, monkeypatch) -> None:
+    monkeypatch.setattr("marketdata.services.keeper.INTEREST_AT_ONCE", 1)
+    soon(full, "interest")
+    full._due["interest"] = 0.0
+    full.round()
+    assert Ticker.objects.filter(open_interest__isnull=False).count() == 2
+
+
+def test_candles_that_do_not_come_hold_up_no_prices(full: Keeper, venue: Served) -> None:
+    Candle.objects.filter(symbol="BTCUSDT", open_time__lt=timezone.now() - 30 * MINUTE).delete()
+    full.look_back()
+    soon(full, "whole")
+    venue.control.log(clear=True)
+    venue.control.fault("503", path="*klines")
+    soon(full, "repair")
+    assert len(asked(venue, "klines")) <= 2  # as often as the client of a test tries, and not again around that
+
+
+def test_a_clock_that_is_set_is_allowed_for_at_once(full: Keeper, venue: Served) -> None:
+    venue.control.fault("503", path="*time")  # even when the venue cannot be asked for its own
+    real = timezone.now()
+    with time_machine.travel(real + timedelta(seconds=30), tick=True):
+        soon(full, "newest")
+        assert abs((full._now() - real).total_seconds()) < 5
+        assert not Candle.objects.filter(open_time__gte=real - MINUTE, closed=True).exists()
+
+
+def test_a_clock_that_is_told_too_slowly_is_not_believed(full: Keeper, monkeypatch) -> None:
+    def slowly() -> datetime:
+        travel.shift(timedelta(seconds=8))
+        return timezone.now()
+
+    checked = Feed.objects.get().clock_checked
+    with time_machine.travel(timezone.now(), tick=False) as travel:
+        monkeypatch.setattr(full.port, "server_time", slowly)
+        soon(full, "clock")
+    assert "too long to tell its time" in full.fault
+    assert abs(full._ahead.total_seconds()) < 1
+    assert Feed.objects.get().clock_checked == checked
 
 
 def test_a_contract_that_is_listed_no_more_is_closed_and_kept(full: Keeper) -> None:

@@ -1,5 +1,6 @@
 """The writing half of a live feed: what the stream says is stored, what cannot be stored is asked for, silence is told."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -79,9 +80,9 @@ def feed(venue: Venue, stream: Stream) -> LiveFeed:
 OPENED = floor_to(to_ms(timezone.now()), "1m") - 60_000
 
 
-def candle(close=100.0, *, closed=True, high=None, opened=OPENED) -> CandleTick:
+def candle(close=100.0, *, closed=True, high=None, opened=OPENED, event=None) -> CandleTick:
     top = max(100.0, close) if high is None else high
-    event = opened + (60_000 if closed else 1_000)
+    event = event or opened + (60_000 if closed else 1_000)
     low = min(100.0, close)
     return CandleTick("BTCUSDT", "1m", opened, 100.0, top, low, close, 5.0, closed, event, Decimal(str(close)))
 
@@ -102,7 +103,7 @@ def test_it_follows_what_is_followed_and_listens(feed: LiveFeed, stream: Stream)
         venue="aster", symbol="ETHUSDT", base="ETH", tick_size=1, step_size=1, min_quantity=1, max_quantity=9,
         maker_fee=0, taker_fee=0,
     )  # fmt: skip
-    feed._looked -= timedelta(seconds=10)
+    feed._look_at = 0.0
     feed.step()
     assert stream.followed == ["BTCUSDT", "ETHUSDT"]
     feed.end()
@@ -111,7 +112,8 @@ def test_it_follows_what_is_followed_and_listens(feed: LiveFeed, stream: Stream)
 
 
 def test_candles_and_prices_are_stored_as_they_come(feed: LiveFeed, stream: Stream) -> None:
-    stream.say(candle(103.5), candle(99.0, closed=False, opened=OPENED + 60_000), *prices())
+    now = to_ms(timezone.now())
+    stream.say(candle(103.5), candle(99.0, closed=False, opened=OPENED + 60_000, event=now), *prices())
     feed.step()
     closed, forming = Candle.objects.order_by("open_time")
     assert (closed.closed, closed.close, closed.open_time) == (True, 103.5, from_ms(OPENED))
@@ -119,6 +121,25 @@ def test_candles_and_prices_are_stored_as_they_come(feed: LiveFeed, stream: Stre
     ticker = Ticker.objects.get()
     assert (ticker.last, ticker.bid, ticker.ask, ticker.mark) == (99, 99, 101, 100)
     assert Feed.objects.get().problem == ""
+
+
+def test_candles_that_fall_silent_alone_take_the_prices_with_them(feed: LiveFeed, stream: Stream) -> None:
+    stream.say(candle(99.0, closed=False, event=to_ms(timezone.now()) - 31_000), *prices())
+    feed.step()
+    assert not Ticker.objects.exists()  # it is asked for, because nobody has confirmed the last price
+    stream.say(candle(99.5, closed=False, event=to_ms(timezone.now())))
+    feed.step()
+    assert Ticker.objects.get().last == Decimal("99.5")
+
+
+def test_a_market_that_is_written_runs_whoever_has_stopped(feed: LiveFeed, stream: Stream, venue: Venue) -> None:
+    other = LiveFeed("aster", port=venue, stream=Stream())
+    other.begin()
+    other.end()
+    assert not Feed.objects.get().running
+    stream.say(*prices())
+    feed.step()
+    assert Feed.objects.get().running
 
 
 def test_said_twice_is_stored_once_and_a_closed_candle_stays_closed(feed: LiveFeed, stream: Stream) -> None:
@@ -194,6 +215,19 @@ def test_a_venue_that_does_not_answer_is_opened_all_the_same(settings) -> None:
 def test_a_live_market_is_no_made_one() -> None:
     with pytest.raises(Rejected, match="no live venue 'moon'"):
         live_open(venue="moon")
+
+
+def test_one_contract_that_cannot_be_stored_is_left_out(monkeypatch) -> None:
+    venue = venue_of(walk(5, "1m"), walk(5, "1m", symbol="ETHUSDT"), walk(5, "1m", symbol="ODDUSDT"))
+    feed_live_put(venue="aster", source=venue.source)
+    contracts_refresh(port=venue)
+    odd = [Decimal("0.12345678901234567"), Decimal("1e30"), Decimal("1e-14")]
+    for value in odd:
+        listed = [replace(one, tick_size=value) if one.symbol == "ODDUSDT" else one for one in venue.instruments()]
+        monkeypatch.setattr(venue, "instruments", lambda listed=listed: listed)
+        assert contracts_refresh(port=venue) == 2
+    kept = Instrument.objects.get(symbol="ODDUSDT")
+    assert (kept.status, kept.tick_size in odd) == ("TRADING", False)
 
 
 def test_a_stock_perpetual_that_was_taken_in_by_name_stays_open() -> None:
