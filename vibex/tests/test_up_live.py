@@ -143,3 +143,27 @@ def test_a_command_without_tables_says_what_to_run(up: Up, command: tuple[str, .
     assert done.returncode == 1
     assert "run `manage.py migrate`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_stream_command_is_stopped_before_it_is_up_with_one_line(up: Up, exchange: Served, number: int) -> None:
+    point(up, exchange, "live")
+    migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
+    subprocess.run(migrate, cwd=ROOT, env=up.environment, check=True)
+    exchange.control.fault("delay", seconds=5.0)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "stream", "--venue", "aster"],
+        cwd=ROOT,
+        env=up.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        up.wait_for(lambda: up.rows("SELECT id FROM marketdata_venuebudget WHERE used > 0"))  # the first question
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert said.strip().splitlines() == ["Stopped before it was up."]

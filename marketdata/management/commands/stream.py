@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from vibex.lib.commands import faults_told
 
 REPORT_SECONDS = 30.0
+STOPPED_EARLY = 130
 
 
 class Command(BaseCommand):
@@ -26,8 +28,13 @@ class Command(BaseCommand):
         from marketdata.services.live import live_open
 
         venue = options["venue"]
-        with faults_told():
-            feed = live_open(venue=venue, symbols=[name for name in options["symbols"].upper().split(",") if name])
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there are handlers of our own
+        try:
+            with faults_told():
+                feed = live_open(venue=venue, symbols=[name for name in options["symbols"].upper().split(",") if name])
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped before it was up.")
+            sys.exit(STOPPED_EARLY)
         runner, ended = FeedRunner(venue), threading.Event()
 
         def end(*_: Any) -> None:
