@@ -232,6 +232,7 @@ def _state(feed: Feed) -> FeedState:
         heartbeat=feed.heartbeat,
         clock_offset=feed.clock_offset,
         clock_checked=feed.clock_checked,
+        stopped_at=None if feed.running else feed.wall_at,
     )
 
 

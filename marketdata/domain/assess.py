@@ -92,6 +92,12 @@ class FeedState:
     heartbeat: datetime | None = None
     clock_offset: float | None = None
     clock_checked: datetime | None = None
+    stopped_at: datetime | None = None
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether somebody brought it up to now after it had stopped, for one look."""
+        return None not in (self.heartbeat, self.stopped_at) and self.heartbeat > self.stopped_at  # type: ignore[operator]
 
 
 def quote_age_limit(speed: float) -> timedelta:
@@ -110,7 +116,7 @@ def feed_problem(feed: FeedState, *, wall: datetime) -> Problem | None:
         return Problem("feed.says", feed.problem)
     if not feed.live:
         return None
-    if not feed.running:
+    if not feed.running and not feed.caught_up:
         return Problem("feed.stopped", f"the feed of {feed.venue} is not running")
     if feed.heartbeat is None:
         return Problem("feed.silent", f"the feed of {feed.venue} has never written")

@@ -133,6 +133,16 @@ LIVE = FeedState("aster", live=True, heartbeat=NOW, clock_offset=0.2, clock_chec
 FEEDS = {
     "says": (replace(LIVE, problem="the venue is closed"), "feed.says", "the venue is closed"),
     "stopped": (replace(LIVE, running=False), "feed.stopped", "the feed of aster is not running"),
+    "stopped since": (
+        replace(LIVE, running=False, stopped_at=NOW),
+        "feed.stopped",
+        "the feed of aster is not running",
+    ),
+    "caught up long ago": (
+        replace(LIVE, running=False, stopped_at=NOW - 90 * SECOND, heartbeat=NOW - 45 * SECOND),
+        "feed.silent",
+        "the feed of aster has written nothing for 45 s",
+    ),
     "never": (replace(LIVE, heartbeat=None), "feed.silent", "the feed of aster has never written"),
     "silent": (
         replace(LIVE, heartbeat=NOW - 45 * SECOND),
@@ -159,12 +169,24 @@ def test_a_feed_that_cannot_be_relied_on_holds_everything(feed, code, text):
     [
         LIVE,
         replace(LIVE, heartbeat=NOW - 30 * SECOND, clock_offset=-5.0, clock_checked=NOW - 30 * MINUTE),
+        replace(LIVE, running=False, stopped_at=NOW - 5 * SECOND),
         FeedState("sim", heartbeat=NOW - 60 * MINUTE, clock_offset=99.0),
         FeedState("recorded", running=False),
     ],
 )
 def test_only_live_feeds_are_watched_and_only_beyond_their_limits(feed):
     assert feed_problem(feed, wall=NOW) is None
+
+
+@pytest.mark.django_db
+def test_a_market_that_stands_can_be_caught_up_with_for_one_look():
+    """As `manage.py cycle` does where no server runs."""
+    wall = datetime.now(UTC)
+    venue_of(kind="live", running=False, heartbeat=wall - SECOND, clock_offset=0.1, clock_checked=wall)
+    Feed.objects.filter(venue=VENUE).update(wall_at=wall)
+    assert look().problem == f"the feed of {VENUE} is not running"
+    Feed.objects.filter(venue=VENUE).update(heartbeat=datetime.now(UTC))
+    assert look().problem is None
 
 
 @pytest.mark.django_db
