@@ -227,6 +227,7 @@ async def connect(
     """Return a connection to the venue at `url`. Raises ConnectionLost."""
     import aiohttp
 
+    where = url.rpartition("@")[2]  # never a password
     try:
         async with asyncio.timeout(pace.connect):
             socket = await session.ws_connect(
@@ -236,11 +237,11 @@ async def connect(
                 max_msg_size=FRAME_BYTES,
             )
     except TimeoutError:
-        raise ConnectionLost(f"no connection to {url} within {pace.connect:g} s") from None
+        raise ConnectionLost(f"no connection to {where} within {pace.connect:g} s") from None
     except aiohttp.WSServerHandshakeError as error:
-        raise ConnectionLost(f"{url} answered {error.status}", seconds=_ban_of(error)) from error
+        raise ConnectionLost(f"{where} answered {error.status}", seconds=_ban_of(error)) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise ConnectionLost(f"no connection to {url}: {error}") from error
+        raise ConnectionLost(f"no connection to {where}: {error}") from error
     return Connection(socket, hear=hear, complain=complain, pace=pace)
 
 

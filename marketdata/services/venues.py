@@ -73,8 +73,11 @@ def _aster(url: str, purpose: Purpose) -> PublicVenue:
     from marketdata.aster.http import AsterHttp
     from marketdata.aster.public import AsterPublic
 
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    return AsterPublic(AsterHttp(url, DatabaseBudget(host), purpose))
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    # The address is stored and shown: without a name and a password that a server in between may want.
+    source = parts._replace(netloc=host, query="").geturl().rstrip("/")
+    return AsterPublic(AsterHttp(url, DatabaseBudget(host), purpose), source)
 
 
 @cache

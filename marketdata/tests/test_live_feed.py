@@ -150,6 +150,13 @@ def test_said_twice_is_stored_once_and_a_closed_candle_stays_closed(feed: LiveFe
     assert (row.closed, row.close) == (True, 103.5)
 
 
+def test_a_candle_that_cannot_have_closed_yet_is_not_stored(feed: LiveFeed, stream: Stream) -> None:
+    """It would be the newest for hours, and what closes meanwhile would not be looked at."""
+    stream.say(candle(opened=OPENED + 3_600_000, event=to_ms(timezone.now())), candle(101.0))
+    feed.step()
+    assert list(Candle.objects.filter(closed=True).values_list("open_time", flat=True)) == [from_ms(OPENED)]
+
+
 def test_an_impossible_candle_is_put_aside_and_the_others_are_stored(feed: LiveFeed, stream: Stream) -> None:
     stream.say(candle(90.0, high=80.0, opened=OPENED - 60_000), candle(103.5))
     feed.step()
@@ -210,6 +217,14 @@ def test_a_venue_that_does_not_answer_is_opened_all_the_same(settings) -> None:
     feed = live_open(venue="aster", seconds=0.1)
     assert "does not answer" in feed.problem
     assert feed.kind == Feed.Kind.LIVE
+
+
+def test_a_password_in_the_address_is_not_shown(settings) -> None:
+    settings.ASTERDEX_REST_URL = "http://me:secret@127.0.0.1:9/?key=hidden"
+    feed = live_open(venue="aster", seconds=0.1)
+    assert feed.source == "http://127.0.0.1:9"
+    assert "secret" not in feed.problem
+    assert "hidden" not in feed.problem
 
 
 def test_a_live_market_is_no_made_one() -> None:
