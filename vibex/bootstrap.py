@@ -92,7 +92,7 @@ def market_prepare(data: Path | None, speed: float | None, *, run: bool = True) 
     silent = venue_reachable(settings.VENUE, AUTO_SECONDS) if settings.MARKET == "auto" else None
     if silent is None:
         return _live_market(settings.VENUE, run=run)
-    note = f"{settings.VENUE} was not reached within {AUTO_SECONDS:g} s at {now():%F %H:%M} UTC: {silent}"
+    note = f"Because {settings.VENUE} was not reached within {AUTO_SECONDS:g} s at {now():%F %H:%M} UTC: {silent}"
     return _made_market(SIMULATED, simulated, None, speed, run=run, note=note)
 
 
