@@ -25,11 +25,13 @@ from marketdata.services.keeper import Keeper
 from marketdata.services.prices import ticker_put
 from marketdata.services.venues import price_stream, public_venue
 from marketdata.venues.public import PriceStream, PublicVenue, Purpose
-from vibex.lib.clock import Deadline
+from vibex.lib.clock import Deadline, to_ms
 from vibex.lib.errors import Rejected, Retryable
 
 SILENT: Final = timedelta(seconds=20)
 """A venue that has said nothing for so long, by stream or when asked, may be gone."""
+AHEAD: Final = timedelta(minutes=1)
+"""A candle that ends later than that cannot have closed: stored, it would hide all that close before it."""
 FOLLOW_SECONDS: Final = 2.0
 
 
@@ -101,7 +103,8 @@ class LiveFeed:
         self._board.take(stream.drain())
         try:
             # What has closed goes first and by itself: the rest may be written again in a second.
-            self._put(self._board.closed(), closed=True)
+            over_ms = to_ms(timezone.now() + AHEAD)
+            self._put([one for each in self._board.closed() if len(one := each.closed_before(over_ms))], closed=True)
             with transaction.atomic():
                 self._put(self._board.forming(), closed=False)
                 now = timezone.now()
