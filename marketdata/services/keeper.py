@@ -130,12 +130,17 @@ class Keeper:
                 self._try(name, min(period, FAILED_SECONDS), job)
 
     def catch_up(self, *, deadline: Deadline | None = None) -> None:
-        """Ask at once for all that a cycle needs, the contracts aside. Raises the venue's error when it fails."""
-        for job in (self._follow, self._clock, self._prices, self._expected, self._settled):
-            job()
+        """Ask at once for all that a cycle needs, the contracts aside. Raises the venue's error when it fails.
+
+        No question begins after `deadline`: what is left is for the rounds.
+        """
+        self._follow()
+        for job in (self._clock, self._prices, self._expected, lambda: self._settled(deadline)):
+            if deadline is None or not deadline.passed():
+                job()
         self._unsure.update(followed_symbols(self.venue))
         with suppress(VenueBusy):  # the rest has to wait for its turn
-            self._each("past", sorted(self._unsure), lambda symbol: self._fill_until(deadline, symbol))
+            self._each("past", sorted(self._unsure), _until(deadline, self._fill))
 
     def _jobs(self) -> list[tuple[str, float, Callable[[], None]]]:
         return [
@@ -270,7 +275,7 @@ class Keeper:
         }
         funding_expect(venue=self.venue, expected=expected)
 
-    def _settled(self) -> None:
+    def _settled(self, deadline: Deadline | None = None) -> None:
         """Ask how those settlements ended that are due, and for the last days of a symbol that has none."""
         now = self._now()
         rows = FundingRate.objects.filter(venue=self.venue, at__gt=now - SETTLED_BACK, at__lte=now)
@@ -283,7 +288,9 @@ class Keeper:
             self._answered()
 
         followed = followed_symbols(self.venue)
-        self._each("funding", [name for name in followed if name not in settled or name in waiting], ask)
+        self._each(
+            "funding", [name for name in followed if name not in settled or name in waiting], _until(deadline, ask)
+        )
 
     def _interest(self) -> None:
         """Ask for the open interest that is oldest, a few symbols at a time."""
@@ -370,10 +377,6 @@ class Keeper:
                 self._fill(symbol)
                 return
 
-    def _fill_until(self, deadline: Deadline | None, symbol: str) -> None:
-        if deadline is None or not deadline.passed():
-            self._fill(symbol)
-
     def _fill(self, symbol: str) -> None:
         until = from_ms(floor_to(to_ms(self._now()) - GRACE_MS, self.interval))
         since = until - warm_up_of(self.venue)
@@ -388,6 +391,16 @@ class Keeper:
             del self._rests[symbol]
         else:
             self._unsure.add(symbol)
+
+
+def _until(deadline: Deadline | None, ask: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a question that is asked only while the deadline has not passed."""
+
+    def in_time(symbol: str) -> None:
+        if deadline is None or not deadline.passed():
+            ask(symbol)
+
+    return in_time
 
 
 def _wall_less_running() -> float:

@@ -31,7 +31,7 @@ from marketdata.services.keeper import AGAIN_BARS, Keeper
 from marketdata.venues.public import Purpose
 from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import Served, serve_in_thread
-from vibex.lib.clock import from_ms, to_ms
+from vibex.lib.clock import Deadline, from_ms, to_ms
 
 pytestmark = [pytest.mark.django_db, pytest.mark.ci]
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -251,6 +251,15 @@ def test_a_followed_contract_that_was_delisted_hinders_no_start(gone: Keeper) ->
     Candle.objects.filter(symbol="ETHUSDT").delete()
     gone.catch_up()
     assert Candle.objects.filter(symbol="ETHUSDT", closed=True).count() > 1_400
+
+
+def test_a_start_asks_nothing_after_its_deadline(full: Keeper, venue: Served) -> None:
+    FundingRate.objects.all().delete()
+    Candle.objects.all().delete()
+    Ticker.objects.all().delete()
+    venue.control.log(clear=True)
+    full.catch_up(deadline=Deadline(0))
+    assert venue.control.log() == []
 
 
 def test_a_delisted_contract_takes_nothing_from_the_others(gone: Keeper, venue: Served) -> None:
