@@ -33,6 +33,7 @@ from marketdata.domain.assess import (
     summary_of,
     symbol_digest,
     timeframe_problem,
+    untold_problem,
 )
 from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.frames import LOOKBACK
@@ -69,10 +70,10 @@ class DatabaseMarket:
         feed = feed_of(self.venue)
         series = self._series(feed, symbols, timeframes)
         quotes = self._quotes(symbols)
-        wrong = feed_problem(_state(feed), wall=datetime.now(UTC))
+        wrong, live = feed_problem(_state(feed), wall=datetime.now(UTC)), feed.kind == Feed.Kind.LIVE
         aside, views = _Aside(self.venue, self._base(feed), at), {}
         for spec in specs:
-            look = _Look(spec, wrong, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed, aside)
+            look = _Look(spec, wrong, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed, aside, live)
             views[spec.symbol] = look.view(timeframes, at)
         return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views), summary_of(views))
 
@@ -133,9 +134,10 @@ class _Look:
         quote: Quote | None,
         speed: float,
         aside: _Aside,
+        live: bool,
     ) -> None:
         self.spec, self.wrong, self.series, self.speed = spec, wrong, series, speed
-        self.quote, self.aside = quote, aside
+        self.quote, self.aside, self.live = quote, aside, live
 
     def view(self, intervals: Sequence[str], at: datetime) -> SymbolView:
         """Return what is seen at `at`."""
@@ -180,6 +182,7 @@ class _Look:
             or contract_problem(self.spec)
             or self._explained(candle_problem(base, at_ms=to_ms(at), age_limit=age_limit), base, at)
             or quote_problem(quote, at=at, speed=self.speed)
+            or (untold_problem(quote) if self.live else None)
             or timeframe_problem(timeframes.values())
             or market_problem(base, quote)
         )

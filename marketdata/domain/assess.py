@@ -225,6 +225,15 @@ def _input_problem(quote: Quote, at: datetime, speed: float) -> Problem | None:
     return None
 
 
+def untold_problem(quote: Quote) -> Problem | None:
+    """Return what a live venue has not told: the time of its mark price, or the funding that comes next."""
+    if quote.mark_at is None:
+        return Problem("mark.none", "the venue has not said what the mark price is")
+    if quote.funding_rate is None or quote.next_funding_at is None or quote.funding_at is None:
+        return Problem("funding.none", "the venue has not said what funding comes next")
+    return None
+
+
 def market_problem(base: Candles, quote: Quote) -> Problem | None:
     """Return whether the last closed candle and the last price cannot be of one market."""
     if not len(base):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from marketdata.selectors import market_clock
 from marketdata.services.upsert import upsert
 from marketdata.venues.public import Interest
 
+log = logging.getLogger(__name__)
+
 PRICES: Final = [field.name for field in fields(Quote) if field.name != "symbol"]
 KEPT: Final = ("id", "venue", "symbol", "followed")
 """What an upsert never changes of a known contract."""
@@ -33,6 +36,8 @@ INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
     "open_interest_at": ("open_interest",),
 }
 """The parts of a ticker by the column of their time: each has a time of its own and never goes back."""
+TOO_LARGE: Final = Decimal(10) ** 18
+"""What has more digits before the point than the columns have."""
 FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 SLACK: Final = timedelta(minutes=1)
 """What the clocks of venue and machine may differ by, generously."""
@@ -76,13 +81,15 @@ def ticker_put(*, venue: str, quotes: Iterable[Quote], now: datetime | None = No
     """Store the newest prices of symbols in place of the older ones.
 
     Prices, mark, funding and open interest each have a time; what is older than what is stored is dropped. A quote
-    without open interest leaves the stored one. A stored time later than `now` (market time) was a mistake of the
+    without open interest leaves the stored one. One that no column can hold is left out and logged: its symbol grows old
+    and holds, the others go on. A stored time later than `now` (market time) was a mistake of the
     venue and is replaced by anything.
     """
     rows = [
         Ticker(venue=venue, symbol=quote.symbol, **{name: getattr(quote, name) for name in PRICES})
         for quote in sorted(quotes, key=lambda quote: quote.symbol)
     ]
+    rows = [row for row in rows if _storable(row)]
     latest = FAR if now is None else now + SLACK
     updates = _ticker_updates(Ticker._meta.get_field("at").get_db_prep_value(latest, connection))
     upsert(Ticker, rows, key=["venue", "symbol"], updates=updates)
@@ -127,6 +134,21 @@ def open_interest_put(
             tickers.filter(newer, symbol=symbol).update(open_interest=_fitting(one.value), open_interest_at=one.at)
         rows = _due_interests(venue, told, every)
         OpenInterest.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _storable(row: Ticker) -> bool:
+    try:
+        for column in Ticker._meta.concrete_fields:
+            value = getattr(row, column.attname)
+            column.get_db_prep_save(value, connection)
+            if (
+                isinstance(value, Decimal) and not abs(value) < TOO_LARGE
+            ):  # SQLite would keep it, and nobody read it again
+                raise ValueError(f"{column.name} {value} is no price")
+    except (ArithmeticError, ValueError, ValidationError) as fault:
+        log.warning("the prices of %s at %s cannot be stored: %s", row.symbol, row.venue, fault)
+        return False
+    return True
 
 
 def _ticker_updates(latest: Any) -> dict[str, str]:

@@ -182,7 +182,7 @@ def test_only_live_feeds_are_watched_and_only_beyond_their_limits(feed):
 def test_a_market_that_stands_can_be_caught_up_with_for_one_look():
     """As `manage.py cycle` does where no server runs."""
     wall = datetime.now(UTC)
-    venue_of(kind="live", running=False, heartbeat=wall - SECOND, clock_offset=0.1, clock_checked=wall)
+    venue_of(quote=told(), kind="live", running=False, heartbeat=wall - SECOND, clock_offset=0.1, clock_checked=wall)
     Feed.objects.filter(venue=VENUE).update(wall_at=wall)
     assert look().problem == f"the feed of {VENUE} is not running"
     Feed.objects.filter(venue=VENUE).update(heartbeat=datetime.now(UTC))
@@ -191,13 +191,29 @@ def test_a_market_that_stands_can_be_caught_up_with_for_one_look():
 
 @pytest.mark.django_db
 def test_the_gate_stands_before_every_symbol_of_a_stored_market():
-    venue_of(kind="live", heartbeat=datetime.now(UTC), clock_offset=0.1, clock_checked=datetime.now(UTC))
+    venue_of(quote=told(), kind="live", heartbeat=datetime.now(UTC), clock_offset=0.1, clock_checked=datetime.now(UTC))
     assert look().problem is None
     Feed.objects.filter(venue=VENUE).update(heartbeat=datetime.now(UTC) - 10 * MINUTE)
     view = look()
     assert view.problem == "the feed of recorded has written nothing for 10 min"
     assert view.reason["code"] == "feed.silent"
     assert view.reason["seconds"] == pytest.approx(600, abs=60)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("missing", "code"),
+    [("mark_at", "mark.none"), ("funding_rate", "funding.none"), ("next_funding_at", "funding.none")],
+)
+def test_an_input_that_a_live_venue_has_not_told_holds(missing, code):
+    quote = replace(told(), **{missing: None})
+    venue_of(quote=quote, kind="live", heartbeat=datetime.now(UTC), clock_offset=0.1, clock_checked=datetime.now(UTC))
+    assert look().reason["code"] == code
+
+
+def told(**changes):
+    """Return a quote as a live venue tells it."""
+    return prices(funding_rate=Decimal("0.0001"), mark_at=NOW, funding_at=NOW, **changes)
 
 
 @pytest.mark.django_db

@@ -262,3 +262,13 @@ def test_open_interest_with_more_digits_than_the_database_keeps_is_rounded():
     put(prices(NOW))
     interest(NOW, "1234567890.1234567")
     assert abs(stored().open_interest - Decimal("1234567890.1234567")) < Decimal("0.0001")
+
+
+@pytest.mark.parametrize("price", ["1e30", "1.23456789012345678901234567890"])
+@pytest.mark.django_db
+def test_prices_that_cannot_be_stored_keep_no_other_symbol_from_being_stored(price):
+    venue_of()
+    absurd = prices(symbol="XUSDT", last=Decimal(price))
+    ticker_put(venue=VENUE, quotes=[absurd, prices(symbol="YUSDT")])
+    assert Ticker.objects.filter(symbol="YUSDT").exists()
+    assert not Ticker.objects.filter(symbol="XUSDT", last__gt=10**20).exists()

@@ -44,7 +44,17 @@ class Market:
         wall = datetime.now(UTC)
         self.feed = {"running": True, "heartbeat": wall, "clock_offset": 0.1, "clock_checked": wall}
         last = Decimal(str(self.candles.close[-1]))
-        self.quote = prices(wall, last=last, bid=last - 5, ask=last + 5, mark=last, next_funding_at=wall + 60 * MINUTE)
+        self.quote = prices(
+            wall,
+            last=last,
+            bid=last - 5,
+            ask=last + 5,
+            mark=last,
+            next_funding_at=wall + 60 * MINUTE,
+            funding_rate=Decimal("0.0001"),
+            mark_at=wall,
+            funding_at=wall,
+        )
         instruments_upsert(specs=[recording(self.candles).spec])
 
     def write(self) -> None:
