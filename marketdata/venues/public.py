@@ -33,7 +33,14 @@ class Purpose(Enum):
 
 
 class VenueDown(Retryable):
-    """The venue does not answer, or not with an answer. Nothing is known of what it holds."""
+    """The venue does not answer, or not with an answer. Nothing is known of what it holds.
+
+    `arrived` is False where the request certainly never left, None where nobody knows whether the venue got it.
+    """
+
+    def __init__(self, message: str, *, arrived: bool | None = None) -> None:
+        super().__init__(message)
+        self.arrived = arrived
 
 
 class VenueBusy(Retryable):
