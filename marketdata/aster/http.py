@@ -145,8 +145,8 @@ class AsterHttp:
     ) -> Any:
         """Sign and send ONCE, and return the JSON of the answer. Never tried again, whatever comes back.
 
-        Raises VenueBusy (not done: we may not ask, or the venue turned it away unread), VenueRefused (the venue says
-        no), VenueDown, whose `arrived` tells whether the venue may have done it, and what the signer raises (not sent).
+        Raises VenueRefused (the venue says no), VenueBusy or VenueDown, whose `arrived` tells whether the venue may
+        have done it, and what the signer raises (not sent).
         """
         return self._send(method, path, params or {}, weight, deadline or Deadline(self._timeout), signer, purpose)
 
@@ -250,7 +250,8 @@ class AsterHttp:
                 self._blocked_until = max(self._blocked_until, now + timedelta(seconds=seconds))
             until = self._blocked_until
         self.budget.block(until, str(error))
-        return VenueBusy(f"{error} Nothing is asked before {until:%F %T} UTC.", until=until)
+        text = f"{error} Nothing is asked before {until:%F %T} UTC."
+        return VenueBusy(text, until=until, arrived=False if error.told else None)
 
     def _pause(self, failed: int, error: Exception, limit: Deadline) -> float | None:
         """Return the seconds to wait before the next attempt, None where another one makes no sense."""

@@ -44,11 +44,16 @@ class VenueDown(Retryable):
 
 
 class VenueBusy(Retryable):
-    """The venue, or our own budget, allows no request before `until` (wall time)."""
+    """The venue, or our own budget, allows no request before `until` (wall time).
 
-    def __init__(self, message: str, *, until: datetime) -> None:
+    `arrived` is False where nothing was done: we did not ask, or the venue itself turned the request away. It is None
+    where something in front of the venue did: what that had passed on before is not known.
+    """
+
+    def __init__(self, message: str, *, until: datetime, arrived: bool | None = False) -> None:
         super().__init__(message)
         self.until = until
+        self.arrived = arrived
 
 
 class VenueRefused(Rejected):
