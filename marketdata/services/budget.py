@@ -69,7 +69,7 @@ class DatabaseBudget:
         room = Q(other, limit__gte=-(-weight * 100 // percent)) | Q(used__lte=F("limit") * percent / 100 - weight)
         free = Q(blocked_until=None) | Q(blocked_until__lte=now)
         with transaction.atomic(durable=True):
-            _without_waiting_for_the_disk()
+            without_waiting_for_the_disk()
             changed = (
                 self._rows()
                 .filter(free, room)
@@ -113,7 +113,7 @@ class Unmetered:
         """Remember nothing."""
 
 
-def _without_waiting_for_the_disk() -> None:
+def without_waiting_for_the_disk() -> None:
     """Let PostgreSQL answer before the count is on disk: a server that crashes may forget the last moment of it."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
