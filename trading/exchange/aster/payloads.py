@@ -87,8 +87,8 @@ def order_of(payload: object) -> OrderReport:
     row = _one(payload, "order")
     filled = amount(row, "executedQty", "order", Decimal(0))
     return OrderReport(
-        client_order_id=_identity(row, "clientOrderId", "order"),
-        exchange_id=_identity(row, "orderId", "order"),
+        client_order_id=identity(row, "clientOrderId", "order"),
+        exchange_id=identity(row, "orderId", "order"),
         symbol=symbol_of(row, "symbol", "order"),
         side=_side(row, "order"),
         type=_type(row),
@@ -197,9 +197,9 @@ def trade_of(row: Row, client_order_id: str = "") -> Trade:
     if at is None or filled is None:
         raise broken(kind, row, "time" if at is None else "price")
     return Trade(
-        trade_id=_identity(row, "id", kind),
+        trade_id=identity(row, "id", kind),
         client_order_id=client_order_id,
-        exchange_id=_identity(row, "orderId", kind),
+        exchange_id=identity(row, "orderId", kind),
         symbol=symbol_of(row, "symbol", kind),
         side=_side(row, kind),
         quantity=amount(row, "qty", kind),
@@ -224,14 +224,14 @@ def income_of(row: Row) -> Income:
         raise broken(kind, row, "time")
     told = text(row, "incomeType", kind, most=LONGEST_KIND)
     meant = _income_kind(told)
-    number_ = _identity(row, "tranId", kind)
+    number_ = identity(row, "tranId", kind)
     return Income(
         transaction_id=number_ if meant.value == told else f"{told}:{number_}"[:LONGEST_ID],
         kind=meant,
         symbol=symbol_of(row, "symbol", kind) if row.get("symbol") else "",
         amount=number(row, "income", kind),
         at=at,
-        trade_id=_identity(row, "tradeId", kind) if row.get("tradeId") not in (None, "") else "",
+        trade_id=identity(row, "tradeId", kind) if row.get("tradeId") not in (None, "") else "",
         asset=_asset(row, "asset"),
     )
 
@@ -296,7 +296,7 @@ def _one(payload: object, kind: str) -> Row:
     return rows[0]
 
 
-def _identity(row: Row, name: str, kind: str) -> str:
+def identity(row: Row, name: str, kind: str) -> str:
     """Return a number or a name that something is known by, as text."""
     value = row.get(name)
     told = str(value) if type(value) is int else value
