@@ -18,10 +18,11 @@ from marketdata.venues.public import VenueDown, VenueRefused
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.aster import payloads, setup
 from trading.exchange.aster.calls import Calls, Generation
-from trading.exchange.aster.failures import UNKNOWN_ORDER, Call, acted, asked, kind_of_order, never_sent
+from trading.exchange.aster.failures import UNKNOWN_ORDER, acted, asked, kind_of_order, never_sent
 from trading.exchange.aster.form import lowers, order_form
 from trading.exchange.aster.paging import LIMIT, rows_since
 from trading.exchange.aster.terms import with_terms
+from trading.exchange.aster_codes import Call
 from trading.exchange.base import Refusal, Refused, Unavailable
 from vibex.lib.clock import Clock
 from vibex.lib.errors import NeedsOperator, Rejected
@@ -107,7 +108,7 @@ class AsterExchange:
         were. A client id that was used twice gives whatever the venue gives, which is the newest in the documents.
         """
         form = {"symbol": symbol, "origClientOrderId": client_order_id}
-        with asked():
+        with asked(Call.QUERY):
             try:
                 return self._report(self._calls.ask("order", form), symbol, client_order_id)
             except VenueRefused as refused:

@@ -8,40 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import Final
 
 from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
 from trading.domain.venue import NewOrder
 from trading.exchange.aster.form import lowers
-from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
-from vibex.lib.errors import NeedsOperator, Retryable, VibexError
+from trading.exchange.aster_codes import Call, error_of
+from trading.exchange.base import Ambiguous, Refused, Unavailable
+from vibex.lib.errors import Retryable, VibexError
 
 UNKNOWN_ORDER: Final = "-2013"
 
 log = logging.getLogger(__name__)
-
-
-class Call(StrEnum):
-    ENTRY = "entry"
-    PROTECTIVE = "protective"
-    CLOSE = "close"
-    CANCEL = "cancel"
-    LEVERAGE = "leverage"
-    MARGIN_MODE = "margin mode"
-    POSITION_MODE = "position mode"
-
-
-_CODES = {
-    "-2021": Refusal.WOULD_TRIGGER, "-2022": Refusal.REDUCE_ONLY, "-2010": Refusal.MARGIN, "-2018": Refusal.MARGIN,
-    "-2019": Refusal.MARGIN, "-2027": Refusal.MARGIN, "-2028": Refusal.MARGIN, "-4116": Refusal.DUPLICATE_ID,
-    "-2011": Refusal.UNKNOWN_ORDER, "-2013": Refusal.UNKNOWN_ORDER, "-1121": Refusal.UNKNOWN_SYMBOL,
-    "-4141": Refusal.UNKNOWN_SYMBOL, "-4028": Refusal.LEVERAGE, "-2030": Refusal.LEVERAGE, "-4161": Refusal.LEVERAGE,
-} | dict.fromkeys(
-    ("-1111", "-4001", "-4002", "-4003", "-4004", "-4005", "-4013", "-4014", "-4023", "-4164", "-5076", "-4016",
-     "-4024", "-4131", "-5060"), Refusal.FILTER)  # fmt: skip
-_KEYS = frozenset({"-1022", "-2014", "-2015", "-5050", "-1000"})
-_AGAIN = frozenset({"-1021", "-4225"})
 
 
 def kind_of_order(order: NewOrder) -> Call:
@@ -52,14 +30,14 @@ def kind_of_order(order: NewOrder) -> Call:
 
 
 @contextmanager
-def asked() -> Iterator[None]:
+def asked(call: Call = Call.READ) -> Iterator[None]:
     """A question: whatever fails, nothing has changed. Raises Unavailable, NeedsOperator for keys that do not work."""
     try:
         yield
     except (VenueDown, VenueBusy) as fault:
         raise Unavailable(str(fault)) from fault
     except VenueRefused as refused:
-        raise _keys_of(refused) or Unavailable(str(refused)) from refused
+        raise refused_as(refused, call) or Unavailable(str(refused)) from refused
 
 
 @contextmanager
@@ -68,7 +46,7 @@ def acted(call: Call) -> Iterator[None]:
     try:
         yield
     except VenueRefused as refused:
-        raise refused_as(refused, call) from refused
+        raise refused_as(refused, call) or Refused(str(refused)) from refused
     except (VenueDown, VenueBusy) as fault:
         raise lost(fault) from fault
     except VibexError:
@@ -94,12 +72,6 @@ def lost(fault: VenueDown | VenueBusy) -> Unavailable | Ambiguous:
     return Unavailable(str(fault)) if fault.arrived is False else Ambiguous(str(fault))
 
 
-def refused_as(refused: VenueRefused, call: Call) -> VibexError:
-    """Return what the exchange's no means for this call."""
-    if refused.code in _AGAIN:
-        return Unavailable(str(refused))
-    return _keys_of(refused) or Refused(str(refused), refusal=_CODES.get(refused.code, Refusal.OTHER))
-
-
-def _keys_of(refused: VenueRefused) -> NeedsOperator | None:
-    return NeedsOperator(str(refused)) if refused.code in _KEYS else None
+def refused_as(refused: VenueRefused, call: Call) -> VibexError | None:
+    """Return what the exchange's no means for this call, None where it means that all is as it was wanted."""
+    return error_of(refused.code, call, str(refused))

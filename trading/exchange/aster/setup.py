@@ -12,13 +12,12 @@ from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
 from trading.domain.venue import OrderReport
 from trading.exchange.aster import payloads
 from trading.exchange.aster.calls import Calls
-from trading.exchange.aster.failures import Call, asked, refused_as
+from trading.exchange.aster.failures import asked, refused_as
 from trading.exchange.aster.payloads import Holding
-from trading.exchange.base import Refusal, Refused, Unavailable
+from trading.exchange.aster_codes import Call
+from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from vibex.lib.errors import NeedsOperator, VibexError
 
-UNCHANGED: Final = frozenset({"-4046", "-4059"})
-"""There is nothing to change: margin type, position mode."""
 ADVICE: Final = "close and cancel everything there, choose one-way mode, and start again."
 
 
@@ -40,7 +39,7 @@ def one_way(calls: Calls) -> None:
 def single_asset(calls: Calls) -> None:
     """Let every position be carried by its own asset only. Raises NeedsOperator when that cannot be done."""
     _mode(
-        calls, "multiAssetsMargin", "multiAssetsMargin", payloads.multi_asset_of, Call.MARGIN_MODE, "multi-asset mode"
+        calls, "multiAssetsMargin", "multiAssetsMargin", payloads.multi_asset_of, Call.POSITION_MODE, "multi-asset mode"
     )
 
 
@@ -113,7 +112,8 @@ def _switch(calls: Calls, name: str, params: Mapping[str, str | int], call: Call
     try:
         calls.send("POST", name, params)
     except VenueRefused as refused:
-        return None if refused.code in UNCHANGED else refused_as(refused, call)
+        error = refused_as(refused, call)
+        return Unavailable(str(refused)) if isinstance(error, Ambiguous) else error
     except (VenueDown, VenueBusy) as lost:
         return Unavailable(str(lost))
     return None
