@@ -6,9 +6,9 @@ import hashlib
 import hmac
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -147,6 +147,40 @@ def trading(
         if price is not None:
             exchange.control.set_price("BTCUSDT", last=price, mark=price)
         yield Trader(exchange, version)
+
+
+@contextmanager
+def exchange_with(
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"), *, rules: dict[str, dict[str, Any]] | None = None, **options: Any
+) -> Iterator[Served]:
+    """Run an exchange whose clock stands, BTCUSDT at 50000 and ETHUSDT at 3000, without an account.
+
+    `rules` overwrites fields of entries of `exchangeInfo`; a filter is named by its type.
+    """
+    markets = simulated_markets(list(symbols), start=START, history_days=1)
+    markets.clock.stand()
+    for symbol, changed in (rules or {}).items():
+        markets.contracts[symbol] = replace(contract := markets.contracts[symbol], info=_ruled(contract.info, changed))
+    with serve_in_thread(markets, pulse=3600, **options) as exchange:
+        exchange.server.ledger.limit = 10**9
+        for symbol, price in (("BTCUSDT", 50_000), ("ETHUSDT", 3_000)):
+            if symbol in symbols:
+                exchange.control.set_price(symbol, last=price, mark=price)
+        yield exchange
+
+
+def newcomer(exchange: Served, version: int = 3, **account: Any) -> Trader:
+    """Open an account that nobody has used, and return who trades on it."""
+    agent, key = new_agent(), new_key()
+    opened = TestAccount(agents=(agent.address,), keys=(key,), **account)
+    exchange.control.open_account(opened)
+    return Trader(exchange, version, opened.user, agent, key, exchange.server.signed.gate.chain_id)
+
+
+def _ruled(info: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in changed.items() if not isinstance(value, dict)}
+    filters = [one | changed.get(one["filterType"], {}) for one in info["filters"]]
+    return {**info, **plain, "filters": filters}
 
 
 def total(truth: Truth) -> Decimal:
