@@ -73,6 +73,7 @@ def aster(generation: str = "v3", *, prepared: bool = True, timeout: float = 5.0
             )
             house = House(served, made, clock, purse)
             house.drive("100", START)
+            house.trade_at("100")  # the minute that has just begun opened at a price of its own
             if prepared:
                 made.prepare({SYMBOL: 1, "SOLUSDT": 1})
             yield house

@@ -6,12 +6,14 @@ from decimal import Decimal as D
 import httpx2
 import pytest
 from django.db import OperationalError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketdata.domain.instruments import Bracket
 from marketdata.venues.public import Purpose, VenueBusy
 from trading.domain.venue import OrderType, VenueStatus
 from trading.exchange.aster import adapter as adapter_module
-from trading.exchange.aster import paging
+from trading.exchange.aster import paging, payloads
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.tests.aster_kit import (
     NOW,
@@ -227,6 +229,29 @@ def test_closing_may_take_what_is_kept_for_it_and_entering_may_not(script):
     exchange.cancel(symbol="BTCUSDT", client_order_id="vx1")
     exchange.order(symbol="BTCUSDT", client_order_id="vx1")
     assert purse.taken == [(1, Purpose.FEED)] + [(1, Purpose.CLOSING)] * 4
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*order_row(), "code", "msg"]), inner),
+    max_leaves=8,
+)
+
+
+@given(status=st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 418, 429, 451, 500, 502, 503]), body=JSON)
+def test_no_answer_whatever_it_is_makes_an_order_certain_that_is_not(status, body):
+    exchange = over(Script().on("POST order", httpx2.Response(status, json=body)))
+    with pytest.raises((Ambiguous, Refused, Unavailable)) as caught:
+        exchange.place(ENTRY)
+    said_no = isinstance(body, dict) and "code" in body
+    assert said_no or caught.type is Ambiguous, "only a code of the exchange says that nothing was done"
+
+
+def test_a_fault_of_our_own_after_sending_does_not_look_as_if_nothing_had_left(script, monkeypatch):
+    script.on("POST order", order_row())
+    monkeypatch.setattr(payloads, "order_of", lambda payload: {}["missing"])
+    with pytest.raises(Ambiguous, match="KeyError"):
+        over(script).place(ENTRY)
 
 
 # Asking for an order, and cancelling it

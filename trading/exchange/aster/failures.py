@@ -14,8 +14,8 @@ from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
 from trading.domain.venue import NewOrder
 from trading.exchange.aster.form import lowers
 from trading.exchange.aster_codes import Call, error_of
-from trading.exchange.base import Ambiguous, Refused, Unavailable
-from vibex.lib.errors import Retryable, VibexError
+from trading.exchange.base import Ambiguous, Held, Refused, Unavailable
+from vibex.lib.errors import NeedsOperator, Retryable, VibexError
 
 UNKNOWN_ORDER: Final = "-2013"
 
@@ -42,13 +42,15 @@ def asked(call: Call = Call.READ) -> Iterator[None]:
 
 @contextmanager
 def acted(call: Call) -> Iterator[None]:
-    """A change: certainly refused, certainly never sent (Unavailable), or Ambiguous. What is no clean word is the last."""
+    """A change: certainly refused or never sent (Refused, Held, Unavailable), or Ambiguous: what is no clean word."""
     try:
         yield
     except VenueRefused as refused:
         raise refused_as(refused, call) or Refused(str(refused)) from refused
     except (VenueDown, VenueBusy) as fault:
         raise lost(fault) from fault
+    except NeedsOperator as held:  # the signer had no nonce that the venue would take: nothing was sent
+        raise Held(str(held)) from held
     except VibexError:
         raise
     except Exception as fault:  # a fault of our own must not make an order look as if it had never left

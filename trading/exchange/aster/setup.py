@@ -126,4 +126,5 @@ def _open_orders(calls: Calls, symbol: str) -> tuple[OrderReport, ...]:
 
 def _anything_open(calls: Calls) -> bool:
     with asked():
-        return bool(calls.ask("openOrders")) or bool(payloads.held_in(calls.ask("positionRisk")))
+        orders = payloads.orders_of(calls.ask("openOrders"))
+        return bool(orders or payloads.held_in(calls.ask("positionRisk")))
