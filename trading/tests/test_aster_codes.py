@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trading.exchange.aster.failures import acted
 from trading.exchange.aster_codes import (
     FAMILIES,
     UNKNOWN,
@@ -163,6 +164,11 @@ def test_a_question_is_never_ambiguous_and_an_error_never_proves_that_there_is_n
 )
 def test_a_refusal_says_why_as_far_as_somebody_acts_on_it(code, call, refusal):
     assert error_of(code, call, "told").refusal is refusal
+
+
+def test_a_signer_without_a_nonce_is_a_certain_no_that_a_person_has_to_look_at():
+    with pytest.raises(Held, match="put back"), acted(Call.ENTRY):
+        raise NeedsOperator("the clock was put back")
 
 
 def test_the_page_has_both_tables_as_they_are():
