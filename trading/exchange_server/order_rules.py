@@ -42,7 +42,8 @@ HANDLED: Final = ("LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT_MARKET")
 TIMES: Final = ("GTC", "IOC", "FOK", "GTX", "RPI", "HIDDEN")
 WORKING: Final = ("MARK_PRICE", "CONTRACT_PRICE")
 STOPS: Final = ("STOP", "TAKE_PROFIT", "STOP_MARKET", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
-MOST_LEVELS: Final = 1_000
+LEVELS: Final = (20, 1_000)
+"""So much of the book is looked at for a market order: the first levels, and all of it where they are not enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +256,11 @@ def _check_depth(account: Account, order: NewOrder, mark: Decimal, filters: Filt
     """Refuse a market order that would eat the book further than the contract allows."""
     if not filters.take_bound or order.reduce_only:
         return
-    bids, asks = account.markets.book(order.symbol, account.markets.now_ms(), MOST_LEVELS)
-    buys, left = order.side is OrderSide.BUY, float(order.quantity or 0)
-    for price, size in asks if buys else bids:
-        if abs(price / mark - 1) > filters.take_bound:
-            break
-        left -= size
-        if left <= 0:
+    now, buys = account.markets.now_ms(), order.side is OrderSide.BUY
+    for levels in LEVELS:
+        bids, asks = account.markets.book(order.symbol, now, levels)
+        near = [size for price, size in (asks if buys else bids) if abs(price / mark - 1) <= filters.take_bound]
+        if sum(near) >= float(order.quantity or 0):
             return
     text = "The counterparty's best price does not meet the PERCENT_PRICE filter limit"
     raise Refusal(-4131, text)

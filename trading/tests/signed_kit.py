@@ -26,6 +26,8 @@ AGENT = new_agent()
 KEY = new_key()
 VERSIONS = {"balance": "v2", "positionRisk": "v2", "account": "v4"}
 """V1 paths that are not /fapi/v1."""
+CLIENT = httpx2.Client(timeout=SECONDS, limits=httpx2.Limits(max_keepalive_connections=0))
+"""One client for all, because making one takes long; it keeps no connection, because ports are used again."""
 _nonces = itertools.count()
 
 
@@ -99,10 +101,10 @@ class Trader:
         url = f"{self.exchange.http}/fapi/{version}/{name}"
         headers = {} if self.version == 3 else {"X-MBX-APIKEY": self.key.key}
         if method == "GET" if in_query is None else in_query:
-            response = httpx2.request(method, f"{url}?{signed}", headers=headers, timeout=SECONDS)
+            response = CLIENT.request(method, f"{url}?{signed}", headers=headers)
         else:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            response = httpx2.request(method, url, content=signed.encode(), headers=headers, timeout=SECONDS)
+            response = CLIENT.request(method, url, content=signed.encode(), headers=headers)
         is_json = response.headers.get("content-type", "").startswith("application/json")
         return Answer(response.status_code, response.json() if is_json else response.text, response.headers)
 
