@@ -207,7 +207,7 @@ def test_no_tick_and_no_step_of_ours_stands_in_the_way_of_a_close(script):
     assert script.given("POST order")[0]["quantity"] == "0.00015"
 
 
-def test_rules_of_a_symbol_that_cannot_be_had_now_are_a_passing_fault(script):
+def test_rules_that_cannot_be_had_now_hold_an_entry_and_no_close(script):
     exchange = over(script)
 
     def gone(symbol):
@@ -216,6 +216,10 @@ def test_rules_of_a_symbol_that_cannot_be_had_now_are_a_passing_fault(script):
     exchange._specs = gone
     with pytest.raises(Unavailable):
         exchange.place(ENTRY)
+    assert script.asked == []
+    script.on("POST order", order_row("out", type="MARKET", origType="MARKET"))
+    exchange.place(order("SELL", quantity="1", id="out", reduce_only=True))
+    assert len(script.asked) == 1, "no rule of ours is needed to get out"
 
 
 def test_closing_may_take_what_is_kept_for_it_and_entering_may_not(script):
@@ -252,6 +256,14 @@ def test_a_fault_of_our_own_after_sending_does_not_look_as_if_nothing_had_left(s
     monkeypatch.setattr(payloads, "order_of", lambda payload: {}["missing"])
     with pytest.raises(Ambiguous, match="KeyError"):
         over(script).place(ENTRY)
+
+
+def test_a_fault_of_our_own_before_sending_stays_what_it_is(script):
+    purse = Purse()
+    purse.fault = RuntimeError("inside a transaction")
+    with pytest.raises(RuntimeError):
+        over(script, purse=purse).place(ENTRY)
+    assert script.asked == []
 
 
 # Asking for an order, and cancelling it

@@ -17,7 +17,7 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.venues.public import VenueDown, VenueRefused
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.aster import payloads, setup
-from trading.exchange.aster.calls import Calls, Generation
+from trading.exchange.aster.calls import Calls, Generation, broke_off
 from trading.exchange.aster.failures import UNKNOWN_ORDER, acted, asked, kind_of_order, never_sent
 from trading.exchange.aster.form import lowers, order_form
 from trading.exchange.aster.paging import LIMIT, rows_since
@@ -87,13 +87,13 @@ class AsterExchange:
         """Place an order. Raises Refused (certainly not placed), Unavailable (never left) or Ambiguous.
 
         Ambiguous is everything after which nobody knows: no answer, one that cannot be read, or one that is not the
-        exchange's own.
+        exchange's own. What only lowers exposure needs nothing but the venue: no rule of ours is looked up for it.
         """
-        form = order_form(order, self._spec(order.symbol))
+        closing = lowers(order)
+        form = order_form(order, None if closing else self._spec(order.symbol))
         with acted(kind_of_order(order)):
-            return self._report(
-                self._calls.send("POST", "order", form, closing=lowers(order)), order.symbol, order.client_order_id
-            )
+            payload = self._calls.send("POST", "order", form, closing=closing)
+            return self._report(payload, order.symbol, order.client_order_id)
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
         """Cancel an open order. Raises Refused with UNKNOWN_ORDER when it is not open, Unavailable or Ambiguous."""
@@ -105,7 +105,7 @@ class AsterExchange:
         """Return what became of an order, None for a clean "no such order". Raises Unavailable: that proves nothing.
 
         Orders that ended without any fill are no longer known 7 days later: None then does not mean that they never
-        were. A client id that was used twice gives whatever the venue gives, which is the newest in the documents.
+        were. Of a client id that was used twice the venue decides which order it gives.
         """
         form = {"symbol": symbol, "origClientOrderId": client_order_id}
         with asked(Call.QUERY):
@@ -181,7 +181,12 @@ class AsterExchange:
 
     def _report(self, payload: object, symbol: str, client_order_id: str) -> OrderReport:
         """Return the order that was asked for. An answer about another one is no answer."""
-        report = payloads.order_of(payload)
+        try:
+            report = payloads.order_of(payload)
+        except VenueDown:
+            raise
+        except Exception as fault:  # a fault of our own must not make an order look as if it had never left
+            raise broke_off(fault) from fault
         if (report.symbol, report.client_order_id) != (symbol, client_order_id):
             raise VenueDown(f"AsterDEX answered about another order than {client_order_id} of {symbol}.")
         self._names.learn([report])

@@ -5,6 +5,7 @@ The two speak alike. They differ in how a request is signed, and in the paths th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal
@@ -14,6 +15,9 @@ from django.db import DatabaseError, InterfaceError
 from marketdata.aster.http import AsterHttp, Params
 from marketdata.aster.signing import Signed, Signer
 from marketdata.venues.public import Purpose, VenueDown
+from vibex.lib.errors import VibexError
+
+log = logging.getLogger(__name__)
 
 type Generation = Literal["v3", "v1"]
 
@@ -104,10 +108,25 @@ class _Watched:
 
 @contextmanager
 def _signed_by(signer: Signer) -> Iterator[_Watched]:
-    """Tell of a database that is gone as of a venue that cannot be asked: it keeps the budget and the nonces."""
+    """Tell of a database that is gone as of a venue that cannot be asked: it keeps the budget and the nonces.
+
+    A fault of our own stays what it is where nothing had left yet.
+    """
     watched = _Watched(signer)
     try:
         yield watched
+    except VibexError:
+        raise
     except (DatabaseError, InterfaceError) as fault:
         text = f"AsterDEX was not asked to the end, because the database failed ({type(fault).__name__})."
         raise VenueDown(text, arrived=None if watched.used else False) from fault
+    except Exception as fault:
+        if not watched.used:
+            raise
+        raise broke_off(fault) from fault
+
+
+def broke_off(fault: Exception) -> VenueDown:
+    """Return what a fault of our own means after something has left: nobody knows what became of it."""
+    log.error("Asking AsterDEX broke off inside of Vibex.", exc_info=fault)
+    return VenueDown(f"Vibex itself failed while it asked AsterDEX ({type(fault).__name__}).")

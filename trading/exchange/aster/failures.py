@@ -5,10 +5,11 @@ The codes and what they mean per call stand in `trading/exchange/aster_codes.py`
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from django.db import DatabaseError, InterfaceError
 
 from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
 from trading.domain.venue import NewOrder
@@ -18,8 +19,6 @@ from trading.exchange.base import Ambiguous, Held, Refused, Unavailable
 from vibex.lib.errors import NeedsOperator, Retryable, VibexError
 
 UNKNOWN_ORDER: Final = "-2013"
-
-log = logging.getLogger(__name__)
 
 
 def kind_of_order(order: NewOrder) -> Call:
@@ -51,13 +50,6 @@ def acted(call: Call) -> Iterator[None]:
         raise lost(fault) from fault
     except NeedsOperator as held:  # the signer had no nonce that the venue would take: nothing was sent
         raise Held(str(held)) from held
-    except VibexError:
-        raise
-    except Exception as fault:  # a fault of our own must not make an order look as if it had never left
-        log.exception("A %s at AsterDEX broke off inside of Vibex.", call)
-        raise Ambiguous(
-            f"Vibex itself failed while AsterDEX was asked for a {call}: {type(fault).__name__}."
-        ) from fault
 
 
 @contextmanager
@@ -67,6 +59,8 @@ def never_sent() -> Iterator[None]:
         yield
     except Retryable as fault:
         raise Unavailable(str(fault)) from fault
+    except (DatabaseError, InterfaceError) as fault:
+        raise Unavailable(f"The database failed before AsterDEX was asked ({type(fault).__name__}).") from fault
 
 
 def lost(fault: VenueDown | VenueBusy) -> Unavailable | Ambiguous:

@@ -14,14 +14,14 @@ from trading.exchange.base import Refusal, Refused
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 
 
-def order_form(order: NewOrder, spec: InstrumentSpec) -> dict[str, str]:
+def order_form(order: NewOrder, spec: InstrumentSpec | None) -> dict[str, str]:
     """Return the parameters of POST order. Raises Refused for an order that the venue could only refuse.
 
-    Nothing is rounded here: who decided on a size has rounded it. What lowers exposure is never refused for a tick or
-    step, since the venue's rules may have changed since they were read.
+    Nothing is rounded here: who decided on a size has rounded it. `spec` is None for what lowers exposure: that is
+    never refused for a tick or step, since the venue's rules may have changed since they were read.
     """
     _check_fields(order)
-    if not lowers(order):
+    if spec is not None:
         _check_filters(order, spec)
     form = {"symbol": order.symbol, "side": order.side.value, "type": order.type.value}
     if order.type is OrderType.LIMIT:
