@@ -72,8 +72,8 @@ def aster(generation: str = "v3", *, prepared: bool = True, timeout: float = 5.0
                 clock=clock,
             )
             house = House(served, made, clock, purse)
-            house.drive("100", START)
-            house.trade_at("100")  # the minute that has just begun opened at a price of its own
+            house.trade_at("100")
+            house.trade_at("100")  # the minute before this one had begun at a price of its own
             if prepared:
                 made.prepare({SYMBOL: 1, "SOLUSDT": 1})
             yield house

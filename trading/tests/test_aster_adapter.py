@@ -236,7 +236,7 @@ def test_closing_may_take_what_is_kept_for_it_and_entering_may_not(script):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*order_row(), "code", "msg"]), inner),
     max_leaves=8,
 )
