@@ -1,5 +1,6 @@
 """The adapter says of every failure what is certain: nothing was done, it was refused, or nobody knows."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
 
@@ -14,6 +15,7 @@ from marketdata.venues.public import Purpose, VenueBusy
 from trading.domain.venue import OrderType, VenueStatus
 from trading.exchange.aster import adapter as adapter_module
 from trading.exchange.aster import paging, payloads
+from trading.exchange.aster.form import order_form
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.tests.aster_kit import (
     NOW,
@@ -26,7 +28,7 @@ from trading.tests.aster_kit import (
     refusal,
     risk_row,
 )  # fmt: skip
-from trading.tests.matching_kit import order, stop, target
+from trading.tests.matching_kit import BTC, order, stop, target
 from vibex.lib.clock import to_ms
 from vibex.lib.errors import NeedsOperator, Retryable
 
@@ -199,6 +201,15 @@ def test_what_could_only_be_refused_is_not_sent(script, new, expected):
         over(script).place(new)
     assert caught.value.refusal is expected
     assert script.asked == []
+
+
+def test_prices_are_whole_ticks_above_the_lowest_price():
+    spec = replace(BTC, min_price=D("0.05"), tick_size=D("0.10"), market_step_size=D("0.01"))
+    assert order_form(order("BUY", "LIMIT", "0.001", price="100.15"), spec)["price"] == "100.15"
+    for wrong in (order("BUY", "LIMIT", "0.001", price="100.1"), order("BUY", quantity="0.001")):
+        with pytest.raises(Refused) as caught:
+            order_form(wrong, spec)
+        assert caught.value.refusal is Refusal.FILTER, "a market order has a step of its own"
 
 
 def test_no_tick_and_no_step_of_ours_stands_in_the_way_of_a_close(script):
