@@ -189,3 +189,12 @@ def test_a_key_that_was_taken_away_needs_a_person():
             with pytest.raises(NeedsOperator, match="No agent found") as caught:
                 call()
             assert USER not in str(caught.value)
+
+
+def test_a_stop_waits_for_the_mark_price(house):
+    house.exchange.place(BUY)
+    house.exchange.place(stop("SELL", "95", id="stop"))
+    house.served.control.set_price(SYMBOL, last=94.0, mark=100.0)
+    assert house.exchange.order(symbol=SYMBOL, client_order_id="stop").status is VenueStatus.NEW
+    house.served.control.set_price(SYMBOL, last=100.0, mark=94.0)
+    assert house.exchange.order(symbol=SYMBOL, client_order_id="stop").status is VenueStatus.FILLED
