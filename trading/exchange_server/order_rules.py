@@ -40,7 +40,7 @@ TYPED: Final = ("timeInForce", "quantity", "price", "stopPrice", "callbackRate",
 HANDLED: Final = ("LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT_MARKET")
 """The types that the engine knows; for the others the answer is -1014."""
 TIMES: Final = ("GTC", "IOC", "FOK", "GTX", "RPI", "HIDDEN")
-WORKING: Final = ("MARK_PRICE", "CONTRACT_PRICE")
+MARK, LAST = "MARK_PRICE", "CONTRACT_PRICE"
 STOPS: Final = ("STOP", "TAKE_PROFIT", "STOP_MARKET", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 LEVELS: Final = (20, 1_000)
 """So much of the book is looked at for a market order: the first levels, and all of it where they are not enough."""
@@ -65,9 +65,9 @@ def check_order(account: Account, given: Parameters, *, client_id: str, replacin
     order, filters = draft.order, account.filters(draft.order.symbol)
     _check_ids(account, order, replacing)
     _check_modes(account, given, order)
-    _check_handled(given, order)
+    _check_handled(given)
     _check_numbers(order, filters)
-    _check_prices(account, order, filters)
+    _check_prices(account, draft, filters)
     _check_counts(account, order, filters, replacing)
     return draft
 
@@ -109,8 +109,8 @@ def _read(account: Account, given: Parameters, client_id: str) -> Draft:
     time = given.get("timeInForce")
     if time and time not in TIMES:
         raise Refusal(-1115, "Invalid timeInForce.")
-    working = given.get("workingType") or "CONTRACT_PRICE"
-    if working not in WORKING:
+    working = given.get("workingType") or LAST
+    if working not in (MARK, LAST):
         raise Refusal(-4031, f"Invalid parameter working type: {working}")
     answer = given.get("newOrderRespType") or "ACK"
     if answer not in ("ACK", "RESULT"):
@@ -181,12 +181,10 @@ def _check_modes(account: Account, given: Parameters, order: NewOrder) -> None:
         raise not_required("reduceOnly")
 
 
-def _check_handled(given: Parameters, order: NewOrder) -> None:
+def _check_handled(given: Parameters) -> None:
     """Refuse what the venue can do and this server cannot, in the venue's own words."""
     unknown = given["type"] not in HANDLED or given.get("timeInForce") in ("FOK", "RPI", "HIDDEN")
     if unknown or flag(given, "priceProtect") or given.get("positionSide") in ("LONG", "SHORT"):
-        raise Refusal(-1014, "Unsupported order combination.")
-    if order.type.conditional and given.get("workingType") != "MARK_PRICE":
         raise Refusal(-1014, "Unsupported order combination.")
 
 
@@ -231,8 +229,9 @@ def _check_quantity(quantity: Decimal, allowed: Range) -> None:
         raise Refusal(-4005, "Quantity greater than max quantity.")
 
 
-def _check_prices(account: Account, order: NewOrder, filters: Filters) -> None:
+def _check_prices(account: Account, draft: Draft, filters: Filters) -> None:
     """Steps 5 to 7: distance from the mark price, least notional, and stops that would fire at once."""
+    order = draft.order
     quote = quote_of(account.markets, order.symbol, account.markets.now_ms())
     if quote is None:
         raise Refusal(-1112, "No orders on book for symbol.")
@@ -248,7 +247,8 @@ def _check_prices(account: Account, order: NewOrder, filters: Filters) -> None:
         raise Refusal(-4164, text)
     if order.type.conditional and order.trigger is not None:
         falls = (order.side is OrderSide.SELL) == (order.type is OrderType.STOP_MARKET)
-        if (quote.mark <= order.trigger) if falls else (quote.mark >= order.trigger):
+        price = quote.last if draft.working_type == LAST else quote.mark
+        if (price <= order.trigger) if falls else (price >= order.trigger):
             raise Refusal(-2021, "Order would immediately trigger.")
 
 

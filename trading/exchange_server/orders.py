@@ -15,7 +15,7 @@ from trading.domain.matching.types import shown
 from trading.domain.venue import ZERO, OrderType, VenueStatus
 from trading.exchange_server.accounts import Account, Extra
 from trading.exchange_server.answers import Parameters, Refusal, limit_of, missing, needed, span_of, whole_number
-from trading.exchange_server.order_rules import Draft, check_order
+from trading.exchange_server.order_rules import LAST, Draft, check_order
 from trading.exchange_server.rest import contract_of
 from vibex.lib.clock import from_ms, to_ms
 
@@ -244,7 +244,8 @@ def _placed(account: Account, given: Parameters) -> Json:
     number = account.engine.state().next_id
     account.extras[number] = Extra(draft.working_type, account.markets.now_ms(), number)
     try:
-        account.do(lambda engine, at: engine.place(order, at=at))
+        on_last = order.type.conditional and draft.working_type == LAST
+        account.do(lambda engine, at: engine.place(order, at=at, on_last=on_last))
     except EngineRefusal as refusal:
         del account.extras[number]
         raise refused(refusal) from None

@@ -228,6 +228,25 @@ def test_the_other_side_of_a_bracket_stays_or_goes_by_switch(trader, mode):
     assert trader.truth().state.positions == ()
 
 
+@pytest.mark.parametrize(
+    ("working", "last", "mark"), [(None, 2899, 3000), ("CONTRACT_PRICE", 2899, 3000), ("MARK_PRICE", 3000, 2899)]
+)
+def test_a_trigger_waits_for_the_last_price_unless_the_mark_is_named(trader, working, last, mark):
+    trader.buy("0.2", "ETHUSDT")
+    order = without(STOP, "workingType") | ({"workingType": working} if working else {})
+    name = trader.told("POST", "order", **order, newClientOrderId="stop")["clientOrderId"]
+    control = trader.exchange.control
+    try:
+        control.set_price("ETHUSDT", last=mark, mark=last)  # the other price alone fires nothing
+        assert len(trader.told("GET", "openOrders")) == 1
+        control.set_price("ETHUSDT", last=3000, mark=3000)
+        control.set_price("ETHUSDT", last=last, mark=mark)
+        fired = trader.told("GET", "order", symbol="ETHUSDT", origClientOrderId=name)
+    finally:
+        control.set_price("ETHUSDT", last=3000, mark=3000)
+    assert (fired["status"], fired["workingType"]) == ("FILLED", working or "CONTRACT_PRICE")
+
+
 def test_an_amendment_keeps_the_number_and_a_refused_one_changes_nothing(trader):
     placed = trader.told("POST", "order", **LIMIT, newClientOrderId="a")
     changed = trader.told("PUT", "order", symbol="ETHUSDT", orderId=placed["orderId"], quantity="0.2", price="2950")
