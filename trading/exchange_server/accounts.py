@@ -17,7 +17,6 @@ from marketdata.domain.instruments import Bracket, InstrumentSpec
 from trading.domain.matching import (
     Changes,
     Engine,
-    EngineRefusal,
     EngineSettings,
     EngineState,
     MarginMode,
@@ -29,7 +28,7 @@ from trading.domain.venue import ZERO, AccountState, Income, Trade
 from trading.exchange_server.answers import Refusal
 from trading.exchange_server.auth import ApiKey, Gate
 from trading.exchange_server.contracts import Contract
-from trading.exchange_server.feeding import happenings, quote_of
+from trading.exchange_server.feeding import happenings
 from trading.exchange_server.filters import Filters, filters_of
 from trading.exchange_server.markets import Markets
 from vibex.lib.clock import from_ms
@@ -334,11 +333,3 @@ class Accounts:
         self.orphans = orphans
         for account in self:
             account.set_orphans(orphans)
-
-
-def quoted(account: Account, symbol: str) -> bool:
-    """Return whether a symbol has prices now."""
-    return quote_of(account.markets, symbol, account.markets.now_ms()) is not None
-
-
-__all__ = ["ASSET", "CROSSED", "ISOLATED", "Account", "Accounts", "EngineRefusal", "Extra", "TestAccount", "Truth"]
