@@ -17,6 +17,7 @@ BENCHMARKS = {
     "cycle": "a cycle without a model: time and queries, on SQLite and PostgreSQL",
     "snapshot": "a snapshot of six symbols and four timeframes: time and queries, on SQLite and PostgreSQL",
     "backfill": "a million candles into the database, against bare COPY and executemany",
+    "signing": "a signature, and a signed request against a bare one",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",
     "check": "manage.py check against a bare project",

@@ -10,6 +10,7 @@ from marketdata.models import (
     Instrument,
     OpenInterest,
     QuarantinedCandle,
+    SignerNonce,
     Snapshot,
     Ticker,
     VenueBudget,
@@ -112,6 +113,12 @@ class OpenInterestAdmin(HistoryAdmin):
 class VenueBudgetAdmin(HistoryAdmin):
     list_display = ("host", "minute", "used", "limit", "blocked_until", "reason")
     search_fields = ("host",)
+
+
+@admin.register(SignerNonce)
+class SignerNonceAdmin(HistoryAdmin):
+    list_display = ("signer", "last")
+    search_fields = ("signer",)
 
 
 @admin.register(Snapshot)

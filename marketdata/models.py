@@ -290,3 +290,13 @@ class VenueBudget(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}: {self.used} of {self.limit}"
+
+
+class SignerNonce(models.Model):
+    """The last number that a signer has used up at a venue: all processes take the next one from this row."""
+
+    signer = models.CharField(max_length=60, unique=True, help_text="Address of the API wallet, in lower case.")
+    last = models.BigIntegerField(help_text="Microseconds since the epoch, by the venue's clock.")
+
+    def __str__(self) -> str:
+        return f"{self.signer}: {self.last}"

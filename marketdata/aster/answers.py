@@ -58,11 +58,15 @@ class BadGateway(VenueDown):
 
 
 class Throttled(Exception):
-    """Too many requests. `seconds` is how long the venue wants silence, None where it does not say."""
+    """Too many requests. `seconds` is how long the venue wants silence, None where it does not say.
 
-    def __init__(self, message: str, *, seconds: float | None) -> None:
+    `told` is whether the exchange itself says so, with a code of its own, and not what stands in front of it.
+    """
+
+    def __init__(self, message: str, *, seconds: float | None, told: bool = False) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.told = told
 
 
 def read(answer: Answer, what: str) -> Any:
@@ -73,7 +77,8 @@ def read(answer: Answer, what: str) -> Any:
     content = _json(answer.body)
     code, message = _error_in(content, answer.status)
     if answer.status in (TOO_MANY, BANNED) or code in BUSY_CODES:
-        raise Throttled(_throttled_text(answer, what), seconds=_silence(answer, message))
+        told = code in BUSY_CODES
+        raise Throttled(_throttled_text(answer, what), seconds=_silence(answer, message), told=told)
     if answer.status >= 500 or code in PASSING_CODES:
         raise VenueDown(f"{what}: AsterDEX answered {answer.status}{_reason(code, message)}.")
     if code is not None:

@@ -1,16 +1,17 @@
 """One HTTP client for AsterDEX: every request is paid for, every answer is judged, only reading is tried again.
 
-The trading adapter will send signed orders over the same `_send`; those are never repeated here, because an answer that
-did not come says nothing about what the exchange did.
+What is sent signed goes out once: an answer that did not come says nothing about what the exchange did, and only who
+sent it can find out. Signed texts and the keys behind them never stand in a message or in a log.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from marketdata.aster.answers import Answer, BadGateway, Throttled, read
+from marketdata.aster.signing import Params, Signer
 from marketdata.venues.public import Purpose, VenueBusy, VenueDown
 from vibex.lib.clock import Deadline
 
@@ -40,8 +42,11 @@ LONGEST_BLOCK: Final = 60.0
 JITTER: Final = 0.5
 """Every pause is longer by a random share up to this one, so that processes do not come back together."""
 MINUTE: Final = 60
+SIGNED_CONNECT_SECONDS: Final = 3.0
+SIGNED_POOL_SECONDS: Final = 1.0
+"""What is signed leaves soon or not at all: its nonce is taken just before, and may be 5 s old when it leaves."""
 
-type Params = Mapping[str, str | int]
+__all__ = ["AsterHttp", "Budget", "Params"]
 
 
 class Budget(Protocol):
@@ -107,6 +112,44 @@ class AsterHttp:
                 return self._send("GET", path, params or {}, weight, limit)
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
+    def ask(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        signer: Signer,
+        weight: int,
+        deadline: Deadline | None = None,
+        purpose: Purpose | None = None,
+    ) -> Any:
+        """Return the JSON that the venue answers to a signed question. Tried again as `get` is, each time signed anew.
+
+        Raises what `get` raises, and what the signer raises.
+        """
+        limit = deadline or Deadline(self._patience)
+        for attempt in _retried(self._attempts, lambda failed, error: self._pause(failed, error, limit)):
+            with attempt:
+                return self._send("GET", path, params or {}, weight, limit, signer, purpose)
+        raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        signer: Signer,
+        weight: int,
+        deadline: Deadline | None = None,
+        purpose: Purpose | None = None,
+    ) -> Any:
+        """Sign and send ONCE, and return the JSON of the answer. Never tried again, whatever comes back.
+
+        Raises VenueRefused (the venue says no), VenueBusy or VenueDown, whose `arrived` tells whether the venue may
+        have done it, and what the signer raises (not sent).
+        """
+        return self._send(method, path, params or {}, weight, deadline or Deadline(self._timeout), signer, purpose)
+
     def close(self) -> None:
         """Close the connections. The next request opens new ones."""
         with self._lock:
@@ -122,14 +165,22 @@ class AsterHttp:
     ) -> None:
         self.close()
 
-    def _send(self, method: str, path: str, params: Params, weight: int, limit: Deadline) -> Any:
-        """Pay, ask once, judge the answer. Nothing that follows from it is decided here."""
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Params,
+        weight: int,
+        limit: Deadline,
+        signer: Signer | None = None,
+        purpose: Purpose | None = None,
+    ) -> Any:
+        """Pay, sign, ask once, judge the answer. Nothing that follows from it is decided here."""
         what = _what(method, path, params)
-        if limit.passed():
-            raise VenueDown(f"{what}: no time is left to ask AsterDEX.")
-        self.budget.take(weight, self._purpose)
+        _in_time(limit, what)
+        self.budget.take(weight, purpose or self._purpose)
         minute = int(time.time()) // MINUTE
-        answer = self._exchange(method, path, params, limit, what)
+        answer = self._exchange(method, path, params, limit, what, signer)
         # A count that arrives in the next minute belongs to the one before: it would use up a share for nothing.
         if answer.used is not None and minute == int(time.time()) // MINUTE:
             self.budget.report(answer.used)
@@ -140,29 +191,46 @@ class AsterHttp:
         self._strikes = 0
         return content
 
-    def _exchange(self, method: str, path: str, params: Params, limit: Deadline, what: str) -> Answer:
+    def _exchange(
+        self, method: str, path: str, params: Params, limit: Deadline, what: str, signer: Signer | None
+    ) -> Answer:
         import httpx2
 
+        request = self._request(method, path, params, signer)
+        _in_time(limit, what)
         seconds = max(0.05, min(self._timeout, limit.left()))
-        timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+        request.extensions["timeout"] = _timeout(seconds, signed=signer is not None).as_dict()
         ends = time.monotonic() + seconds
         try:
-            with self._opened().stream(method, path, params=dict(params), timeout=timeout) as response:
+            response = self._opened().send(request, stream=True)
+            with contextlib.closing(response):
                 body = _body(response.iter_bytes(), ends, what)
                 return Answer(
                     response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
                 )
-        except httpx2.TimeoutException:
-            raise VenueDown(f"{what}: AsterDEX did not answer within {seconds:.1f} s.") from None
+        except httpx2.TimeoutException as error:
+            text = f"{what}: AsterDEX did not answer within {seconds:.1f} s."
+            raise VenueDown(text, arrived=_arrived(error)) from None
         except httpx2.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise VenueDown(f"{what}: {urlsplit(self.base_url).hostname} cannot be reached ({reason[:120]}).") from None
+            text = f"{what}: {urlsplit(self.base_url).hostname} cannot be reached ({reason[:120]})."
+            raise VenueDown(text, arrived=_arrived(error)) from None
+
+    def _request(self, method: str, path: str, params: Params, signer: Signer | None) -> httpx2.Request:
+        """Return the request. What is signed goes out as it was signed, byte for byte."""
+        client = self._opened()
+        if signer is None:
+            return client.build_request(method, path, params=dict(params))
+        signed = signer.sign(method, params)
+        target = f"{path}?{signed.query}" if signed.query else path
+        return client.build_request(method, target, content=signed.body.encode() or None, headers=dict(signed.headers))
 
     def _opened(self) -> httpx2.Client:
         import httpx2
 
         with self._lock:
             if self._client is None:
+                _keep_queries_out_of_the_log()
                 self._client = httpx2.Client(
                     base_url=self.base_url,
                     headers={"User-Agent": "vibex", "Accept": "application/json"},
@@ -182,7 +250,8 @@ class AsterHttp:
                 self._blocked_until = max(self._blocked_until, now + timedelta(seconds=seconds))
             until = self._blocked_until
         self.budget.block(until, str(error))
-        return VenueBusy(f"{error} Nothing is asked before {until:%F %T} UTC.", until=until)
+        text = f"{error} Nothing is asked before {until:%F %T} UTC."
+        return VenueBusy(text, until=until, arrived=False if error.told else None)
 
     def _pause(self, failed: int, error: Exception, limit: Deadline) -> float | None:
         """Return the seconds to wait before the next attempt, None where another one makes no sense."""
@@ -240,3 +309,39 @@ def _what(method: str, path: str, params: Params) -> str:
     """Name a request for a person: never its query, which may hold a signature."""
     symbol = params.get("symbol")
     return f"{method} {path}" + (f" of {symbol}" if symbol else "")
+
+
+def _in_time(limit: Deadline, what: str) -> None:
+    if limit.passed():
+        raise VenueDown(f"{what}: no time is left to ask AsterDEX.", arrived=False)
+
+
+def _timeout(seconds: float, *, signed: bool) -> httpx2.Timeout:
+    import httpx2
+
+    connect, pool = (SIGNED_CONNECT_SECONDS, SIGNED_POOL_SECONDS) if signed else (CONNECT_SECONDS, seconds)
+    return httpx2.Timeout(seconds, connect=min(seconds, connect), pool=min(seconds, pool))
+
+
+def _arrived(error: Exception) -> bool | None:
+    """Return False where not one byte of the request left, None where nobody knows."""
+    import httpx2
+
+    never_left = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+    return False if isinstance(error, never_left) else None
+
+
+@cache
+def _keep_queries_out_of_the_log() -> None:
+    """Let the library log what it asks without the query, whatever level it is set to: a query may be signed."""
+    logging.getLogger("httpx2").addFilter(_without_query)
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    import httpx2
+
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            part.copy_with(query=None) if isinstance(part, httpx2.URL) else part for part in record.args
+        )
+    return True

@@ -33,15 +33,27 @@ class Purpose(Enum):
 
 
 class VenueDown(Retryable):
-    """The venue does not answer, or not with an answer. Nothing is known of what it holds."""
+    """The venue does not answer, or not with an answer. Nothing is known of what it holds.
+
+    `arrived` is False where the request certainly never left, None where nobody knows whether the venue got it.
+    """
+
+    def __init__(self, message: str, *, arrived: bool | None = None) -> None:
+        super().__init__(message)
+        self.arrived = arrived
 
 
 class VenueBusy(Retryable):
-    """The venue, or our own budget, allows no request before `until` (wall time)."""
+    """The venue, or our own budget, allows no request before `until` (wall time).
 
-    def __init__(self, message: str, *, until: datetime) -> None:
+    `arrived` is False where nothing was done: we did not ask, or the venue itself turned the request away. It is None
+    where something in front of the venue did: what that had passed on before is not known.
+    """
+
+    def __init__(self, message: str, *, until: datetime, arrived: bool | None = False) -> None:
         super().__init__(message)
         self.until = until
+        self.arrived = arrived
 
 
 class VenueRefused(Rejected):

@@ -20,6 +20,7 @@ from marketdata.models import (
     Instrument,
     OpenInterest,
     QuarantinedCandle,
+    SignerNonce,
     Snapshot,
     Ticker,
     VenueBudget,
@@ -498,3 +499,4 @@ def _around_the_market(now: datetime) -> None:
     CandleHole.objects.get_or_create(**of, interval="1m", **hole)
     OpenInterest.objects.get_or_create(**of, at=minute, defaults={"value": Decimal("81234.567")})
     VenueBudget.objects.get_or_create(host="fapi.example.com", defaults={"minute": minute, "used": 412, "limit": 2400})
+    SignerNonce.objects.get_or_create(signer="0x" + "5e" * 20, defaults={"last": int(minute.timestamp()) * 1_000_000})

@@ -14,6 +14,7 @@ __all__ = [
     "ZERO",
     "AccountState",
     "Bar",
+    "Collateral",
     "Income",
     "IncomeKind",
     "NewOrder",
@@ -125,7 +126,7 @@ class OrderReport:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One execution. `fee` is positive when paid; `realised` is profit or loss before the fee."""
+    """One execution. `fee` is positive when paid, in `fee_asset`; `realised` is profit or loss before the fee."""
 
     trade_id: str
     client_order_id: str
@@ -138,6 +139,7 @@ class Trade:
     realised: Decimal
     maker: bool
     at: datetime
+    fee_asset: str = "USDT"
 
 
 class IncomeKind(StrEnum):
@@ -149,11 +151,13 @@ class IncomeKind(StrEnum):
     FUNDING_FEE = "FUNDING_FEE"
     LIQUIDATION_FEE = "LIQUIDATION_FEE"
     INSURANCE_CLEAR = "INSURANCE_CLEAR"
+    OTHER = "OTHER"
+    """For a reason that has no name here; the venue's own stands in front of the transaction's number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """One change of the wallet; the sum of all amounts is the wallet balance."""
+    """One change of the wallet; the sum of all amounts in USDT is the wallet balance."""
 
     transaction_id: str
     kind: IncomeKind
@@ -161,6 +165,7 @@ class Income:
     amount: Decimal
     at: datetime
     trade_id: str = ""
+    asset: str = "USDT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,14 @@ class VenuePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Collateral:
+    """Another asset of the account than the one it trades in. It carries no position."""
+
+    asset: str
+    balance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class AccountState:
     """Balance, positions and open orders of an account at one moment."""
 
@@ -190,6 +203,7 @@ class AccountState:
     available: Decimal
     positions: tuple[VenuePosition, ...] = ()
     orders: tuple[OrderReport, ...] = ()
+    others: tuple[Collateral, ...] = ()
 
     @property
     def equity(self) -> Decimal:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
-from vibex.lib.errors import Rejected, Retryable
+from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 
 
 class Refusal(StrEnum):
@@ -33,6 +33,10 @@ class Refused(Rejected):
     def __init__(self, message: str, *, refusal: Refusal = Refusal.OTHER) -> None:
         super().__init__(message, code=refusal.value)
         self.refusal = refusal
+
+
+class Held(Refused, NeedsOperator):
+    """The exchange says no, that is certain, and only a person can put it right: nothing is opened until then."""
 
 
 class Unavailable(Retryable):

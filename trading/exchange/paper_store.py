@@ -19,9 +19,12 @@ from trading.models import PaperAccount, PaperIncome, PaperOrder, PaperPosition,
 from vibex.lib.errors import NeedsOperator
 
 OPEN: Final = [status.value for status in VenueStatus if status.open]
-ORDER_COLUMNS: Final = [field.name for field in fields(OrderRecord)]
+ORDER_COLUMNS: Final = [field.name for field in fields(OrderRecord) if field.name != "on_last"]
+"""Triggers of the paper venue always wait for the mark."""
 ORDER_CHANGES: Final = ["status", "quantity", "filled", "filled_cost", "updated"]
 POSITION_CHANGES: Final = ["quantity", "cost", "margin", "leverage", "opened"]
+ASSETS: Final = ("asset", "fee_asset")
+"""Not kept: the paper venue pays and is paid in USDT only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +167,11 @@ def _order_row(order: OrderRecord) -> dict[str, Any]:
 
 
 def _trade_row(trade: Trade) -> dict[str, Any]:
-    return {field.name: getattr(trade, field.name) for field in fields(trade)}
+    return {field.name: getattr(trade, field.name) for field in fields(trade) if field.name not in ASSETS}
 
 
 def _income_row(income: Income) -> dict[str, Any]:
-    return {field.name: getattr(income, field.name) for field in fields(income)}
+    return {field.name: getattr(income, field.name) for field in fields(income) if field.name not in ASSETS}
 
 
 def _short(value: Decimal) -> Decimal:

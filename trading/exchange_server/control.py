@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from marketdata.domain.candles import Candles
+from marketdata.domain.instruments import Bracket
+from trading.domain.matching import Orphans
+from trading.exchange_server.accounts import TestAccount, Truth
 from trading.exchange_server.faults import Fault
 from vibex.lib.clock import from_ms, to_ms
 from vibex.lib.errors import Rejected
@@ -46,6 +52,13 @@ class Control:
             "clear": self.clear,
             "log": self.log,
             "weight": self.set_weight,
+            "account": self._plain_account,
+            "open-account": self._plain_open,
+            "deposit": self.deposit,
+            "brackets": self._plain_brackets,
+            "orphans": self.set_orphans,
+            "expire-listen-key": self.expire_listen_key,
+            "nonce-window": self.set_nonce_window,
         }
         if name not in commands:
             raise Rejected(f"There is no /_sim/{name}. There is {', '.join(commands)}.", code="control")
@@ -87,7 +100,7 @@ class Control:
     def set_funding_hours(self, symbol: str, hours: int) -> dict[str, Any]:
         """Let the funding of a symbol settle every so many hours from now on."""
         self._known(symbol)
-        self._do(lambda: self._server.markets.set_funding_hours(symbol, hours))
+        self._do(lambda: self._set_funding_hours(symbol, hours))
         return {"symbol": symbol, "hours": hours}
 
     def fault(self, kind: str, **options: Any) -> dict[str, Any]:
@@ -120,6 +133,46 @@ class Control:
         """Return the closed candles that open in [since, until): what a client must have in the end."""
         return self._do(lambda: self._closed(symbol, interval, since_ms, until_ms))
 
+    def open_account(self, opened: TestAccount) -> None:
+        """Open one more account. Raises Rejected for a user that has one."""
+        self._do(lambda: self._server.signed.accounts.open(opened))
+
+    def account(self, user: str) -> Truth:
+        """Return all that an account holds and has done, brought up to now: what a client's books should say."""
+        return self._do(lambda: self._truth(user))
+
+    def deposit(self, user: str, amount: str | float) -> dict[str, Any]:
+        """Book a deposit, or a withdrawal when it is negative, and tell it on the stream."""
+        return self._do(lambda: self._deposit(user, Decimal(str(amount))))
+
+    def set_brackets(self, symbol: str, brackets: Sequence[Bracket]) -> dict[str, Any]:
+        """Change the leverage brackets of a symbol for all accounts, from now on."""
+        self._known(symbol)
+        self._do(lambda: self._server.signed.accounts.set_brackets(symbol, tuple(brackets)))
+        return {"symbol": symbol, "brackets": len(brackets)}
+
+    def set_orphans(self, mode: str) -> dict[str, Any]:
+        """Say what becomes of closePosition orders once the position is flat: `keep` or `cancel`."""
+        if mode not in list(Orphans):
+            raise Rejected(f"Orphans are kept or cancelled: {', '.join(Orphans)}, not {mode}.", code="control")
+        self._do(lambda: self._server.signed.accounts.set_orphans(Orphans(mode)))
+        return {"orphans": mode}
+
+    def expire_listen_key(self, user: str) -> dict[str, Any]:
+        """End the listen key of an account at once, as it ends after an hour."""
+        signed = self._server.signed
+        self._do(lambda: signed.expire(signed.accounts.of(user)))
+        return {"user": user}
+
+    def set_nonce_window(self, seconds: float) -> dict[str, Any]:
+        """Say how far nonces may lie from the wall clock."""
+        self._do(lambda: setattr(self._server.signed.gate, "nonce_seconds", float(seconds)))
+        return {"seconds": seconds}
+
+    def dismiss_agent(self, address: str) -> None:
+        """Take the permission of a V3 signer away."""
+        self._do(lambda: self._server.signed.gate.dismiss_agent(address))
+
     def connections(self) -> int:
         """Return how many WebSocket connections are open."""
         return len(self._server.hub.connections)
@@ -149,6 +202,7 @@ class Control:
     def _set_price(self, symbol: str, last: float | None, mark: float | None) -> dict[str, Any]:
         self._known(symbol)
         markets = self._server.markets
+        self._server.signed.advance()  # what has happened so far, happened at the prices so far
         markets.set_price(symbol, last=last, mark=mark)
         self._server.hub.pulse()
         prices = markets.prices(symbol, markets.now_ms())
@@ -167,9 +221,45 @@ class Control:
         self._server.hub.pulse()
         return {"now_ms": clock.now_ms(), "now": from_ms(clock.now_ms()).isoformat(), "speed": clock.speed}
 
+    def _set_funding_hours(self, symbol: str, hours: int) -> None:
+        self._server.signed.advance()
+        self._server.markets.set_funding_hours(symbol, hours)
+
     def _add(self, fault: Fault, *, stream: bool) -> dict[str, Any]:
         self._server.faults.add(fault, stream=stream)
         return asdict(fault)
+
+    def _truth(self, user: str) -> Truth:
+        account = self._server.signed.accounts.of(user)
+        account.advance()
+        return account.truth()
+
+    def _deposit(self, user: str, amount: Decimal) -> dict[str, Any]:
+        account = self._server.signed.accounts.of(user)
+        account.advance()
+        account.deposit(amount)
+        return {"user": account.user, "wallet": str(account.state().wallet)}
+
+    def _plain_account(self, user: str) -> dict[str, Any]:
+        plain: dict[str, Any] = TypeAdapter(Truth).dump_python(self.account(user), mode="json")
+        return plain
+
+    def _plain_open(self, user: str, deposit: str | float = 10_000, agents: Sequence[str] = ()) -> dict[str, Any]:
+        self.open_account(TestAccount(user, Decimal(str(deposit)), tuple(agents)))
+        return {"user": user}
+
+    def _plain_brackets(self, symbol: str, brackets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        made = [
+            Bracket(
+                floor=Decimal(str(one["notionalFloor"])),
+                cap=Decimal(str(one["notionalCap"])),
+                max_leverage=int(one["initialLeverage"]),
+                maintenance_rate=Decimal(str(one["maintMarginRatio"])),
+                cum=Decimal(str(one["cum"])),
+            )
+            for one in brackets
+        ]
+        return self.set_brackets(symbol, made)
 
     def _clear(self) -> dict[str, Any]:
         self._server.faults.clear()

@@ -14,6 +14,10 @@ REST: Final = (
     "429", "429-empty", "418", "403", "404", "500", "503", "200-html", "-1001", "delay", "drop", "corrupt",
 )  # fmt: skip
 """`delay` waits and then answers, `drop` closes the connection, `corrupt` puts the high of a candle below its low."""
+AFTER: Final = ("503-after", "-1006-after", "-1007-after", "drop-after", "delay-after")
+"""The request is executed, and its answer is lost, late, or says that nobody knows."""
+SIGNED: Final = ("-1021", "-4225", "batch-partial")
+"""Signed requests only: refused before anything is done, or every second item of a batch fails."""
 STREAM: Final = ("silence", "lose", "duplicate", "delay", "reorder", "corrupt")
 """`silence` sends nothing and closes nothing, `lose` drops messages, `delay` sends them `seconds` later, `reorder`
 one `after` others."""
@@ -42,6 +46,8 @@ class Fault:
     """How long `delay` waits, a ban lasts, and a silence too (0: until it is cleared)."""
     after: int = 1
     """How many messages overtake one that is sent out of order."""
+    method: str = "*"
+    """GET, POST, PUT or DELETE, where a fault of REST strikes only those."""
     struck: int = 0
     since: float = field(default_factory=time.monotonic)
 
@@ -64,16 +70,16 @@ class FaultBook:
 
     def add(self, fault: Fault, *, stream: bool = False) -> None:
         """Set a fault. Raises Rejected for one that cannot be."""
-        kinds = STREAM if stream else REST
+        kinds = STREAM if stream else REST + AFTER + SIGNED
         if fault.kind not in kinds:
             raise Rejected(f"There is no fault {fault.kind!r}. There is {', '.join(kinds)}.", code="fault")
         if not 0 <= fault.probability <= 1 or fault.seconds < 0 or fault.after < 1 or (fault.count or 0) < 0:
             raise Rejected("A probability lies in 0 to 1, seconds and counts are not below zero.", code="fault")
         (self.stream if stream else self.rest).append(fault)
 
-    def strike(self, path: str) -> Fault | None:
+    def strike(self, path: str, method: str = "GET") -> Fault | None:
         """Return the fault that strikes a request now, None when none does."""
-        return self._first(self.rest, path)
+        return self._first([one for one in self.rest if one.method in ("*", method)], path)
 
     def strike_message(self, stream: str) -> Fault | None:
         """Return the fault that strikes a message of a stream now."""

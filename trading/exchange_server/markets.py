@@ -221,6 +221,10 @@ class Markets:
         if mark is not None and prices is not None:
             self._offsets[symbol] = self._offsets.get(symbol, 1.0) * mark / prices.mark
 
+    def mark_offset(self, symbol: str) -> float:
+        """Return the share by which the mark price was moved away from where it would be."""
+        return self._offsets.get(symbol, 1.0)
+
     def _mark(self, symbol: str, last: float, at_ms: int) -> float:
         recorded = self._marks[symbol].price(at_ms) if symbol in self._marks else None
         mark = last * (1 + self._wave(symbol, at_ms)) if recorded is None else recorded

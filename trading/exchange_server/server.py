@@ -9,21 +9,25 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from trading.exchange_server.accounts import TestAccount
 from trading.exchange_server.answers import Parameters, Refusal
+from trading.exchange_server.auth import MAINNET
 from trading.exchange_server.control import Control
-from trading.exchange_server.faults import Fault, FaultBook, broken_rows, page
+from trading.exchange_server.faults import AFTER, Fault, FaultBook, broken_rows, page
 from trading.exchange_server.markets import Markets
 from trading.exchange_server.rest import PUBLIC, Endpoint, info, spot_info
+from trading.exchange_server.signed import SignedHalf, signed_request
 from trading.exchange_server.streams import LIFE_SECONDS, PING_SECONDS, PULSE_SECONDS, Hub, dumps
-from trading.exchange_server.weights import LIMIT, Ledger, too_many, weight_of
+from trading.exchange_server.weights import LIMIT, Ledger, signed_weight, too_many, weight_of
 from vibex.lib.clock import from_ms
 from vibex.lib.errors import Rejected, VibexError
 
@@ -32,6 +36,10 @@ STREAM_PATH: Final = re.compile(r"(?:/[^/]*fstream[^/]*)?/(?P<kind>ws|stream)(?:
 CONTROL_PATH: Final = re.compile(r"/_sim/(?P<name>[a-z-]+)/?")
 USED: Final = "X-MBX-USED-WEIGHT-1M"
 LOG_LENGTH: Final = 10_000
+UNKNOWN: Final = {
+    -1006: "An unexpected response was received from the message bus. Execution status unknown.",
+    -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Logged:
 class ExchangeServer:
     """Everything that one running exchange consists of. Lives on one event loop.
 
-    `endpoints` maps (method, name without version) to what answers; the signed half adds its own.
+    `endpoints` maps (method, name without version) to what answers; `signed` holds accounts and what they may ask.
     """
 
     def __init__(
@@ -61,6 +69,8 @@ class ExchangeServer:
         pulse: float = PULSE_SECONDS,
         life: float = LIFE_SECONDS,
         ping: float = PING_SECONDS,
+        accounts: Iterable[TestAccount] = (),
+        chain_id: int = MAINNET,
     ) -> None:
         self.markets = markets
         self.faults = FaultBook(fault_seed)
@@ -68,6 +78,7 @@ class ExchangeServer:
         self.hub = Hub(markets, self.faults, pulse=pulse, life=life, ping=ping)
         self.endpoints: dict[tuple[str, str], Endpoint] = {("GET", name): one for name, one in PUBLIC.items()}
         self.endpoints["GET", "exchangeInfo"] = self._info
+        self.signed = SignedHalf(markets, self.hub, chain_id=chain_id, accounts=accounts)
         self.log: deque[Logged] = deque(maxlen=LOG_LENGTH)
         self.control = Control(self)
         self._runner: web.AppRunner | None = None
@@ -120,8 +131,9 @@ class ExchangeServer:
         """Answer a request, or do what a fault says. Every answer is logged and carries the used weight."""
         match = REST_PATH.fullmatch(request.path)
         name = match["name"] if match else ""
-        weight = weight_of(name, request.query) if name in PUBLIC else 1
-        fault = self.faults.strike(request.path)
+        body = await request.text() if request.can_read_body else ""
+        weight = self._weight(request, name, body)
+        fault = self.faults.strike(request.path, request.method)
         if fault and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         if fault and fault.kind == "drop":
@@ -130,15 +142,26 @@ class ExchangeServer:
         address = request.remote or "?"
         try:
             self.ledger.charge(address, weight)
-            response = self._faulty(fault, address) or self._answer(request, name, fault)
+            response = self._faulty(fault, address) or self._answer(request, name, body, fault)
         except Refusal as refusal:
             response = self._refused(refusal)
+        if fault and fault.kind in AFTER:
+            response = await self._veiled(request, response, fault)
         response.headers[USED] = str(self.ledger.used(address))
         response.headers["Date"] = format_datetime(from_ms(self.markets.now_ms()), usegmt=True)
         self._note(request, response.status, weight)
         return response
 
-    def _answer(self, request: web.Request, name: str, fault: Fault | None) -> web.Response:
+    def _weight(self, request: web.Request, name: str, body: str) -> int:
+        if self.signed.knows(request.method, name):
+            return signed_weight(request.method, name, dict(parse_qsl(body)) | dict(request.query))
+        return weight_of(name, request.query) if name in PUBLIC else 1
+
+    def _answer(self, request: web.Request, name: str, body: str, fault: Fault | None) -> web.Response:
+        if self.signed.knows(request.method, name):
+            asked = signed_request(request.raw_path.partition("?")[2], body, request.headers)
+            told, headers = self.signed.answer(request.method, name, asked, fault)
+            return web.Response(text=dumps(told), content_type="application/json", headers=headers)
         endpoint = self.endpoints.get((request.method, name))
         if endpoint is None and request.path == "/api/v3/exchangeInfo":
             endpoint = spot_info
@@ -148,6 +171,18 @@ class ExchangeServer:
         if fault and fault.kind == "corrupt":
             answer = broken_rows(answer)
         return web.Response(text=dumps(answer), content_type="application/json")
+
+    async def _veiled(self, request: web.Request, response: web.Response, fault: Fault) -> web.Response:
+        """Return what comes instead of the answer to a request that has been executed."""
+        if fault.kind == "delay-after":
+            await asyncio.sleep(fault.seconds)
+            return response
+        if fault.kind == "drop-after":
+            return _dropped(request)
+        if fault.kind == "503-after":
+            return web.Response(status=503, text=page("503"), content_type="text/html")
+        code = int(fault.kind.removesuffix("-after"))
+        return self._refused(Refusal(code, UNKNOWN[code]))
 
     def _info(self, markets: Markets, given: Parameters) -> Any:
         """Return `exchangeInfo` with the limit of weight that holds here."""

@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -70,6 +71,8 @@ class Hub:
         self.connections: set[Connection] = set()
         self.opened = 0
         self.sent = 0
+        self.before: list[Callable[[], None]] = []
+        """What is done at every beat before anything is sent."""
         self._feeds: dict[str, Feed] = {}
         self._lower = {symbol.lower(): symbol for symbol in markets.contracts}
 
@@ -84,6 +87,8 @@ class Hub:
 
     def pulse(self) -> None:
         """Send what is new now to those who listen to it."""
+        for work in self.before:
+            work()
         now = self.markets.now_ms()
         for name in list(self._feeds):
             if not any(name in one.streams for one in self.connections):

@@ -21,6 +21,12 @@ PER_SYMBOL: Final = {"premiumIndex": (1, 10), "fundingInfo": (1, 10), "ticker/24
 )
 """Weight with a symbol and without."""
 FLAT: Final = {"historicalTrades": 20, "aggTrades": 20}
+SIGNED: Final = {
+    "POST batchOrders": 5, "POST countdownCancelAll": 10, "GET allOrders": 5, "GET balance": 5, "GET account": 5,
+    "GET accountWithJoinMargin": 5, "GET positionRisk": 5, "GET positionSide/dual": 30, "GET multiAssetsMargin": 30,
+    "GET userTrades": 5, "GET income": 30, "GET commissionRate": 20, "GET adlQuantile": 5,
+}  # fmt: skip
+"""Weights of signed requests; those that are not named weigh 1."""
 
 
 def weight_of(name: str, given: Parameters) -> int:
@@ -30,6 +36,15 @@ def weight_of(name: str, given: Parameters) -> int:
     if name.lower().endswith("klines"):
         return _stepped(KLINES, given)
     return _stepped(DEPTH, given) if name == "depth" else FLAT.get(name, 1)
+
+
+def signed_weight(method: str, name: str, given: Parameters) -> int:
+    """Return the weight of a signed request; two of them weigh more where no symbol is named."""
+    if method == "GET" and name == "openOrders":
+        return 1 if given.get("symbol") else 40
+    if method == "GET" and name == "forceOrders":
+        return 20 if given.get("symbol") else 50
+    return SIGNED.get(f"{method} {name}", 1)
 
 
 def _stepped(steps: tuple[tuple[int, int], ...], given: Parameters) -> int:

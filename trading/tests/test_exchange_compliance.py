@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal as D
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from trading.domain.venue import IncomeKind, VenueStatus
 from trading.exchange.base import Exchange, Refusal, Refused
 from trading.exchange.paper import PaperExchange, open_paper_account
 from trading.exchange.simulated import SimulatedExchange
+from trading.tests.aster_server_kit import aster
 from trading.tests.builders import make_account
 from trading.tests.matching_kit import SPECS, START, order, stop, target
 from trading.tests.paper_kit import TickMarket
@@ -39,7 +43,7 @@ class Venue:
         self.drive(price, self.clock.at)
 
 
-def simulated() -> Venue:
+def simulated(stack: ExitStack) -> Venue:
     clock = SimulatedClock(START)
     exchange = SimulatedExchange(instruments=SPECS, clock=clock, deposit=D(10_000), settings=PLAIN)
 
@@ -49,7 +53,7 @@ def simulated() -> Venue:
     return Venue(exchange, clock, drive)
 
 
-def paper() -> Venue:
+def paper(stack: ExitStack) -> Venue:
     clock, market = SimulatedClock(START), TickMarket()
     account = make_account(starting_balance=D(10_000))
     open_paper_account(account, at=START)
@@ -60,11 +64,26 @@ def paper() -> Venue:
     return Venue(PaperExchange(account.pk, market, clock, settings=PLAIN), clock, drive)
 
 
-@pytest.fixture(params=[simulated, pytest.param(paper, marks=pytest.mark.django_db(transaction=True))])
-def venue(request: pytest.FixtureRequest) -> Venue:
-    made: Venue = request.param()
-    made.trade_at("100")
-    return made
+def at_aster(generation: str, stack: ExitStack) -> Venue:
+    """The adapter over HTTP against the test exchange, which checks every signature."""
+    house = stack.enter_context(aster(generation))
+    return Venue(house.exchange, house.clock, house.drive)
+
+
+VENUES = [
+    simulated,
+    pytest.param(paper, marks=pytest.mark.django_db(transaction=True)),
+    pytest.param(partial(at_aster, "v3"), id="aster v3"),
+    pytest.param(partial(at_aster, "v1"), id="aster v1"),
+]
+
+
+@pytest.fixture(params=VENUES)
+def venue(request: pytest.FixtureRequest) -> Iterator[Venue]:
+    with ExitStack() as stack:
+        made: Venue = request.param(stack)
+        made.trade_at("100")
+        yield made
 
 
 def refusal(call, *args, **kwargs) -> Refusal:

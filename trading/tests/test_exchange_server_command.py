@@ -46,6 +46,24 @@ def test_it_says_how_vibex_is_pointed_at_it_and_stops_when_told(ending):
 
 
 @pytest.mark.ci
+def test_an_account_to_try_with_trades_with_the_keys_that_were_shown():
+    from types import SimpleNamespace
+
+    from trading.exchange_server.auth import TESTNET, Agent, ApiKey
+    from trading.tests.signed_kit import Trader
+
+    with started("--symbols", "BTCUSDT", "--account", "250", "--testnet") as (_, text):
+        address = next(word for word in text.split() if word.startswith("ASTERDEX_REST_URL=")).split("=")[1]
+        shown = {line.split()[1]: line.split()[2] for line in text.splitlines() if line.startswith("  V3 ")}
+        old = {line.split()[1]: line.split()[2] for line in text.splitlines() if line.startswith("  V1 ")}
+        where = SimpleNamespace(http=address)
+        agent, key = Agent(shown["signer"], shown["key"]), ApiKey(old["key"], old["secret"])
+        for version in (3, 1):
+            trader = Trader(where, version, shown["user"], agent, key, TESTNET)
+            assert trader.told("GET", "balance")[0]["balance"] == "250.00000000"
+
+
+@pytest.mark.ci
 def test_it_replays_a_recorded_folder_from_a_start(shared_data):
     folder = shared_data / "candles" / "aster_2025"
     with started("--data", str(folder), "--start", "2025-10-10T20:59", "--symbols", "BTCUSDT") as (_, text):
@@ -65,6 +83,8 @@ def test_it_replays_a_recorded_folder_from_a_start(shared_data):
         (["--symbols", "A,A"], "each name once"),
         (["--data", "x", "--seed", "1"], "not allowed"),
         (["--today"], "--data"),
+        (["--account", "-5"], "not an amount"),
+        (["--account", "--host", "0.0.0.0"], "prints keys"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, words):

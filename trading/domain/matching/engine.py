@@ -68,11 +68,14 @@ class Engine:
         self._ledger.set_leverage(book, leverage)
         return leverage
 
-    def place(self, order: NewOrder, *, at: datetime) -> OrderReport:
-        """Take an order and fill what crosses. Raises EngineRefusal: then nothing has changed."""
+    def place(self, order: NewOrder, *, at: datetime, on_last: bool = False) -> OrderReport:
+        """Take an order and fill what crosses. Raises EngineRefusal: then nothing has changed.
+
+        A trigger waits for the mark price, or for the last one with `on_last`.
+        """
         book = self._ledger.book(order.symbol)
         check_form(self._ledger, book, order)
-        record = OrderRecord.accepted(order, exchange_id=self._ledger.next_id, at=at)
+        record = OrderRecord.accepted(order, exchange_id=self._ledger.next_id, at=at, on_last=on_last)
         check_market(self._ledger, book, record)
         self._ledger.new_id()  # only now is the number taken: a refusal changes nothing
         return self._enter(book, record, at).report()
@@ -200,6 +203,8 @@ class Engine:
             jump=True,
             low=quote.mark,
             high=quote.mark,
+            last_low=quote.last,
+            last_high=quote.last,
             slip=self._slip(quote.last, span),
             at=at,
             blind=younger(book, quote.at),

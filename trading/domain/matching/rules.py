@@ -30,7 +30,7 @@ def check_market(ledger: Ledger, book: Book, order: OrderRecord) -> None:
         raise EngineRefusal(f"there is no price of {order.symbol} yet", code="other")
     price = order.price or book.mark
     _check_notional(book, order, price)
-    _check_trigger(order, book.mark)
+    _check_trigger(order, book)
     _check_count(ledger)
     _check_reduces(book, order)
     if book.added_by(order):
@@ -39,9 +39,9 @@ def check_market(ledger: Ledger, book: Book, order: OrderRecord) -> None:
         _check_margin(ledger, book, order, book.mark)
 
 
-def reaches(order: OrderRecord, mark: Decimal) -> bool:
-    """Return whether the mark price fires a conditional order."""
-    return mark <= order.level if order.waits_below else mark >= order.level
+def reaches(order: OrderRecord, price: Decimal) -> bool:
+    """Return whether a price fires a conditional order: the mark, or the last one where it waits for that."""
+    return price <= order.level if order.waits_below else price >= order.level
 
 
 def taker_price(ledger: Ledger, book: Book, side: OrderSide) -> Decimal:
@@ -96,9 +96,11 @@ def _check_notional(book: Book, order: OrderRecord, price: Decimal) -> None:
         raise EngineRefusal(f"notional {notional} is below the minimum {book.spec.min_notional}", code="filter")
 
 
-def _check_trigger(order: OrderRecord, mark: Decimal) -> None:
-    if order.type.conditional and reaches(order, mark):
-        raise EngineRefusal(f"mark price {mark} would fire the trigger {order.trigger} at once", code="would_trigger")
+def _check_trigger(order: OrderRecord, book: Book) -> None:
+    name, price = ("last", book.last) if order.on_last else ("mark", book.mark)
+    if order.type.conditional and reaches(order, price):
+        text = f"{name} price {price} would fire the trigger {order.trigger} at once"
+        raise EngineRefusal(text, code="would_trigger")
 
 
 def _check_count(ledger: Ledger) -> None:

@@ -131,9 +131,11 @@ class OrderRecord:
     """Sum of price × quantity of its fills, quote units, booked."""
     created: datetime
     updated: datetime
+    on_last: bool = False
+    """Its trigger waits for the last price instead of the mark: for the test exchange, Vibex itself never asks for it."""
 
     @classmethod
-    def accepted(cls, order: NewOrder, *, exchange_id: int, at: datetime) -> OrderRecord:
+    def accepted(cls, order: NewOrder, *, exchange_id: int, at: datetime, on_last: bool = False) -> OrderRecord:
         """Return the record of an order that has just passed all checks."""
         return cls(
             exchange_id=exchange_id,
@@ -152,6 +154,7 @@ class OrderRecord:
             filled_cost=ZERO,
             created=at,
             updated=at,
+            on_last=on_last,
         )
 
     @property
@@ -178,7 +181,7 @@ class OrderRecord:
 
     @property
     def level(self) -> Decimal:
-        """The price it waits for: the trigger (mark) of a conditional order, the price (last) of a limit."""
+        """The price it waits for: the trigger (mark, or last) of a conditional order, the price (last) of a limit."""
         return self.trigger or self.price or ZERO
 
     def with_fill(self, *, quantity: Decimal, cost: Decimal, at: datetime) -> OrderRecord:

@@ -45,6 +45,9 @@ class Move:
     low: Decimal
     high: Decimal
     """Extremes of the mark from here to the end of the bar."""
+    last_low: Decimal
+    last_high: Decimal
+    """The same of the last price."""
     slip: Decimal
     """How far a triggered order is filled beyond its reference price, in quote units."""
     at: datetime
@@ -53,6 +56,11 @@ class Move:
 
     def last_at(self, share: Decimal) -> Decimal:
         return self.last_to if self.jump else self.last_from + (self.last_to - self.last_from) * share
+
+    def furthest(self, order: OrderRecord) -> Decimal:
+        """Return how far the price that an order waits for still goes towards it."""
+        low, high = (self.last_low, self.last_high) if order.on_last else (self.low, self.high)
+        return low if order.waits_below else high
 
     def mark_at(self, share: Decimal) -> Decimal:
         return self.mark_to if self.jump else self.mark_from + (self.mark_to - self.mark_from) * share
@@ -85,7 +93,10 @@ def walk(ledger: Ledger, book: Book, bar: Bar) -> None:
 def still(book: Book, at: datetime, *, blind: frozenset[int]) -> Move:
     """Return the move of prices that stay where they are."""
     mark, last = book.mark_or_entry, book.last or book.mark_or_entry
-    return Move(mark, mark, last, last, jump=True, low=mark, high=mark, slip=ZERO, at=at, blind=blind)
+    return Move(
+        mark, mark, last, last, jump=True, low=mark, high=mark, last_low=last, last_high=last, slip=ZERO, at=at,
+        blind=blind,
+    )  # fmt: skip
 
 
 def younger(book: Book, moment: datetime) -> frozenset[int]:
@@ -109,6 +120,7 @@ def _bar_moves(
     mark_from, last_from = mark or marks[0], last or lasts[0]
     for step, (mark_to, last_to) in enumerate(zip(marks, lasts, strict=True)):
         ahead = (mark_from, *marks[step:]) if step else marks
+        lasts_ahead = (last_from, *lasts[step:]) if step else lasts
         yield Move(
             mark_from,
             mark_to,
@@ -117,6 +129,8 @@ def _bar_moves(
             jump=step == 0,
             low=min(ahead),
             high=max(ahead),
+            last_low=min(lasts_ahead),
+            last_high=max(lasts_ahead),
             slip=slip,
             at=bar.closed_at,
             blind=blind,
@@ -183,9 +197,11 @@ def _hits(ledger: Ledger, book: Book, move: Move) -> Iterator[Hit]:
         if order.exchange_id in move.blind:
             continue
         if order.type.conditional:
-            if reaches(order, move.mark_to):
+            start, end = (move.last_from, move.last_to) if order.on_last else (move.mark_from, move.mark_to)
+            if reaches(order, end):
                 priority = STOP if order.is_stop else TARGET
-                yield _hit(move.mark_from, move.mark_to, order.level, priority, order, order.level)
+                mark = move.mark_at(_share(start, end, order.level)) if order.on_last else order.level
+                yield _hit(start, end, order.level, priority, order, mark)
         elif _trades_through(book, order, move):
             share = _share(move.last_from, move.last_to, order.level)
             priority = TARGET if order.takes_profit else LIMIT
@@ -224,7 +240,7 @@ def _stop_ahead(book: Book, target: OrderRecord, move: Move) -> OrderRecord | No
         and order.only_reduces
         and order.side is target.side
         and order.exchange_id not in move.blind
-        and reaches(order, move.low if order.waits_below else move.high)
+        and reaches(order, move.furthest(order))
     ]
     nearest = max if target.side is OrderSide.SELL else min
     return nearest(stops, key=lambda order: order.level, default=None)
@@ -235,7 +251,7 @@ def _fire(ledger: Ledger, book: Book, order: OrderRecord, move: Move) -> None:
     reference = book.quoted(order.side) or book.last
     if (stop := _stop_ahead(book, order, move)) is not None:
         order, reference = stop, stop.level
-        book.mark = stop.level
+        book.mark = book.mark if stop.on_last else stop.level
     if order.is_stop:
         worse = max if order.side is OrderSide.BUY else min
         reference = worse(reference, order.level)

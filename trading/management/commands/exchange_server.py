@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentTypeError
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +17,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from vibex.lib.errors import VibexError
 
 if TYPE_CHECKING:
+    from trading.exchange_server.accounts import TestAccount
+    from trading.exchange_server.auth import Agent, ApiKey
     from trading.exchange_server.markets import Markets
+    from trading.exchange_server.server import ExchangeServer
 
 PORTS = range(65_536)
 USAGE = 2
 
 
 class Command(BaseCommand):
-    help = "Run a test exchange with AsterDEX's public REST and WebSocket surface over a recorded or simulated market."
+    help = "Run a test exchange with AsterDEX's REST and WebSocket surface over a recorded or simulated market."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,31 +42,91 @@ class Command(BaseCommand):
         parser.add_argument("--start", type=_moment, help="Where the clock begins: 2025-10-10T20:00, UTC.")
         parser.add_argument("--today", action="store_true", help="Move the recording so that its start is today.")
         parser.add_argument("--weight-limit", type=int, default=2400, help="Weight a minute (default 2400).")
+        parser.add_argument(
+            "--account",
+            type=_deposit,
+            nargs="?",
+            const=Decimal(10_000),
+            metavar="DEPOSIT",
+            help="Open an account with play money (default 10000) and print its throw-away keys. Loopback only.",
+        )
+        parser.add_argument("--testnet", action="store_true", help="Expect signatures for the testnet's chain id.")
 
     def handle(self, **options: Any) -> None:
         # Imported here: aiohttp and NumPy are of no use to the other commands.
+        from trading.exchange_server.auth import MAINNET, TESTNET
         from trading.exchange_server.server import ExchangeServer, serve
 
         host, port = options["host"], options["port"]
         try:
             markets = _markets(options)
-            server = ExchangeServer(markets, weight_limit=options["weight_limit"])
-            asyncio.run(serve(server, host=host, port=port, ready=partial(self._ready, markets, host)))
+            chain_id = TESTNET if options["testnet"] else MAINNET
+            server = ExchangeServer(markets, weight_limit=options["weight_limit"], chain_id=chain_id)
+            demo = None if options["account"] is None else _demo(server, host, options["account"])
+            asyncio.run(serve(server, host=host, port=port, ready=partial(self._ready, markets, host, demo)))
         except VibexError as fault:
             raise CommandError(str(fault)) from None
         self.stdout.write("Stopped.")
 
-    def _ready(self, markets: Markets, host: str, port: int) -> None:
+    def _ready(self, markets: Markets, host: str, demo: Demo | None, port: int) -> None:
         self.stdout.write(f"AsterDEX-compatible test exchange, {markets.title}: {len(markets.contracts)} symbols")
         self.stdout.write(f"  clock     {markets.describe()['now']}, speed {markets.clock.speed:g}")
         self.stdout.write(f"  REST      http://{host}:{port}/fapi/v3/")
         self.stdout.write(f"  streams   ws://{host}:{port}/stream")
         self.stdout.write(f"  control   http://{host}:{port}/_sim/state")
+        if demo is not None:
+            self.stdout.write(f"An account with {demo.account.deposit:f} USDT of play money; its keys are shown once:")
+            self.stdout.write(f"  V3 user   {demo.account.user}")
+            self.stdout.write(f"  V3 signer {demo.agent.address}")
+            self.stdout.write(f"  V3 key    {demo.agent.private_key}")
+            self.stdout.write(f"  V1 key    {demo.key.key}")
+            self.stdout.write(f"  V1 secret {demo.key.secret}")
         self.stdout.write("Point Vibex at it:")
         where = f"ASTERDEX_REST_URL=http://{host}:{port} ASTERDEX_STREAM_URL=ws://{host}:{port}"
         self.stdout.write(f"  MARKET=live {where}")
         self.stdout.write("Ctrl-C stops it.")
         self.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """An account to try with, and its keys."""
+
+    account: TestAccount
+    agent: Agent
+    key: ApiKey
+
+
+def _demo(server: ExchangeServer, host: str, deposit: Decimal) -> Demo:
+    """Open an account with keys out of nowhere. Raises CommandError where others could reach them."""
+    from trading.exchange_server.accounts import TestAccount
+    from trading.exchange_server.auth import new_agent, new_key
+
+    if not _loopback(host):
+        raise CommandError(
+            f"--account prints keys: it is for 127.0.0.1 and the like, not for {host}.", returncode=USAGE
+        )
+    agent, key = new_agent(), new_key()
+    account = TestAccount(deposit=deposit, agents=(agent.address,), keys=(key,))
+    server.signed.accounts.open(account)
+    return Demo(account, agent, key)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _deposit(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not (amount.is_finite() and 0 < amount <= 1_000_000_000):
+        raise ArgumentTypeError(f"{text!r} is not an amount like 10000")
+    return amount
 
 
 def _markets(options: dict[str, Any]) -> Markets:

@@ -1,0 +1,1 @@
+"""AsterDEX behind the Exchange port: real orders, for both generations of its API."""

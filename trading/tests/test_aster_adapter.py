@@ -1,0 +1,635 @@
+"""The adapter says of every failure what is certain: nothing was done, it was refused, or nobody knows."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal as D
+
+import httpx2
+import pytest
+from django.db import OperationalError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketdata.domain.instruments import Bracket
+from marketdata.venues.public import Purpose, VenueBusy
+from trading.domain.venue import OrderType, VenueStatus
+from trading.exchange.aster import adapter as adapter_module
+from trading.exchange.aster import paging, payloads
+from trading.exchange.aster.form import order_form
+from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
+from trading.tests.aster_kit import (
+    NOW,
+    Purse,
+    Script,
+    held_row,
+    order_row,
+    over,
+    page,
+    refusal,
+    risk_row,
+)  # fmt: skip
+from trading.tests.matching_kit import BTC, order, stop, target
+from vibex.lib.clock import to_ms
+from vibex.lib.errors import NeedsOperator, Retryable
+
+ENTRY = order("BUY", "LIMIT", "10", id="vx1", price="100.20", tif="IOC")
+NO_SUCH_ORDER = refusal(-2013, text="Order does not exist.")
+NOBODY_KNOWS = [
+    pytest.param(httpx2.ReadTimeout("slow"), id="timeout after sending"),
+    pytest.param(httpx2.WriteTimeout("slow"), id="timeout while sending"),
+    pytest.param(httpx2.RemoteProtocolError("peer closed connection"), id="disconnect"),
+    pytest.param(httpx2.ReadError("reset"), id="reset"),
+    pytest.param(page(503), id="503 page"),
+    pytest.param(refusal(-1001, 503), id="503 with a code"),
+    pytest.param(refusal(-1006), id="-1006"),
+    pytest.param(refusal(-1007, 408), id="-1007"),
+    pytest.param(refusal(-1001, 500), id="-1001"),
+    pytest.param(page(200), id="HTML with 200"),
+    pytest.param(page(403), id="403 page"),
+    pytest.param(page(404), id="404 page"),
+    pytest.param(httpx2.Response(429), id="empty 429"),
+    pytest.param(httpx2.Response(418), id="empty 418"),
+    pytest.param(httpx2.Response(200), id="empty 200"),
+    pytest.param(httpx2.Response(200, json=[]), id="empty list"),
+    pytest.param(httpx2.Response(200, json=order_row(status="?")), id="an order that cannot be read"),
+    pytest.param(httpx2.Response(200, json=order_row("another")), id="another order"),
+]
+NEVER_LEFT = [
+    pytest.param(httpx2.ConnectError("refused"), id="connection refused"),
+    pytest.param(httpx2.ConnectTimeout("slow"), id="no connection in time"),
+    pytest.param(httpx2.PoolTimeout("busy"), id="no free connection"),
+    pytest.param(refusal(-1003, 429), id="429 of the exchange"),
+    pytest.param(refusal(-1015, 429), id="too many orders"),
+    pytest.param(refusal(-1003, 418, "Way too many requests; IP banned"), id="ban by the exchange"),
+    pytest.param(refusal(-4225), id="nonce expired"),
+    pytest.param(refusal(-1021), id="outside of recvWindow"),
+]
+KEYS = [-1022, -2014, -2015]
+
+
+@pytest.fixture
+def script():
+    return Script()
+
+
+# Placing
+
+
+@pytest.mark.parametrize("generation", ["v3", "v1"])
+def test_an_entry_goes_out_once_with_exact_numbers(script, generation):
+    script.on("POST order", order_row())
+    report = over(script, generation).place(ENTRY)
+    assert (report.status, report.filled, report.average_price) == (VenueStatus.FILLED, D(10), D(100))
+    assert script.paths == [f"/fapi/{generation}/order"]
+    assert script.given("POST order") == [
+        {
+            "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "quantity": "10",
+            "price": "100.2", "newClientOrderId": "vx1", "newOrderRespType": "RESULT",
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("new", "form"),
+    [
+        (order("BUY", quantity="0.010", id="a"), {"type": "MARKET", "quantity": "0.01"}),
+        (order("SELL", quantity="3E+1", id="a", reduce_only=True),
+         {"type": "MARKET", "quantity": "30", "reduceOnly": "true"}),
+        (order("SELL", "LIMIT", "1", id="a", price="1E+2", tif="GTX"),
+         {"type": "LIMIT", "quantity": "1", "price": "100", "timeInForce": "GTX"}),
+        (order("SELL", "LIMIT", "1", id="a", price="99.9"),
+         {"type": "LIMIT", "quantity": "1", "price": "99.9", "timeInForce": "GTC"}),
+        (stop("SELL", "95.0", id="a"),
+         {"type": "STOP_MARKET", "stopPrice": "95", "workingType": "MARK_PRICE", "closePosition": "true"}),
+        (target("SELL", "110.5", id="a"),
+         {"type": "TAKE_PROFIT_MARKET", "stopPrice": "110.5", "workingType": "MARK_PRICE", "closePosition": "true"}),
+        (order("SELL", "STOP_MARKET", "2", id="a", trigger="95", reduce_only=True),
+         {"type": "STOP_MARKET", "quantity": "2", "stopPrice": "95", "workingType": "MARK_PRICE",
+          "reduceOnly": "true"}),
+    ],
+)  # fmt: skip
+def test_every_kind_of_order_has_only_the_fields_that_belong_to_it(script, new, form):
+    script.on("POST order", order_row("a", type=new.type.value, origType=new.type.value))
+    over(script).place(new)
+    (sent,) = script.given("POST order")
+    always = {"symbol", "side", "newClientOrderId", "newOrderRespType"}
+    assert {name: value for name, value in sent.items() if name not in always} == form
+
+
+@pytest.mark.parametrize("answer", NOBODY_KNOWS)
+@pytest.mark.parametrize("new", [ENTRY, stop("SELL", "95", id="vx1")], ids=["entry", "stop"])
+def test_what_may_have_arrived_is_ambiguous_and_never_sent_again(script, answer, new):
+    script.on("POST order", answer)
+    with pytest.raises(Ambiguous):
+        over(script).place(new)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("answer", NEVER_LEFT)
+def test_what_certainly_did_nothing_is_unavailable_and_not_sent_again_here(script, answer):
+    script.on("POST order", answer)
+    with pytest.raises(Unavailable):
+        over(script).place(ENTRY)
+    assert len(script.asked) == 1
+
+
+def test_a_budget_that_is_used_up_lets_nothing_leave(script):
+    purse = Purse()
+    purse.fault = VenueBusy("used up", until=NOW)
+    with pytest.raises(Unavailable):
+        over(script, purse=purse).place(ENTRY)
+    assert script.asked == []
+
+
+def test_a_database_that_is_gone_is_told_by_whether_the_order_had_left(script):
+    script.on("POST order", httpx2.Response(200, json=order_row(), headers={"X-MBX-USED-WEIGHT-1M": "5"}))
+    before, after = Purse(), Purse()
+    before.fault = after.fault_after = OperationalError("gone")
+    with pytest.raises(Unavailable):
+        over(script, purse=before).place(ENTRY)
+    assert script.asked == []
+    with pytest.raises(Ambiguous):
+        over(script, purse=after).place(ENTRY)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (-2021, Refusal.WOULD_TRIGGER), (-2022, Refusal.REDUCE_ONLY), (-2019, Refusal.MARGIN),
+        (-2027, Refusal.MARGIN), (-4164, Refusal.FILTER), (-1111, Refusal.FILTER), (-4014, Refusal.FILTER),
+        (-4116, Refusal.DUPLICATE_ID), (-1121, Refusal.UNKNOWN_SYMBOL), (-2025, Refusal.OTHER),
+    ],
+)  # fmt: skip
+def test_a_clean_no_is_refused_with_its_reason(script, code, expected):
+    script.on("POST order", refusal(code))
+    new = stop("SELL", "95", id="vx1") if code == -2021 else ENTRY
+    with pytest.raises(Refused) as caught:
+        over(script).place(new)
+    assert caught.value.refusal is expected
+
+
+@pytest.mark.parametrize("code", KEYS)
+def test_keys_that_do_not_work_need_a_person(script, code):
+    script.on("POST order", refusal(code, 401)).on("GET order", refusal(code, 401))
+    exchange = over(script)
+    with pytest.raises(NeedsOperator):
+        exchange.place(ENTRY)
+    with pytest.raises(NeedsOperator):
+        exchange.order(symbol="BTCUSDT", client_order_id="vx1")
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (order("BUY", quantity="1", symbol="NOPEUSDT"), Refusal.UNKNOWN_SYMBOL),
+        (order("BUY", quantity="0.0001"), Refusal.FILTER),
+        (order("BUY", "LIMIT", "1", price="100.01"), Refusal.FILTER),
+        (order("BUY", quantity="-1"), Refusal.FILTER),
+        (order("BUY", "LIMIT", "1"), Refusal.OTHER),
+        (order("BUY", quantity="1", trigger="5"), Refusal.OTHER),
+        (order("BUY", quantity="1", tif="IOC"), Refusal.OTHER),
+        (order("BUY", quantity="1", id="with a blank"), Refusal.OTHER),
+        (order("BUY", quantity="1", id="x" * 37), Refusal.OTHER),
+        (order("BUY"), Refusal.OTHER),
+        (order("SELL", quantity="1", close_position=True), Refusal.OTHER),
+        (order("SELL", close_position=True), Refusal.OTHER),
+    ],
+)
+def test_what_could_only_be_refused_is_not_sent(script, new, expected):
+    with pytest.raises(Refused) as caught:
+        over(script).place(new)
+    assert caught.value.refusal is expected
+    assert script.asked == []
+
+
+def test_prices_are_whole_ticks_above_the_lowest_price():
+    spec = replace(BTC, min_price=D("0.05"), tick_size=D("0.10"), market_step_size=D("0.01"))
+    assert order_form(order("BUY", "LIMIT", "0.001", price="100.15"), spec)["price"] == "100.15"
+    for wrong in (order("BUY", "LIMIT", "0.001", price="100.1"), order("BUY", quantity="0.001")):
+        with pytest.raises(Refused) as caught:
+            order_form(wrong, spec)
+        assert caught.value.refusal is Refusal.FILTER, "a market order has a step of its own"
+
+
+def test_no_tick_and_no_step_of_ours_stands_in_the_way_of_a_close(script):
+    script.on("POST order", order_row("out", type="MARKET", origType="MARKET"))
+    over(script).place(order("SELL", quantity="0.00015", id="out", reduce_only=True))
+    assert script.given("POST order")[0]["quantity"] == "0.00015"
+
+
+def test_rules_that_cannot_be_had_now_hold_an_entry_and_no_close(script):
+    exchange = over(script)
+
+    def gone(symbol):
+        raise Retryable("no list of instruments yet")
+
+    exchange._specs = gone
+    with pytest.raises(Unavailable):
+        exchange.place(ENTRY)
+    assert script.asked == []
+    script.on("POST order", order_row("out", type="MARKET", origType="MARKET"))
+    exchange.place(order("SELL", quantity="1", id="out", reduce_only=True))
+    assert len(script.asked) == 1, "no rule of ours is needed to get out"
+
+
+def test_closing_may_take_what_is_kept_for_it_and_entering_may_not(script):
+    script.on("POST order", lambda given: order_row(given["newClientOrderId"]))
+    script.on("DELETE order", order_row()).on("GET order", order_row())
+    purse = Purse()
+    exchange = over(script, purse=purse)
+    exchange.place(ENTRY)
+    exchange.place(stop("SELL", "95"))
+    exchange.place(order("SELL", quantity="1", reduce_only=True))
+    exchange.cancel(symbol="BTCUSDT", client_order_id="vx1")
+    exchange.order(symbol="BTCUSDT", client_order_id="vx1")
+    assert purse.taken == [(1, Purpose.FEED)] + [(1, Purpose.CLOSING)] * 4
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*order_row(), "code", "msg"]), inner),
+    max_leaves=8,
+)
+
+
+@given(status=st.sampled_from([200, 201, 302, 400, 401, 403, 404, 408, 418, 429, 451, 500, 502, 503]), body=JSON)
+def test_no_answer_whatever_it_is_makes_an_order_certain_that_is_not(status, body):
+    exchange = over(Script().on("POST order", httpx2.Response(status, json=body)))
+    with pytest.raises((Ambiguous, Refused, Unavailable)) as caught:
+        exchange.place(ENTRY)
+    said_no = isinstance(body, dict) and "code" in body
+    assert said_no or caught.type is Ambiguous, "only a code of the exchange says that nothing was done"
+
+
+def test_a_fault_of_our_own_after_sending_does_not_look_as_if_nothing_had_left(script, monkeypatch):
+    script.on("POST order", order_row())
+    monkeypatch.setattr(payloads, "order_of", lambda payload: {}["missing"])
+    with pytest.raises(Ambiguous, match="KeyError"):
+        over(script).place(ENTRY)
+
+
+def test_a_fault_of_our_own_before_sending_stays_what_it_is(script):
+    purse = Purse()
+    purse.fault = RuntimeError("inside a transaction")
+    with pytest.raises(RuntimeError):
+        over(script, purse=purse).place(ENTRY)
+    assert script.asked == []
+
+
+# Asking for an order, and cancelling it
+
+
+def test_only_a_clean_no_such_order_is_none(script):
+    script.on("GET order", NO_SUCH_ORDER)
+    assert over(script).order(symbol="BTCUSDT", client_order_id="vx1") is None
+    assert script.given("GET order") == [{"symbol": "BTCUSDT", "origClientOrderId": "vx1"}]
+
+
+@pytest.mark.parametrize("answer", [*NOBODY_KNOWS, *NEVER_LEFT, refusal(-1121), refusal(-2011), refusal(-9999)])
+def test_every_other_failure_of_a_question_proves_nothing(script, answer):
+    script.on("GET order", answer)
+    with pytest.raises(Unavailable):
+        over(script).order(symbol="BTCUSDT", client_order_id="vx1")
+
+
+def test_a_lost_reply_is_found_by_asking(script):
+    script.on("POST order", httpx2.ReadTimeout("slow")).on("GET order", order_row())
+    exchange = over(script)
+    with pytest.raises(Ambiguous):
+        exchange.place(ENTRY)
+    assert exchange.order(symbol="BTCUSDT", client_order_id="vx1").status is VenueStatus.FILLED
+
+
+@pytest.mark.parametrize("answer", NOBODY_KNOWS)
+def test_a_cancel_that_may_have_arrived_is_ambiguous(script, answer):
+    script.on("DELETE order", answer)
+    with pytest.raises(Ambiguous):
+        over(script).cancel(symbol="BTCUSDT", client_order_id="vx1")
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("answer", NEVER_LEFT)
+def test_a_cancel_that_never_left_is_unavailable(script, answer):
+    script.on("DELETE order", answer)
+    with pytest.raises(Unavailable):
+        over(script).cancel(symbol="BTCUSDT", client_order_id="vx1")
+
+
+def test_an_order_that_is_not_open_cannot_be_cancelled(script):
+    script.on("DELETE order", refusal(-2011))
+    with pytest.raises(Refused) as caught:
+        over(script).cancel(symbol="BTCUSDT", client_order_id="vx1")
+    assert caught.value.refusal is Refusal.UNKNOWN_ORDER
+
+
+# Account
+
+
+def test_an_account_is_three_questions_and_orders_come_first(script):
+    script.on("GET openOrders", [order_row(status="NEW", executedQty="0"), order_row("web_abc", orderId="9")])
+    script.on("GET positionRisk", [risk_row(symbol="SOLUSDT"), held_row(markPrice="101", unRealizedProfit="1")])
+    script.on("GET balance", [{"asset": "USDT", "balance": "1000", "availableBalance": "995"},
+                              {"asset": "USDF", "balance": "7", "availableBalance": "7"}])  # fmt: skip
+    purse = Purse()
+    account = over(script, purse=purse).account()
+    assert [call for call, _ in script.asked] == ["GET openOrders", "GET positionRisk", "GET balance"]
+    assert sum(weight for weight, _ in purse.taken) == 50
+    assert (account.wallet, account.unrealised, account.equity) == (D(1000), D(1), D(1001))
+    assert (account.margin, account.available, account.at) == (D(5), D(995), NOW)
+    assert [one.symbol for one in account.positions] == ["BTCUSDT"]
+    assert [one.client_order_id for one in account.orders] == ["vx1", "web_abc"]
+    assert [(one.asset, one.balance) for one in account.others] == [("USDF", D(7))]
+
+
+@pytest.mark.parametrize("generation", ["v3", "v1"])
+def test_each_generation_is_asked_at_its_own_paths(script, generation):
+    script.on("GET openOrders", []).on("GET positionRisk", []).on("GET balance", [])
+    over(script, generation).account()
+    second = "v3" if generation == "v3" else "v2"
+    base = f"/fapi/{generation}"
+    assert script.paths == [f"{base}/openOrders", f"/fapi/{second}/positionRisk", f"/fapi/{second}/balance"]
+
+
+def test_a_position_in_hedge_mode_needs_a_person(script):
+    script.on("GET openOrders", []).on("GET positionRisk", [held_row(positionSide="LONG")]).on("GET balance", [])
+    with pytest.raises(NeedsOperator, match="hedge mode"):
+        over(script).account()
+
+
+@pytest.mark.parametrize("call", ["GET openOrders", "GET positionRisk", "GET balance"])
+@pytest.mark.parametrize("answer", [page(200), httpx2.Response(429), refusal(-1001, 500), {"rows": "?"}])
+def test_an_account_that_is_not_told_whole_is_not_told_at_all(script, call, answer):
+    script.on("GET openOrders", []).on("GET positionRisk", []).on("GET balance", []).on(call, answer)
+    with pytest.raises(Unavailable):
+        over(script).account()
+
+
+# Trades and income
+
+
+def trade_row(number, at, **more):
+    row = {
+        "id": number, "orderId": 1_000 + number, "symbol": "BTCUSDT", "side": "BUY", "price": "100", "qty": "1",
+        "quoteQty": "100", "commission": "0.04", "commissionAsset": "USDT", "realizedPnl": "0", "maker": False,
+        "buyer": True, "positionSide": "BOTH", "time": to_ms(at),
+    }  # fmt: skip
+    return row | more
+
+
+def income_row(number, at, **more):
+    row = {
+        "symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "income": "-0.5", "asset": "USDT", "info": "",
+        "time": str(to_ms(at)), "tranId": number, "tradeId": "",
+    }  # fmt: skip
+    return row | more
+
+
+def shelf(rows, newest=False, number="fromId", key="id"):
+    """A list of the venue: a span of it, or from a number on, the first or the last `limit` rows."""
+
+    def answer(given):
+        limit = int(given["limit"])
+        if number in given:
+            return [row for row in rows if int(row[key]) >= int(given[number])][:limit]
+        start, end = int(given["startTime"]), int(given["endTime"])
+        assert end - start < 7 * 86_400_000
+        found = [row for row in rows if start <= int(row["time"]) <= end]
+        return found[-limit:] if newest else found[:limit]
+
+    return answer
+
+
+def named(given):
+    return order_row(f"vx{given['orderId']}", orderId=int(given["orderId"]))
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    monkeypatch.setattr(adapter_module, "LIMIT", 3)
+    ask = paging.rows_since
+    monkeypatch.setattr(adapter_module, "rows_since", lambda *given, **named: ask(*given, **named, limit=3))
+
+
+@pytest.mark.parametrize("days", [20, 70])
+@pytest.mark.parametrize("newest", [False, True], ids=["first rows", "last rows"])
+@pytest.mark.usefixtures("small_pages")
+def test_all_trades_come_oldest_first_whichever_end_a_full_page_shows(script, newest, days):
+    rows = [trade_row(n, NOW - timedelta(days=days) + timedelta(hours=9 * n)) for n in range(1, 45)]
+    orders = [order_row(f"vx{row['orderId']}", orderId=row["orderId"]) for row in rows]
+    script.on("GET userTrades", shelf(rows, newest))
+    script.on("GET allOrders", shelf(orders, number="orderId", key="orderId")).on("GET order", named)
+    since = NOW - timedelta(days=days) + timedelta(hours=45)
+    found = over(script).trades(symbol="BTCUSDT", since=since)
+    assert [trade.trade_id for trade in found] == [str(number) for number in range(5, 45)]
+    assert [trade.client_order_id for trade in found] == [f"vx{1_000 + number}" for number in range(5, 45)]
+    assert script.given("GET order") == [], "many orders are named in pages"
+
+
+def test_a_few_orders_are_named_one_by_one_and_only_once(script):
+    rows = [trade_row(n, NOW - timedelta(minutes=n)) for n in (1, 2)]
+    script.on("GET userTrades", rows).on("GET order", named)
+    exchange = over(script)
+    for _ in range(2):
+        found = exchange.trades(symbol="BTCUSDT", since=NOW - timedelta(hours=1))
+    assert [trade.client_order_id for trade in found] == ["vx1002", "vx1001"]
+    assert script.given("GET order") == [{"symbol": "BTCUSDT", "orderId": str(1_000 + n)} for n in (1, 2)]
+
+
+def test_an_order_that_the_venue_has_forgotten_leaves_its_trade_without_a_name(script):
+    script.on("GET userTrades", [trade_row(1, NOW)]).on("GET order", NO_SUCH_ORDER)
+    (trade,) = over(script).trades(symbol="BTCUSDT", since=NOW)
+    assert (trade.client_order_id, trade.exchange_id) == ("", "1001")
+
+
+def test_trades_whose_orders_cannot_be_asked_for_are_not_told(script):
+    script.on("GET userTrades", [trade_row(1, NOW)]).on("GET order", page(503))
+    with pytest.raises(Unavailable):
+        over(script).trades(symbol="BTCUSDT", since=NOW)
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("newest", [False, True], ids=["first rows", "last rows"])
+def test_all_income_comes_once_and_oldest_first(script, newest):
+    # Two at a moment, of which a full page may show one only; and two kinds that share a number.
+    rows = [income_row(n, NOW - timedelta(days=30) + timedelta(hours=20 * (n // 2))) for n in range(60)]
+    rows.append(income_row(59, NOW - timedelta(hours=1), incomeType="COMMISSION", tradeId="7"))
+    script.on("GET income", shelf(rows, newest))
+    since = NOW - timedelta(days=30)
+    found = over(script).income(since=since)
+    assert [int(line.transaction_id) for line in found] == [*range(60), 59]
+    assert found[0].at == since
+
+
+def test_income_of_all_times_is_asked_for_back_to_the_reach_only(script):
+    script.on("GET income", shelf([income_row(1, NOW - timedelta(days=400)), income_row(2, NOW - timedelta(days=80))]))
+    found = over(script).income(since=NOW - timedelta(days=20_000))
+    assert [line.transaction_id for line in found] == ["2"]
+    assert len(script.asked) <= 14
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_more_rows_in_one_moment_than_a_page_holds_are_a_fault_not_a_loss(script):
+    rows = [income_row(n, NOW) for n in range(4)]
+    script.on("GET income", shelf(rows))
+    with pytest.raises(Unavailable, match="one moment"):
+        over(script).income(since=NOW - timedelta(days=1))
+
+
+def test_rows_of_another_time_are_a_fault(script):
+    script.on("GET income", [income_row(1, NOW - timedelta(days=30))])
+    with pytest.raises(Unavailable, match="another time"):
+        over(script).income(since=NOW)
+
+
+# Leverage and modes
+
+
+def test_leverage_that_is_so_already_is_not_sent(script):
+    script.on("GET positionRisk", risk_row(leverage="5"))
+    assert over(script).set_leverage(symbol="BTCUSDT", leverage=5) == 5
+    assert script.given("POST leverage") == []
+
+
+def leverage_script(after, *answers):
+    script = Script().on("GET positionRisk", [risk_row(leverage="20")], [risk_row(leverage=after)])
+    return script.on("GET openOrders", []).on("POST leverage", *answers)
+
+
+def test_leverage_is_what_is_read_back(script):
+    told = {"symbol": "BTCUSDT", "leverage": 5, "maxNotionalValue": "1000"}
+    assert over(leverage_script("4", told)).set_leverage(symbol="BTCUSDT", leverage=5) == 4
+
+
+def test_a_lost_answer_to_leverage_is_settled_by_reading_back(script):
+    assert over(leverage_script("5", httpx2.ReadTimeout("slow"))).set_leverage(symbol="BTCUSDT", leverage=5) == 5
+    with pytest.raises(Unavailable):
+        over(leverage_script("20", httpx2.ReadTimeout("slow"))).set_leverage(symbol="BTCUSDT", leverage=5)
+
+
+@pytest.mark.parametrize("code", [-4028, -2030, -4161])
+def test_leverage_that_the_venue_refuses_is_refused(script, code):
+    with pytest.raises(Refused) as caught:
+        over(leverage_script("20", refusal(code))).set_leverage(symbol="BTCUSDT", leverage=5)
+    assert caught.value.refusal is Refusal.LEVERAGE
+
+
+@pytest.mark.parametrize(("held", "orders"), [(held_row(), []), (risk_row(), [order_row(status="NEW")])])
+def test_leverage_stands_still_while_something_is_open(script, held, orders):
+    script.on("GET positionRisk", [held]).on("GET openOrders", orders)
+    with pytest.raises(Refused) as caught:
+        over(script).set_leverage(symbol="BTCUSDT", leverage=5)
+    assert caught.value.refusal is Refusal.LEVERAGE
+    assert script.given("POST leverage") == []
+
+
+def test_a_stop_alone_does_not_hold_the_leverage(script):
+    script = leverage_script("5", {}).on("GET openOrders", [order_row(status="NEW", closePosition=True)])
+    assert over(script).set_leverage(symbol="BTCUSDT", leverage=5) == 5
+
+
+class Settings:
+    """How an account at the venue is set; what refuses to change is named."""
+
+    def __init__(self, *, hedge=False, multi=False, margin="isolated", stuck=(), open_orders=(), held="0", lose=False):
+        self.hedge, self.multi, self.margin, self.leverage = hedge, multi, margin, "20"
+        self.stuck, self.lose = stuck, lose
+        sent = {"dual": self._dual, "multi": self._multi, "margin": self._margin, "leverage": self._leverage}
+        self.script = Script()
+        self.script.on("GET positionSide/dual", lambda given: {"dualSidePosition": self.hedge})
+        self.script.on("GET multiAssetsMargin", lambda given: {"multiAssetsMargin": self.multi})
+        self.script.on("GET positionRisk", lambda given: [
+            risk_row(marginType=self.margin, leverage=self.leverage, positionAmt=held, entryPrice="100")
+        ])  # fmt: skip
+        self.script.on("GET openOrders", list(open_orders))
+        for name, call in zip(sent, ("positionSide/dual", "multiAssetsMargin", "marginType", "leverage"), strict=True):
+            self.script.on(f"POST {call}", self._taker(name, sent[name]))
+
+    def _taker(self, name, change):
+        def take(given):
+            if name in self.stuck:
+                return refusal(self.stuck[name]) if isinstance(self.stuck, dict) else {"code": 200, "msg": "success"}
+            change(given)
+            return httpx2.ReadTimeout("slow") if self.lose else {"code": "200", "msg": "success"}
+
+        return take
+
+    def _dual(self, given):
+        self.hedge = given["dualSidePosition"] == "true"
+
+    def _multi(self, given):
+        self.multi = given["multiAssetsMargin"] == "true"
+
+    def _margin(self, given):
+        self.margin = {"ISOLATED": "isolated", "CROSSED": "cross"}[given["marginType"]]
+
+    def _leverage(self, given):
+        self.leverage = given["leverage"]
+
+    @property
+    def changes(self):
+        return [call for call, _ in self.script.asked if call.startswith("POST")]
+
+
+@pytest.mark.parametrize("lose", [False, True], ids=["answered", "every answer lost"])
+def test_an_account_is_brought_into_its_modes_and_read_back(lose):
+    settings = Settings(hedge=True, multi=True, margin="cross", lose=lose)
+    over(settings.script).prepare({"BTCUSDT": 5})
+    assert (settings.hedge, settings.multi, settings.margin, settings.leverage) == (False, False, "isolated", "5")
+    assert len(settings.changes) == 4
+
+
+def test_an_account_that_is_right_is_not_touched():
+    settings = Settings()
+    over(settings.script).prepare({"BTCUSDT": 20})
+    assert settings.changes == []
+
+
+@pytest.mark.parametrize("stuck", ["dual", "multi", "margin"])
+@pytest.mark.parametrize("code", [None, -4067, -4047, -4168])
+def test_a_mode_that_cannot_be_switched_needs_a_person(stuck, code):
+    settings = Settings(hedge=True, multi=True, margin="cross", stuck={stuck: code} if code else (stuck,))
+    with pytest.raises(NeedsOperator):
+        over(settings.script).prepare({"BTCUSDT": 5})
+
+
+@pytest.mark.parametrize("change", [{"hedge": True}, {"multi": True}, {"margin": "cross"}])
+@pytest.mark.parametrize("what", [{"held": "1"}, {"open_orders": [order_row(status="NEW")]}])
+def test_nothing_is_switched_while_anything_is_open(change, what):
+    settings = Settings(**change, **what)
+    with pytest.raises(NeedsOperator):
+        over(settings.script).prepare({"BTCUSDT": 20})
+    assert settings.changes == []
+
+
+@pytest.mark.parametrize(("stuck", "code"), [("margin", -4046), ("dual", -4059)])
+def test_nothing_to_change_is_a_success_where_reading_back_agrees(stuck, code):
+    settings = Settings(hedge=stuck == "dual", margin="cross" if stuck == "margin" else "isolated")
+
+    def already(given):
+        settings.hedge, settings.margin = False, "isolated"
+        return refusal(code, text="No need to change.")
+
+    settings.script.on("POST positionSide/dual", already).on("POST marginType", already)
+    over(settings.script).prepare({"BTCUSDT": 20})
+
+
+def test_leverage_that_is_read_back_differently_needs_a_person():
+    with pytest.raises(NeedsOperator, match="leverage 5"):
+        over(Settings(stuck=("leverage",)).script).prepare({"BTCUSDT": 5})
+
+
+def test_an_instrument_gets_the_accounts_own_fees_and_brackets(script):
+    script.on("GET commissionRate", {"symbol": "BTCUSDT", "makerCommissionRate": "0", "takerCommissionRate": 0.00035})
+    bracket = {"bracket": 1, "initialLeverage": 75, "notionalCap": 10000, "notionalFloor": 0,
+               "maintMarginRatio": 0.0065, "cum": 0.0}  # fmt: skip
+    script.on("GET leverageBracket", {"symbol": "BTCUSDT", "brackets": [bracket]})
+    spec = over(script).terms("BTCUSDT")
+    assert (spec.maker_fee, spec.taker_fee, spec.max_leverage) == (D(0), D("0.00035"), 75)
+    assert spec.brackets == (Bracket(D(0), D(10000), 75, D("0.0065"), D(0)),)
+    assert spec.tick_size == D("0.1")
+
+
+def test_a_fired_stop_is_reported_as_the_stop_that_it_was(script):
+    script.on("GET order", order_row(type="MARKET", origType="STOP_MARKET", stopPrice="95"))
+    assert over(script).order(symbol="BTCUSDT", client_order_id="vx1").type is OrderType.STOP_MARKET
