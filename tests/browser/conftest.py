@@ -19,8 +19,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[support.Served]
     served.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """Start the browser, for one module only: its driver keeps an event loop running, and others want one of their own."""
     if support.chromium() is None:
         missing("Chromium")
     with support.browser() as started:
