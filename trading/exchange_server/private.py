@@ -207,6 +207,12 @@ def leverage_bracket(call: Call) -> Json:
     return [bracket_row(account, name) for name in account.markets.contracts]
 
 
+def leverage_brackets(call: Call) -> Json:
+    """Return what newer documents ask for under this name: a list, with a symbol too."""
+    told = leverage_bracket(call)
+    return told if isinstance(told, list) else [told]
+
+
 def commission_rate(call: Call) -> Json:
     spec = call.account.spec(contract_of(call.account.markets, call.given).symbol)
     return {
@@ -284,6 +290,7 @@ PRIVATE: Final[dict[tuple[str, str], Private]] = {
     ("GET", "userTrades"): user_trades,
     ("GET", "income"): income,
     ("GET", "leverageBracket"): leverage_bracket,
+    ("GET", "leverageBrackets"): leverage_brackets,
     ("GET", "commissionRate"): commission_rate,
     ("GET", "adlQuantile"): adl_quantile,
     ("GET", "forceOrders"): force_orders,

@@ -93,6 +93,9 @@ def test_brackets_are_a_list_or_an_object(trader):
         "maintMarginRatio": "float", "cum": "float",
     }  # fmt: skip
     assert [row["symbol"] for row in trader.told("GET", "leverageBracket")] == ["BTCUSDT", "ETHUSDT"]
+    one = trader.told("GET", "leverageBracket", symbol="BTCUSDT")
+    assert trader.told("GET", "leverageBrackets", symbol="BTCUSDT") == [one], "the newer name: always a list"
+    assert trader.told("GET", "leverageBrackets") == trader.told("GET", "leverageBracket")
 
 
 def test_a_flat_account(trader):
