@@ -106,7 +106,7 @@ def _error_in(content: object, status: int) -> tuple[int | None, str]:
         return None, ""
     try:
         code = int(content.get("code", 0))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None, ""
     wrong = code < 0 or (code > 0 and status != OK)
     return (code, str(content.get("msg", ""))) if wrong else (None, "")

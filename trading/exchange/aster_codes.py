@@ -40,7 +40,8 @@ def family_of(code: int | str, message: str = "") -> Family | None:
 def error_of(code: int | str, call: Call, message: str) -> VibexError | None:
     """Return the code in the words of the Exchange port: None where all is well, else what is to be raised.
 
-    A change that nobody knows the outcome of is Ambiguous. A question fails as Unavailable, or as NeedsOperator where
+    A change that nobody knows the outcome of is Ambiguous; so is one that was answered with a code which is not the
+    exchange's own (those are all negative): something in front of it speaks, and what that passed on is not known. A question fails as Unavailable, or as NeedsOperator where
     keys or account are at fault; an unknown code in answer to a question proves nothing, and is Unavailable too.
     """
     family, action = family_of(code, message), action_of(code, call, message)
@@ -49,6 +50,8 @@ def error_of(code: int | str, call: Call, message: str) -> VibexError | None:
     if call.question:
         person = family is not None and action in (Action.REDUCING, Action.HALT)
         return NeedsOperator(message) if person else Unavailable(message)
+    if _number(code) >= 0:
+        return Ambiguous(message)
     if action is Action.RETRY:
         return Unavailable(message)
     refusal = family.refusal if family else Refusal.OTHER

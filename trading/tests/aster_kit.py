@@ -99,7 +99,9 @@ def specs(symbol: str) -> Any:
     return SPECS[symbol]
 
 
-def over(script: Script, generation: str = "v3", purse: Purse | None = None) -> AsterExchange:
+def over(
+    script: Script, generation: str = "v3", purse: Purse | None = None, clock: SimulatedClock | None = None
+) -> AsterExchange:
     """Return the adapter over a script, asking each question once."""
     transport = httpx2.MockTransport(script)
     http = AsterHttp("https://venue.test", purse or Purse(), Purpose.FEED, attempts=1, transport=transport)
@@ -108,7 +110,7 @@ def over(script: Script, generation: str = "v3", purse: Purse | None = None) -> 
         signer(generation),
         generation=generation,  # type: ignore[arg-type]
         specs=specs,
-        clock=SimulatedClock(NOW),
+        clock=clock or SimulatedClock(NOW),
     )
 
 

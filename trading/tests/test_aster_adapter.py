@@ -29,7 +29,7 @@ from trading.tests.aster_kit import (
     risk_row,
 )  # fmt: skip
 from trading.tests.matching_kit import BTC, order, stop, target
-from vibex.lib.clock import to_ms
+from vibex.lib.clock import SimulatedClock, to_ms
 from vibex.lib.errors import NeedsOperator, Retryable
 
 ENTRY = order("BUY", "LIMIT", "10", id="vx1", price="100.20", tif="IOC")
@@ -47,6 +47,9 @@ NOBODY_KNOWS = [
     pytest.param(page(200), id="HTML with 200"),
     pytest.param(page(403), id="403 page"),
     pytest.param(page(404), id="404 page"),
+    pytest.param(refusal(408, 408, "Request Timeout"), id="JSON of a gateway"),
+    pytest.param(refusal(403, 403, "Forbidden"), id="JSON of a firewall"),
+    pytest.param(httpx2.Response(400, text='{"code": -Infinity}'), id="a code that is no number"),
     pytest.param(httpx2.Response(429), id="empty 429"),
     pytest.param(httpx2.Response(418), id="empty 418"),
     pytest.param(httpx2.Response(200), id="empty 200"),
@@ -340,6 +343,18 @@ def test_an_account_is_three_questions_and_orders_come_first(script):
     assert [one.symbol for one in account.positions] == ["BTCUSDT"]
     assert [one.client_order_id for one in account.orders] == ["vx1", "web_abc"]
     assert [(one.asset, one.balance) for one in account.others] == [("USDF", D(7))]
+
+
+def test_an_account_is_of_the_moment_before_the_first_question(script):
+    """A fill that comes while the venue is slow to answer must not look older than what was read."""
+    clock = SimulatedClock(NOW)
+
+    def slowly(given):
+        clock.move_to(clock.at + timedelta(seconds=20))
+        return []
+
+    script.on("GET openOrders", slowly).on("GET positionRisk", slowly).on("GET balance", slowly)
+    assert over(script, clock=clock).account().at == NOW
 
 
 @pytest.mark.parametrize("generation", ["v3", "v1"])

@@ -137,6 +137,12 @@ def test_a_change_is_refused_unavailable_or_ambiguous_and_nothing_else(call):
         assert str(error) == "told"
 
 
+@pytest.mark.parametrize("call", CHANGES)
+@pytest.mark.parametrize("code", [408, "403", "40001", "words", 0])
+def test_a_code_that_is_not_the_exchanges_own_makes_nothing_certain(call, code):
+    assert type(error_of(code, call, "told")) is Ambiguous
+
+
 @pytest.mark.parametrize("call", [call for call in Call if call.question])
 def test_a_question_is_never_ambiguous_and_an_error_never_proves_that_there_is_no_order(call):
     for code in (*CODES, -9999):

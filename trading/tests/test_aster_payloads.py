@@ -190,8 +190,34 @@ def test_a_short_is_told_by_the_sign_and_hedge_mode_by_the_side():
     assert (held.position.side, held.position.quantity, held.one_way) == (Side.SHORT, D(10), False)
 
 
+def test_averages_have_as_many_digits_as_a_division_leaves():
+    """Two fills at two prices: one such position must not make the whole account unreadable."""
+    told = {
+        "entryPrice": "109234.56666666666667",
+        "markPrice": "109234.12345678905",
+        "liquidationPrice": "1.0000000000000003",
+    }
+    (held,) = payloads.held_in([POSITION | told])
+    position = held.position
+    assert (position.entry_price, position.mark_price) == (D("109234.566666667"), D("109234.123456789"))
+    assert position.liquidation_price == 1
+    assert payloads.order_of(ORDER | {"avgPrice": "109234.56666666666667"}).average_price == D("109234.566666667")
+
+
+@pytest.mark.parametrize("told", ["0", "-3.25", "0.000000000001", "1e15"])
+def test_a_liquidation_where_no_price_goes_is_none(told):
+    (held,) = payloads.held_in([POSITION | {"liquidationPrice": told}])
+    assert held.position.liquidation_price is None
+
+
 def test_a_broken_position_is_never_left_out():
-    for change in ({"positionAmt": "?"}, {"entryPrice": "0"}, {"markPrice": "x"}, {"leverage": "0"}):
+    for change in (
+        {"positionAmt": "?"},
+        {"entryPrice": "0"},
+        {"markPrice": "x"},
+        {"leverage": "0"},
+        {"liquidationPrice": "?"},
+    ):
         with pytest.raises(VenueDown, match="SOLUSDT"):
             payloads.held_in([POSITION, POSITION | change])
 

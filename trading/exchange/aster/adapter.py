@@ -62,8 +62,10 @@ class AsterExchange:
         """Return money in USDT, all positions and all open orders, those of others included (weight 50, three calls).
 
         The three answers are not of one moment. Orders come first: what a fill in between does to them is seen as a
-        stop that still stands over a position that is gone, never as a position without its stop.
+        stop that still stands over a position that is gone, never as a position without its stop. `at` is the moment
+        before the first question, so that what happened since is never taken for something that was seen.
         """
+        at = self._clock.now()
         with asked():
             orders = payloads.orders_of(self._calls.ask("openOrders"))
             held = payloads.held_in(self._calls.ask("positionRisk"))
@@ -73,7 +75,7 @@ class AsterExchange:
         self._names.learn(orders)
         positions = tuple(holding.position for holding in held if holding.position)
         return AccountState(
-            at=self._clock.now(),
+            at=at,
             wallet=funds.wallet,
             unrealised=sum((one.unrealised for one in positions if self._in_usdt(one.symbol)), Decimal(0)),
             margin=funds.margin,

@@ -16,7 +16,20 @@ from decimal import Decimal
 from typing import Final
 
 from decisions.domain.proposal import Side
-from marketdata.aster.values import HIGHEST, Row, amount, broken, number, price, rows_of, symbol_of, text, whole
+from marketdata.aster.values import (
+    HIGHEST,
+    LOWEST,
+    Row,
+    amount,
+    broken,
+    number,
+    price,
+    rounded,
+    rows_of,
+    symbol_of,
+    text,
+    whole,
+)
 from trading.domain.venue import (
     Collateral,
     Income,
@@ -95,7 +108,7 @@ def order_of(payload: object) -> OrderReport:
         status=_status(row),
         quantity=amount(row, "origQty", "order"),
         filled=filled,
-        average_price=_optional_price(row, "avgPrice") if filled else None,
+        average_price=_optional_price(row, "avgPrice", computed=True) if filled else None,
         price=_optional_price(row, "price"),
         trigger=_optional_price(row, "stopPrice"),
         reduce_only=flag(row, "reduceOnly", "order", default=False),
@@ -160,7 +173,6 @@ def _position(row: Row, held: Decimal, leverage: int, *, isolated: bool) -> Venu
     kind = "positionRisk"
     entry, mark = (_must_price(row, name) for name in ("entryPrice", "markPrice"))
     unrealised = number(row, "unRealizedProfit", kind)
-    liquidation = price(row, "liquidationPrice", kind)
     return VenuePosition(
         symbol=symbol_of(row, "symbol", kind),
         side=Side.LONG if held > 0 else Side.SHORT,
@@ -170,8 +182,14 @@ def _position(row: Row, held: Decimal, leverage: int, *, isolated: bool) -> Venu
         leverage=leverage,
         unrealised=unrealised,
         margin=_own_margin(row, unrealised) if isolated else abs(held) * mark / leverage,
-        liquidation_price=liquidation,
+        liquidation_price=_liquidation(row),
     )
+
+
+def _liquidation(row: Row) -> Decimal | None:
+    """Return where the venue would liquidate, None where no price goes: zero, below, or beyond what a price can be."""
+    value = rounded(number(row, "liquidationPrice", "positionRisk"))
+    return value if LOWEST <= value < HIGHEST else None
 
 
 def _own_margin(row: Row, unrealised: Decimal) -> Decimal:
@@ -330,13 +348,14 @@ def _status(row: Row) -> VenueStatus:
     return _STATUSES[told]
 
 
-def _optional_price(row: Row, name: str) -> Decimal | None:
+def _optional_price(row: Row, name: str, *, computed: bool = False) -> Decimal | None:
     """Return a price of an order, None where there is none: missing, empty or zero."""
-    return None if row.get(name) in (None, "") else price(row, name, "order")
+    return None if row.get(name) in (None, "") else price(row, name, "order", computed=computed)
 
 
 def _must_price(row: Row, name: str) -> Decimal:
-    value = price(row, name, "positionRisk")
+    """Return a price of a position: an average or a mark, computed both, with as many digits as a division leaves."""
+    value = price(row, name, "positionRisk", computed=True)
     if value is None or value >= HIGHEST:
         raise broken("positionRisk", row, name)
     return value
