@@ -27,7 +27,8 @@ BAN_SECONDS: Final = 120.0
 """The shortest ban, where the venue does not say how long."""
 LONGEST_BAN: Final = 3 * 86_400.0
 _BANNED_UNTIL: Final = re.compile(r"until\s+([0-9]{13})\b")
-_USED: Final = re.compile(r"x-mbx-used-weight(-1m)?(-[a-z0-9]+)?")
+_USED: Final = re.compile(r"x-mbx-used-weight(-1m(-[a-z0-9]+)?)?")
+"""Of this minute, and never one of an hour or a day: its count would use up the share that is kept for closing."""
 
 
 @dataclass(frozen=True, slots=True)

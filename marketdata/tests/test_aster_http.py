@@ -111,6 +111,7 @@ def test_a_good_answer_is_paid_for_and_returned(client):
         ({"X-MBX-USED-WEIGHT-1M": "107"}, [107]),
         ({"x-mbx-used-weight-1m": "107, 240"}, [240]),
         ({"X-MBX-USED-WEIGHT-1M": "7", "X-MBX-USED-WEIGHT": "9"}, [9]),
+        ({"X-MBX-USED-WEIGHT-1M-A7": "8", "X-MBX-USED-WEIGHT-1D": "90000", "X-MBX-USED-WEIGHT-1H": "5000"}, [8]),
         ({"X-MBX-USED-WEIGHT-1M": "?"}, []),
         ({}, []),
     ],

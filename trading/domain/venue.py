@@ -11,6 +11,7 @@ from decisions.domain.proposal import Side
 from marketdata.domain.bars import Bar
 
 __all__ = [
+    "SETTLED_IN",
     "ZERO",
     "AccountState",
     "Bar",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 ZERO = Decimal(0)
+SETTLED_IN = "USDT"
+"""The asset that wallet, margin, profit, fees and equity are told in. Amounts in any other are in no sum."""
 
 
 class OrderSide(StrEnum):
@@ -139,7 +142,7 @@ class Trade:
     realised: Decimal
     maker: bool
     at: datetime
-    fee_asset: str = "USDT"
+    fee_asset: str = SETTLED_IN
 
 
 class IncomeKind(StrEnum):
@@ -165,7 +168,7 @@ class Income:
     amount: Decimal
     at: datetime
     trade_id: str = ""
-    asset: str = "USDT"
+    asset: str = SETTLED_IN
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max, Q, Sum
 
-from accounts.models import Account
+from accounts.models import Account, Incident
 from accounts.services import incident_open
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
 from trading.domain.books import BookedPosition, apply_trade, exit_reason
 from trading.domain.orders import OrderState, filled_to
-from trading.domain.venue import AccountState, Income, IncomeKind, OrderType, Trade
+from trading.domain.venue import SETTLED_IN, ZERO, AccountState, Income, IncomeKind, OrderType, Trade
 from trading.models import EquityPoint, Fill, IncomeEntry, Order, Position
 from trading.services.journal.rows import facts_of, order_step
 from vibex.lib.money import booked
@@ -38,12 +39,16 @@ def trades_book(*, account: Account, trades: Sequence[Trade]) -> int:
         seen = set(known.filter(exchange_trade_id__in=ids).values_list("symbol", "exchange_trade_id"))
         fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in seen]
         for trade in fresh:
-            _book_one(account, trade)
+            _book_one(account, _without_foreign_fee(account, trade))
     return len(fresh)
 
 
 def income_book(*, account: Account, income: Sequence[Income]) -> None:
-    """Copy the ledger lines that are not copied yet; funding is added to the position it belongs to."""
+    """Copy the ledger lines that are not copied yet; funding is added to the position it belongs to.
+
+    Those in other assets than the one of the wallet are not copied: every sum over the lines is in that one.
+    """
+    income = [line for line in income if line.asset == SETTLED_IN]
     if not income:
         return
     with transaction.atomic():
@@ -92,6 +97,15 @@ def equity_record(*, account: Account, state: AccountState) -> None:
         unique_fields=["account", "at"],
         update_fields=["wallet", "unrealised", "equity", "transfers"],
     )
+
+
+def _without_foreign_fee(account: Account, trade: Trade) -> Trade:
+    """Book no fee that was paid in another asset as if it were in ours: it never left this wallet. A person is told."""
+    if trade.fee_asset == SETTLED_IN or not trade.fee:
+        return trade
+    text = f"Fees are paid in {trade.fee_asset}: they are in no result, all of which are in {SETTLED_IN}."
+    incident_open(account=account, kind="foreign-fee", text=text, severity=Incident.Severity.WARNING)
+    return replace(trade, fee=ZERO)
 
 
 def _book_one(account: Account, trade: Trade) -> None:

@@ -15,7 +15,7 @@ from marketdata.aster.signing import Signer
 from marketdata.aster.values import Row, rows_of
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.venues.public import VenueDown, VenueRefused
-from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
+from trading.domain.venue import SETTLED_IN, AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.aster import payloads, setup
 from trading.exchange.aster.calls import Calls, Generation, broke_off
 from trading.exchange.aster.failures import UNKNOWN_ORDER, acted, asked, kind_of_order, never_sent
@@ -177,7 +177,7 @@ class AsterExchange:
     def _in_usdt(self, symbol: str) -> bool:
         """Return whether profit of a symbol is told in USDT; so for one that is no longer listed."""
         try:
-            return self._spec(symbol).margin_asset == payloads.SETTLED_IN
+            return self._spec(symbol).margin_asset == SETTLED_IN
         except (Refused, Unavailable):
             return True
 

@@ -31,6 +31,7 @@ from marketdata.aster.values import (
     whole,
 )
 from trading.domain.venue import (
+    SETTLED_IN,
     Collateral,
     Income,
     IncomeKind,
@@ -43,8 +44,6 @@ from trading.domain.venue import (
 )
 from vibex.lib.clock import from_ms
 
-SETTLED_IN: Final = "USDT"
-"""The asset that wallet, margin and profit are told in."""
 LONGEST_ID: Final = 60
 LONGEST_KIND: Final = 60
 MOST_LEVERAGE: Final = 1_000

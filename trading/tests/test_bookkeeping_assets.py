@@ -1,0 +1,39 @@
+"""Amounts in another asset than the wallet's are in no sum: seven coins are not seven dollars."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from accounts.models import Incident
+from trading.domain.venue import Income, IncomeKind, OrderSide, Trade
+from trading.models import Fill, IncomeEntry, Position
+from trading.services.bookkeeping import income_book, ledger_total, trades_book
+from trading.tests.builders import make_account
+
+NOON = datetime(2025, 10, 10, 12, tzinfo=UTC)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_transfer_of_another_asset_is_no_money_of_the_wallet():
+    account = make_account()
+    line = Income("1", IncomeKind.TRANSFER, "", Decimal(1000), NOON)
+    income_book(
+        account=account, income=[line, replace(line, transaction_id="2", amount=Decimal(70_000), asset="ASTER")]
+    )
+    assert ledger_total(account=account) == 1000
+    assert IncomeEntry.objects.get().transaction_id == "1"
+
+
+def test_a_fee_in_another_asset_is_in_no_result_and_a_person_is_told_once():
+    account = make_account()
+    paid = Trade(
+        "1", "vx1", "1", "BTCUSDT", OrderSide.BUY, Decimal(1), Decimal(100), Decimal("0.04"), Decimal(0), False, NOON
+    )
+    foreign = [replace(paid, trade_id=str(number), fee=Decimal(3), fee_asset="ASTER") for number in (2, 3)]
+    assert trades_book(account=account, trades=[paid, *foreign]) == 3
+    assert Position.objects.get().fees == Decimal("0.04")
+    assert sorted(Fill.objects.values_list("fee", flat=True)) == [0, 0, Decimal("0.04")]
+    assert "ASTER" in Incident.objects.get(kind="foreign-fee").text
