@@ -2,16 +2,17 @@
 
 An account in the venue's own modes is made ready, enters, gets a stop and a target, pays funding, is stopped out, looks
 what became of the target, and its trades and its income add up. Ours does it by V3 and by V1; ccxt's client of AsterDEX
-and typed-aster, both as they are published, in environments of their own. All have to tell what was counted by hand
-here, and what the exchange itself knows. Where a client cannot have what it wants, that stands here with its reason.
+and typed-aster, both as they are published, in environments of their own; the paper venue too. All have to tell what was
+counted by hand here, and what the exchange itself knows. Where a client cannot have what it wants, that stands here with
+its reason.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,15 +26,20 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.services.budget import Unmetered
 from marketdata.venues.public import Purpose
 from tests.oracles.environments import isolated
+from trading.domain.matching import Orphans
 from trading.domain.venue import NewOrder, OrderReport
 from trading.exchange.aster.adapter import AsterExchange
-from trading.exchange.base import Refused
+from trading.exchange.base import Exchange, Refused
+from trading.exchange.paper import PaperExchange, open_paper_account
 from trading.exchange_server.accounts import TestAccount, Truth
 from trading.exchange_server.auth import MAINNET, TESTNET, Agent, ApiKey, new_agent, new_key, recovered
 from trading.exchange_server.server import Served
 from trading.tests.aster_server_kit import SYMBOL, aster
-from trading.tests.matching_kit import START, order, stop, target
+from trading.tests.builders import make_account
+from trading.tests.matching_kit import FRICTIONLESS, SPECS, START, order, stop, target
+from trading.tests.paper_kit import TickMarket
 from trading.tests.signed_kit import typed_data
+from vibex.lib.clock import SimulatedClock
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
 
@@ -107,7 +113,7 @@ def _moves(now: datetime) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     return {"funding": to(BEFORE, hours=9), "trigger": to(AFTER, hours=9, minutes=1)}
 
 
-# -- the four ways ---------------------------------------------------------------------------------------------------------
+# -- the four ways ------------------------------------------------------------------------------------------------------
 
 
 def through_v3(table: Table) -> dict[str, Any]:
@@ -141,7 +147,8 @@ def _ours(table: Table, signer: Signer, generation: Any) -> dict[str, Any]:
         specs = {spec.symbol: spec for spec in AsterPublic(http).instruments()}
         clock = _ClockOf(table.served)
         exchange = AsterExchange(http, signer, generation=generation, specs=specs.__getitem__, clock=clock)
-        return _life(exchange, table, specs[SYMBOL])
+        exchange.prepare({SYMBOL: LEVERAGE})
+        return _life(exchange, table.move, specs[SYMBOL])
 
 
 @dataclass
@@ -155,8 +162,7 @@ class _ClockOf:
         return self.served.control.now()
 
 
-def _life(exchange: AsterExchange, table: Table, spec: InstrumentSpec) -> dict[str, Any]:
-    exchange.prepare({SYMBOL: LEVERAGE})
+def _life(exchange: Exchange, move: Callable[[str], None], spec: InstrumentSpec) -> dict[str, Any]:
     told: dict[str, Any] = {
         "tick": spec.tick_size,
         "leverage": exchange.set_leverage(symbol=SYMBOL, leverage=LEVERAGE),
@@ -165,8 +171,8 @@ def _life(exchange: AsterExchange, table: Table, spec: InstrumentSpec) -> dict[s
     for waits in (stop("SELL", STOP, id="stop"), target("SELL", TARGET, id="target")):
         exchange.place(waits)
     told |= {"held": _held(exchange), "waiting": _waiting(exchange)}
-    table.move("funding")
-    table.move("trigger")
+    move("funding")
+    move("trigger")
     fired = exchange.order(symbol=SYMBOL, client_order_id="stop")
     assert fired is not None
     told |= {"fired": _executed(fired), "after": _held(exchange), "sibling": _waiting(exchange)}
@@ -187,24 +193,24 @@ def _executed(report: OrderReport) -> list[Any]:
     return [report.status.value, report.side.value, report.filled, report.average_price]
 
 
-def _held(exchange: AsterExchange) -> list[Any]:
+def _held(exchange: Exchange) -> list[Any]:
     return [
         [one.quantity, one.entry_price, one.leverage, "isolated", one.margin] for one in exchange.account().positions
     ]
 
 
-def _waiting(exchange: AsterExchange) -> dict[str, Any]:
+def _waiting(exchange: Exchange) -> dict[str, Any]:
     return {one.client_order_id: one.trigger for one in exchange.account().orders}
 
 
-def _cancelled(exchange: AsterExchange) -> str:
+def _cancelled(exchange: Exchange) -> str:
     try:
         return exchange.cancel(symbol=SYMBOL, client_order_id="target").status.value
     except Refused as refused:
         return refused.refusal.name
 
 
-# -- what all have to tell -------------------------------------------------------------------------------------------------
+# -- what all have to tell ----------------------------------------------------------------------------------------------
 
 
 def counted_by_hand(orphans: str, funding: Decimal) -> dict[str, Any]:
@@ -259,6 +265,26 @@ def test_the_life_of_a_position_is_the_same_through_every_client(through, orphan
         assert len(table.sent) == 3
         assert not any({"builder", "feeRate"} & set(form) for form in table.sent)
         assert not [path for path in table.paths if "uilder" in path]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("orphans", ["keep", "cancel"])
+def test_the_paper_venue_tells_the_same_life(orphans):
+    clock, market, account = SimulatedClock(START), TickMarket(), make_account(starting_balance=Decimal(10_000))
+    open_paper_account(account, at=START)
+    settings = replace(FRICTIONLESS, orphans=Orphans(orphans))
+    exchange = PaperExchange(account.pk, market, clock, settings=settings)
+    prices = {"funding": (BEFORE, 540), "trigger": (AFTER, 541)}
+
+    def move(name: str) -> None:
+        price, minutes = prices[name]
+        clock.move_to(START + timedelta(minutes=minutes))
+        market.tick(price, minutes=minutes)
+
+    market.tick(BEFORE, minutes=0)
+    market.pay("-0.0002", minutes=480, mark="100")
+    told = exact(_life(exchange, move, SPECS[SYMBOL]))
+    assert told == counted_by_hand(orphans, Decimal("0.2"))
 
 
 def test_a_client_that_takes_a_fee_for_its_builder_would_be_seen():
