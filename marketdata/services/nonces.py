@@ -5,7 +5,9 @@ AsterDEX counts them by signer. Two processes that each kept their own count wou
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from django.db import connection, transaction
 
@@ -22,6 +24,13 @@ STALE = 1_000_000
 """Microseconds after which a nonce that waited for the database is left unused and another one taken."""
 
 
+NEVER_TAKEN: Final = 120_000_000
+"""Microseconds. The venue takes nonces up to a minute ahead of its clock, and ours may be off by as much again: one that
+is further ahead was never used there, and to begin anew below it repeats nothing."""
+
+log = logging.getLogger(__name__)
+
+
 class DatabaseNonces:
     """Nonces from the database. Safe from every thread and process; each is committed before it is returned.
 
@@ -33,7 +42,10 @@ class DatabaseNonces:
         self._ahead = ahead
 
     def next(self, signer: str) -> int:
-        """Return the next nonce. Raises NeedsOperator when the clock was put back by more than five seconds."""
+        """Return the next nonce. Raises NeedsOperator when the clock was put back by five seconds to two minutes.
+
+        By more, the count begins anew: a clock that once ran far ahead must not stand in the way of a close for as long.
+        """
         name = signer.lower()
         nonce = self._take(name)
         # The database may have let us wait; what leaves now has to carry a nonce of now.
@@ -46,7 +58,7 @@ class DatabaseNonces:
             _row(signer)
             taken = _taken(signer, now)
         if taken is None:
-            raise clock_put_back(signer, SignerNonce.objects.get(signer=signer).last - now)
+            taken = _taken_anew(signer, now)
         return taken
 
     def _now(self) -> int:
@@ -71,6 +83,20 @@ def _taken(signer: str, now: int) -> int | None:
             cursor.execute(TAKE, [now, now, signer, now + NONCE_AHEAD])
             found = cursor.fetchone()
     return int(found[0]) if found else None
+
+
+def _taken_anew(signer: str, now: int) -> int:
+    """Leave a count that the venue cannot have seen. Raises NeedsOperator for one that it may have."""
+    last = SignerNonce.objects.get(signer=signer).last
+    if last - now <= NEVER_TAKEN:
+        raise clock_put_back(signer, last - now)
+    log.warning("The nonces of %s were %.0f s ahead of the clock; they begin anew.", signer, (last - now) / 1_000_000)
+    with transaction.atomic(durable=True):
+        SignerNonce.objects.filter(signer=signer, last=last).update(last=now)
+    taken = _taken(signer, now)
+    if taken is None:  # another process, whose clock is still ahead, was quicker
+        raise clock_put_back(signer, last - now)
+    return taken
 
 
 def _row(signer: str) -> None:

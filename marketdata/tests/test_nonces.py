@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from marketdata.aster.signing import NONCE_AHEAD
 from marketdata.models import SignerNonce
-from marketdata.services.nonces import DatabaseNonces, nonces_forget
+from marketdata.services.nonces import NEVER_TAKEN, DatabaseNonces, nonces_forget
 from vibex.lib.env import ROOT
 from vibex.lib.errors import NeedsOperator
 
@@ -65,6 +65,25 @@ def test_a_clock_put_back_by_more_is_told_with_what_to_do_and_changes_nothing(cl
     assert SignerNonce.objects.get().last == NOW
     clock.shift(60.001)
     assert nonces.next(SIGNER) == NOW + 1
+
+
+def test_a_clock_that_once_ran_an_hour_ahead_does_not_stand_in_the_way_for_an_hour(clock):
+    """The venue never took what the clock of then gave, so nothing is repeated; closing goes on."""
+    nonces = DatabaseNonces()
+    clock.shift(3_600)
+    nonces.next(SIGNER)
+    clock.shift(-3_600)
+    assert [nonces.next(SIGNER) for _ in range(2)] == [NOW + 1, NOW + 2]
+    clock.shift(1)
+    assert nonces.next(SIGNER) == NOW + 1_000_000
+
+
+@pytest.mark.parametrize("ahead", [NONCE_AHEAD, NEVER_TAKEN])
+def test_a_count_that_the_venue_may_have_seen_is_never_left(clock, ahead):
+    SignerNonce.objects.create(signer=SIGNER, last=NOW + ahead)
+    with pytest.raises(NeedsOperator):
+        DatabaseNonces().next(SIGNER)
+    assert SignerNonce.objects.get().last == NOW + ahead
 
 
 def test_no_nonce_is_ever_more_than_five_seconds_ahead(clock):
