@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
+ASIDE_SECONDS: Final = 0.5
+"""A question that is on its way when everything stops is left behind: what it would have brought is asked for again."""
 
 
 class Mover(Protocol):
@@ -105,7 +107,7 @@ class FeedRunner:
         finally:
             self._end(mover)
             if aside and aside.is_alive():
-                aside.join(STOP_SECONDS)
+                aside.join(ASIDE_SECONDS)
 
     def _found(self) -> Mover | None:
         """Return what moves the market as soon as the database says which that is; None when stopped before."""

@@ -27,6 +27,7 @@ from marketdata.models import Feed, FundingRate, Instrument, QuarantinedCandle, 
 from marketdata.selectors import candles_in, followed_symbols, last_closed, wanted_symbols, warm_up_of
 from marketdata.services.backfill import Asking, span_fill
 from marketdata.services.candles import candles_upsert
+from marketdata.services.feeds import never
 from marketdata.services.follow import contracts_refresh, symbols_follow
 from marketdata.services.prices import funding_expect, funding_put, open_interest_put, ticker_put
 from marketdata.venues.public import PublicVenue, VenueBusy, VenueDown, VenueRefused
@@ -94,6 +95,8 @@ class Keeper:
     interval: str
     streaming: Callable[[], bool] = lambda: False
     """Whether prices and candles come by a stream at the moment."""
+    stopping: Callable[[], bool] = never
+    """Whether somebody wants to stop: no further job is begun then."""
     past: PublicVenue | None = None
     """Who is asked for long spans of candles, so that they do not use up what prices need; the same when not given."""
     heard_at: datetime | None = None
@@ -125,7 +128,7 @@ class Keeper:
         self._mind_the_clock()
         for name, period, job in self._jobs():
             now = time.monotonic()
-            if self._due.get(name, 0.0) <= now:
+            if self._due.get(name, 0.0) <= now and not self.stopping():
                 self._due[name] = now + period
                 self._try(name, min(period, FAILED_SECONDS), job)
 
@@ -382,7 +385,7 @@ class Keeper:
         since = until - warm_up_of(self.venue)
         self._rests.setdefault(symbol, Rest()).again(time.monotonic())
         port = self.past or self.port
-        asking = Asking(port, patient=False)
+        asking = Asking(port, patient=False, stopping=self.stopping)
         for start, stop in missing_spans(self.venue, symbol, self.interval, since=since, until=until):
             span_fill(port=port, symbol=symbol, interval=self.interval, start=start, stop=stop, asking=asking)
             self._answered()

@@ -59,6 +59,7 @@ class LiveFeed:
             port or public_venue(venue, purpose=Purpose.FEED),
             feed.interval,
             streaming=self._streaming,
+            stopping=stopping,
             past=port or public_venue(venue, purpose=Purpose.BACKFILL),
         )
 

@@ -256,3 +256,10 @@ def test_a_stock_perpetual_that_was_taken_in_by_name_stays_open() -> None:
     del venue.series["AAPLUSDT", "1m"]
     contracts_refresh(port=venue)
     assert Instrument.objects.get(symbol="AAPLUSDT").status == "CLOSE"
+
+
+def test_nothing_more_is_asked_once_somebody_wants_to_stop(venue: Venue) -> None:
+    feed_live_put(venue="aster", source=venue.source)
+    feed = LiveFeed("aster", port=venue, stream=Stream(), stopping=lambda: True)
+    feed.asks()
+    assert venue.questions() == []
