@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
@@ -68,23 +67,15 @@ def _venue(venue: str, feed: Feed | None) -> Iterator[Line]:
 
 def _clock(venue: str, feed: Feed | None) -> Line:
     """Compare the clocks now, or say what the feed found when the venue allows no request."""
-    try:
-        offset, trip = min((_compared(venue) for _ in range(2)), key=lambda measured: measured[1])
-    except Retryable:
-        return _noted_clock(venue, feed)
-    return clock_line(venue, offset, f"measured now, ±{trip / 2:.2f} s")
-
-
-def _compared(venue: str) -> tuple[float, float]:
-    """Return by how many seconds the venue's clock is ahead, and the round trip. Half of that is the way back."""
-    from marketdata.services.venues import public_venue
+    from marketdata.services.venues import clock_offset, public_venue
     from marketdata.venues.public import Purpose
 
     port = public_venue(venue, purpose=Purpose.FEED)
-    began, wall = time.monotonic(), datetime.now(UTC)
-    told = port.server_time()
-    trip = time.monotonic() - began
-    return (told - wall).total_seconds() - trip / 2, trip
+    try:
+        offset, trip = min((clock_offset(port) for _ in range(2)), key=lambda measured: measured[1])
+    except Retryable:
+        return _noted_clock(venue, feed)
+    return clock_line(venue, offset, f"measured now, ±{trip.total_seconds() / 2:.2f} s")
 
 
 def _noted_clock(venue: str, feed: Feed | None) -> Line:

@@ -30,6 +30,7 @@ from marketdata.services.candles import candles_upsert
 from marketdata.services.feeds import never
 from marketdata.services.follow import contracts_refresh, symbols_follow
 from marketdata.services.prices import funding_expect, funding_put, open_interest_put, ticker_put
+from marketdata.services.venues import clock_offset
 from marketdata.venues.public import PublicVenue, VenueBusy, VenueDown, VenueRefused
 from vibex.lib.clock import Deadline, from_ms, to_ms
 from vibex.lib.errors import VibexError
@@ -227,9 +228,9 @@ class Keeper:
         self._unsure.update(new)
 
     def _clock(self) -> None:
-        standing, began = _wall_less_running(), timezone.now()
-        offset = clock_offset(self.port)
-        if timezone.now() - began > SLOWEST_CLOCK:
+        standing = _wall_less_running()
+        offset, trip = clock_offset(self.port)
+        if trip > SLOWEST_CLOCK:
             raise VenueDown(f"{self.venue} took too long to tell its time: half of that could be the difference.")
         self._set = standing
         self._ahead = timedelta(seconds=offset)
@@ -408,11 +409,3 @@ def _until(deadline: Deadline | None, ask: Callable[[str], None]) -> Callable[[s
 
 def _wall_less_running() -> float:
     return time.time() - time.monotonic()
-
-
-def clock_offset(port: PublicVenue) -> float:
-    """Return by how many seconds the venue's clock is ahead of ours, taking its answer for the middle of the round trip."""
-    began = timezone.now()
-    theirs = port.server_time()
-    ended = timezone.now()
-    return (theirs - (began + (ended - began) / 2)).total_seconds()

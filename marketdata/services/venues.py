@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils import timezone
 
 from marketdata.services.budget import DatabaseBudget, Unmetered
 from marketdata.venues.public import PriceStream, PublicVenue, Purpose
@@ -59,6 +61,17 @@ def venue_reachable(venue: str, seconds: float) -> str | None:
     asking.start()
     asking.join(seconds)
     return reasons[-1] or None
+
+
+def clock_offset(port: PublicVenue) -> tuple[float, timedelta]:
+    """Return by how many seconds the venue's clock is ahead of ours, and the round trip.
+
+    Its answer is taken for the middle of the trip, so half of that is how wrong it can be.
+    """
+    began = timezone.now()
+    theirs = port.server_time()
+    ended = timezone.now()
+    return (theirs - (began + (ended - began) / 2)).total_seconds(), ended - began
 
 
 def known(venue: str) -> str:

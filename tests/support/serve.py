@@ -25,7 +25,8 @@ from django.utils import timezone  # noqa: E402
 
 from accounts.models import Account, User  # noqa: E402
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
-from tests.support.demo import account_of, bot_of, candles, demo, person  # noqa: E402
+from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
+from tests.support.demo_market import candles  # noqa: E402
 from vibex.asgi import application  # noqa: E402
 
 

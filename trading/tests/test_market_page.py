@@ -16,7 +16,8 @@ from accounts.models import Bot, Incident
 from marketdata import database_market
 from marketdata.models import Candle, CandleCorrection, CandleHole, Feed, FundingRate, QuarantinedCandle, Ticker
 from marketdata.stored import SeriesStore
-from tests.support.demo import account_of, bot_of, candles, demo, market, person
+from tests.support.demo import account_of, bot_of, demo, person
+from tests.support.demo_market import candles, market
 from trading.models import Fill, Position
 from trading.selectors.figure import MARKS
 

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Bot
 from marketdata.models import Feed
-from tests.support.demo import HOSTILE, account_of, bot_of, demo, market, person
+from tests.support.demo import HOSTILE, account_of, bot_of, demo, person
+from tests.support.demo_market import market
 from trading.models import EquityPoint, IncomeEntry, Order, Position
 from trading.selectors.standing import standing_of
 from vibex.lib.variables import Features

@@ -23,7 +23,8 @@ from django.utils import timezone
 
 from accounts.models import Incident
 from marketdata.models import Candle, Feed, Ticker
-from tests.support.demo import account_of, bot_of, candles, market, person
+from tests.support.demo import account_of, bot_of, person
+from tests.support.demo_market import candles, market
 from trading.services.periodic import system_heartbeat, system_schedules_install
 from vibex import market_looks
 from vibex.doctor import LOOKS, Look, examine, sound

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from marketdata.domain.intervals import INTERVAL_MS
-from vibex.lib.commands import faults_told
+from marketdata.management.arguments import intervals
+from vibex.lib.commands import faults_told, moment, names
 from vibex.lib.variables import venue_symbols
 
 if TYPE_CHECKING:
@@ -31,12 +30,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--venue", default=settings.VENUE, help="aster, binance_usdm or hyperliquid.")
-        parser.add_argument("--symbols", type=_names, help="BTCUSDT,ETHUSDT,…; default: those of ASSETS.")
-        parser.add_argument("--intervals", type=_intervals, default=("1m",), help="1m,1h,…; default 1m.")
+        parser.add_argument("--symbols", type=_symbols, help="BTCUSDT,ETHUSDT,…; default: those of ASSETS.")
+        parser.add_argument("--intervals", type=intervals, default=("1m",), help="1m,1h,…; default 1m.")
         parser.add_argument(
-            "--since", type=_moment, required=True, help="2025-09-01 or 2025-09-01T12:00, UTC, included."
+            "--since", type=moment, required=True, help="2025-09-01 or 2025-09-01T12:00, UTC, included."
         )
-        parser.add_argument("--until", type=_moment, help="The same, not included; default: now.")
+        parser.add_argument("--until", type=moment, help="The same, not included; default: now.")
         parser.add_argument("--from-files", type=Path, metavar="DIR", help="Folder with SYMBOL-interval.csv.gz files.")
         parser.add_argument("--json", action="store_true", help="Print the table at the end as JSON, and no progress.")
 
@@ -118,24 +117,5 @@ def _stopping() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip().upper() for name in text.split(",") if name.strip())
-    if not names or len(set(names)) != len(names):
-        raise ArgumentTypeError(f"{text!r} is not a list like BTCUSDT,ETHUSDT with each name once")
-    return names
-
-
-def _intervals(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in INTERVAL_MS]
-    if unknown or not names:
-        raise ArgumentTypeError(f"{text!r}: intervals are {', '.join(INTERVAL_MS)}, for example 1m,1h")
-    return names
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a date like 2025-09-01 or 2025-09-01T12:00") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+def _symbols(text: str) -> tuple[str, ...]:
+    return names(text.upper())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from argparse import ArgumentTypeError
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING, Limits
 from marketdata.domain.intervals import INTERVAL_MS
+from marketdata.management.arguments import intervals
 from trading.domain.schedule import timeframes_for
+from vibex.lib.commands import moment, names
 from vibex.lib.errors import VibexError
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--data", type=Path, required=True, help="Folder with SYMBOL-interval.csv.gz files.")
-        parser.add_argument("--symbols", type=_symbols, required=True, help="BTCUSDT,ETHUSDT,…")
-        parser.add_argument("--from", dest="start", type=_moment, required=True, help="2025-09-15, UTC, included.")
-        parser.add_argument("--to", dest="end", type=_moment, required=True, help="2025-10-15, UTC, not included.")
+        parser.add_argument("--symbols", type=names, required=True, help="BTCUSDT,ETHUSDT,…")
+        parser.add_argument("--from", dest="start", type=moment, required=True, help="2025-09-15, UTC, included.")
+        parser.add_argument("--to", dest="end", type=moment, required=True, help="2025-10-15, UTC, not included.")
         parser.add_argument("--interval", default="1h", choices=INTERVAL_MS, help="How often it decides (default 1h).")
         parser.add_argument(
-            "--timeframes", type=_intervals, help="What it sees; default: the interval and the next ones."
+            "--timeframes", type=intervals, help="What it sees; default: the interval and the next ones."
         )
         parser.add_argument("--decider", default="rules/trend", help="rules/<strategy> (default rules/trend).")
         parser.add_argument(
@@ -94,28 +95,6 @@ def _limits(max_leverage: int | None, max_stop: Decimal | None) -> Limits:
         text = f"--max-stop {stop} is not a share between {DEFAULTS.min_stop_distance} and 1"
         raise CommandError(text, returncode=USAGE)
     return replace(DEFAULTS, max_leverage=leverage, max_stop_distance=stop)
-
-
-def _intervals(text: str) -> tuple[str, ...]:
-    names = _symbols(text)
-    if unknown := [name for name in names if name not in INTERVAL_MS]:
-        raise ArgumentTypeError(f"{', '.join(unknown)}: intervals are {', '.join(INTERVAL_MS)}")
-    return names
-
-
-def _symbols(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names or len(set(names)) != len(names):
-        raise ArgumentTypeError(f"{text!r} is not a list like BTCUSDT,ETHUSDT with each name once")
-    return names
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a date like 2025-09-15 or 2025-09-15T12:00") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _amount(text: str) -> Decimal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from argparse import ArgumentTypeError
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from ipaddress import ip_address
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from vibex.lib.commands import moment, names
 from vibex.lib.errors import VibexError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default 127.0.0.1).")
         parser.add_argument("--port", type=_port, default=8089, help="Port (default 8089; 0 takes a free one).")
         parser.add_argument("--speed", type=float, default=1.0, help="Market seconds in a second (default 1).")
-        parser.add_argument("--symbols", type=_symbols, help="BTCUSDT,ETHUSDT,… (default: all there are).")
+        parser.add_argument("--symbols", type=names, help="BTCUSDT,ETHUSDT,… (default: all there are).")
         parser.add_argument("--exchange-info", type=Path, help="Recorded exchangeInfo whose contracts are served.")
-        parser.add_argument("--start", type=_moment, help="Where the clock begins: 2025-10-10T20:00, UTC.")
+        parser.add_argument("--start", type=moment, help="Where the clock begins: 2025-10-10T20:00, UTC.")
         parser.add_argument("--today", action="store_true", help="Move the recording so that its start is today.")
         parser.add_argument("--weight-limit", type=int, default=2400, help="Weight a minute (default 2400).")
         parser.add_argument(
@@ -144,18 +144,3 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) not in PORTS:
         raise ArgumentTypeError(f"{text!r} is not a port: use 0 to {PORTS[-1]}")
     return int(text)
-
-
-def _symbols(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names or len(set(names)) != len(names):
-        raise ArgumentTypeError(f"{text!r} is not a list like BTCUSDT,ETHUSDT with each name once")
-    return names
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a date like 2025-09-15 or 2025-09-15T12:00") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -6,17 +6,15 @@ import argparse
 import math
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import BaseCommand, CommandParser
 
 from vibex import reload, serve
-from vibex.lib.errors import VibexError
+from vibex.lib.commands import faults_told
 
 if TYPE_CHECKING:
     from vibex.bootstrap import Demo, Market
@@ -54,7 +52,7 @@ class Command(BaseCommand):
             reload.templates_uncached()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
         try:
-            with _faults_told(), ExitStack() as held:
+            with faults_told(), ExitStack() as held:
                 self._run(held, options)
         except KeyboardInterrupt:
             self.stderr.write("Stopped before it was up.")
@@ -116,21 +114,3 @@ def _speed(text: str) -> float:
     if not 0.001 <= speed <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no speed: use a number from 0.001 to 100000, for example 60")
     return speed
-
-
-@contextmanager
-def _faults_told() -> Iterator[None]:
-    """Turn the faults that a person can mend into one line and exit code 1."""
-    try:
-        yield
-    except VibexError as fault:
-        raise CommandError(str(fault)) from fault
-    except DatabaseError as fault:
-        first = str(fault).strip().splitlines()[0]
-        raise CommandError(
-            f"The database cannot be used: {first}. Check DATABASE_URL, or room and rights of the data folder."
-        ) from fault
-    except OSError as fault:
-        raise CommandError(
-            f"{fault.filename or 'The system'}: {fault.strerror}. Free room or mend the rights, then start again."
-        ) from fault
