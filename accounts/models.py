@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -64,16 +65,27 @@ class Account(models.Model):
         REDUCING = "reducing", "reducing only"
         HALTED = "halted", "halted"
 
+    class Foreign(models.TextChoices):
+        ADOPT = "adopt", "give it a stop and look after it"
+        FLATTEN = "flatten", "close it"
+        FLAG = "flag", "leave it alone and tell a person"
+
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="accounts")
     name = models.SlugField(max_length=40, help_text="Short name; also part of the names of its variables.")
     venue = models.CharField(max_length=20, help_text="Where prices and rules come from: aster, sim, recorded, …")
-    mode = models.CharField(max_length=5, choices=Mode, default=Mode.PAPER, editable=False)
+    mode = models.CharField(max_length=5, choices=Mode, default=Mode.PAPER)
     network = models.CharField(max_length=7, choices=Network, default=Network.MAINNET)
     promoted_from = models.ForeignKey(
-        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="promotions", editable=False
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="promotions"
     )
     starting_balance = ExactDecimalField(decimal_places=8, default=10_000, validators=[MinValueValidator(1)])
     time_zone = models.CharField(max_length=64, default="UTC", help_text="Where its trading day begins.")
+    foreign_positions = models.CharField(
+        max_length=7,
+        choices=Foreign,
+        default=Foreign.ADOPT,
+        help_text="What becomes of a position that Vibex did not open.",
+    )
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
     state_reason = models.CharField(max_length=300, blank=True)
     state_since = models.DateTimeField(default=timezone.now)
@@ -100,10 +112,84 @@ class Account(models.Model):
                 name="account_only_live_is_promoted",
                 violation_error_message="Only a live account can name the paper account it was promoted from.",
             ),
+            models.CheckConstraint(
+                condition=Q(mode="paper") | Q(network="testnet") | Q(promoted_from__isnull=False),
+                name="account_live_on_mainnet_is_promoted",
+                violation_error_message="A live account on mainnet names the paper account it was promoted from.",
+            ),
+        ]
+        permissions = [("trade_live", "May let an account trade with real money")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.badge})"
+
+    @property
+    def live(self) -> bool:
+        """Whether its orders go to a venue, with real money or with a testnet's."""
+        return self.mode == self.Mode.LIVE
+
+    @property
+    def real(self) -> bool:
+        """Whether real money is at stake: a testnet never counts as live."""
+        return self.live and self.network == self.Network.MAINNET
+
+    @property
+    def badge(self) -> str:
+        """What a page shows beside the name: paper, live or testnet."""
+        return str(self.Network.TESTNET.value) if self.live and not self.real else self.mode
+
+    @property
+    def market(self) -> str:
+        """Name of the market that its prices and rules come from: a testnet has prices of its own."""
+        return self.venue if self.network == self.Network.MAINNET else f"{self.venue}_testnet"
+
+
+class Credentials(models.Model):
+    """What a live account signs with. The secret part is sealed (`accounts/services/credentials.py`), never shown."""
+
+    class Kind(models.TextChoices):
+        ASTER_V3 = "aster_v3", "AsterDEX API wallet (V3)"
+        ASTER_V1 = "aster_v1", "AsterDEX key and secret (V1)"
+        API_KEY = "api_key", "API key and secret"
+        WALLET = "wallet", "Wallet address and private key"
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="credentials")
+    kind = models.CharField(max_length=8, choices=Kind)
+    public = models.JSONField(default=dict, help_text="What may be shown: addresses, the end of a key.")
+    sealed = models.TextField(help_text="The secret part, encrypted.")
+    updated = models.DateTimeField(default=timezone.now)
+    updated_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "credentials"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.account}"
+
+
+class LiveApproval(models.Model):
+    """That a person let an account trade with real money: who, when, and what the gate saw. Never edited."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="approvals")
+    actor = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+    evidence = models.JSONField(default=dict, help_text="Days and decisions on paper, limits, incidents.")
+    revoked = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account"],
+                condition=Q(revoked__isnull=True),
+                name="one_approval_per_account",
+                violation_error_message="The account is approved already.",
+            )
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.mode})"
+        return f"{self.account_id} by {self.actor_id} at {self.at:%F %T}"
 
 
 class RiskLimits(models.Model):
@@ -146,6 +232,13 @@ class RiskLimits(models.Model):
     margin_buffer = ExactDecimalField(
         max_digits=9, decimal_places=6, default=DEFAULTS.margin_buffer, help_text="Free margin kept back ÷ equity."
     )
+    trailing_stop = ExactDecimalField(
+        max_digits=9,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Distance ÷ mark price at which stops follow a price that goes the right way; empty: they stand still.",
+    )
 
     class Meta:
         verbose_name_plural = "risk limits"
@@ -179,6 +272,11 @@ class RiskLimits(models.Model):
                 & Q(max_stop_distance__gt=F("min_stop_distance")),
                 name="limits_stop_band",
                 violation_error_message="The nearest stop must be above zero and below the farthest, which is below 1.",
+            ),
+            models.CheckConstraint(
+                condition=Q(trailing_stop__isnull=True) | Q(trailing_stop__gte=Decimal("0.001"), trailing_stop__lt=1),
+                name="limits_trailing_stop",
+                violation_error_message="A trailing stop keeps a distance from 0.001 to below 1, or is empty.",
             ),
         ]
 

@@ -23,6 +23,8 @@ class Limits:
     max_slippage: Decimal = Decimal("0.002")
     max_margin_use: Decimal = Decimal("0.5")
     margin_buffer: Decimal = Decimal("0.0025")
+    trailing_stop: Decimal | None = None
+    """Distance ÷ mark price at which stops follow; None: they stand still."""
 
 
 DEFAULTS = Limits()

@@ -1,6 +1,7 @@
 """What was done: orders and the books made of them, and the paper venue's own tables."""
 
 from trading.models.books import (
+    AccountTerms,
     Claim,
     EquityPoint,
     Fill,
@@ -10,10 +11,12 @@ from trading.models.books import (
     OrderEvent,
     Position,
     Reconciliation,
+    UserStreamState,
 )
 from trading.models.paper import PaperAccount, PaperIncome, PaperOrder, PaperPosition, PaperTrade
 
 __all__ = [
+    "AccountTerms",
     "Claim",
     "EquityPoint",
     "Fill",
@@ -28,4 +31,5 @@ __all__ = [
     "PaperTrade",
     "Position",
     "Reconciliation",
+    "UserStreamState",
 ]

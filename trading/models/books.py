@@ -54,6 +54,7 @@ class Position(models.Model):
     protected_at = models.DateTimeField(null=True, blank=True, help_text="When its stop was last read back.")
     opened = models.DateTimeField()
     closed = models.DateTimeField(null=True, blank=True)
+    adopted = models.DateTimeField(null=True, blank=True, help_text="When Vibex began to look after a foreign one.")
     exit_reason = models.CharField(max_length=11, choices=Exit, blank=True)
     realised = ExactDecimalField(decimal_places=8, default=0, help_text="Before fees and funding.")
     fees = ExactDecimalField(decimal_places=8, default=0)
@@ -173,7 +174,8 @@ class Fill(models.Model):
     side = models.CharField(max_length=4)
     quantity = ExactDecimalField()
     price = ExactDecimalField()
-    fee = ExactDecimalField(decimal_places=8)
+    fee = ExactDecimalField(decimal_places=8, help_text="In its own asset; paid is positive.")
+    fee_asset = models.CharField(max_length=20, default="USDT")
     realised = ExactDecimalField(decimal_places=8, default=0)
     maker = models.BooleanField(default=False)
     at = models.DateTimeField()
@@ -197,6 +199,7 @@ class IncomeEntry(models.Model):
     transaction_id = models.CharField(max_length=60)
     symbol = models.CharField(max_length=30, blank=True)
     amount = ExactDecimalField(decimal_places=8)
+    asset = models.CharField(max_length=20, default="USDT")
     trade_id = models.CharField(max_length=60, blank=True)
     at = models.DateTimeField()
 
@@ -204,8 +207,11 @@ class IncomeEntry(models.Model):
         ordering = ["-at", "-id"]
         verbose_name_plural = "income entries"
         constraints = [
-            models.UniqueConstraint(fields=["account", "kind", "transaction_id", "symbol"], name="income_booked_once")
+            models.UniqueConstraint(
+                fields=["account", "kind", "transaction_id", "symbol", "asset"], name="income_booked_once"
+            )
         ]
+        indexes = [models.Index(fields=["account", "at"], name="income_at")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount}"
@@ -240,6 +246,7 @@ class Reconciliation(models.Model):
     agreed = models.BooleanField(help_text="Whether nothing was left for a person.")
     mended = models.JSONField(default=list)
     left = models.JSONField(default=list, help_text="What needs a person.")
+    seconds = models.FloatField(null=True, blank=True, help_text="How long it took.")
 
     class Meta:
         ordering = ["-at"]
@@ -280,3 +287,35 @@ class Lock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol or 'all symbols'}: {self.reason}"
+
+
+class AccountTerms(models.Model):
+    """What an account itself pays and may hold of a symbol, as the venue told it: read at start and daily."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="terms")
+    symbol = models.CharField(max_length=30)
+    maker_fee = ExactDecimalField(help_text="Fraction of the notional.")
+    taker_fee = ExactDecimalField(help_text="Fraction of the notional.")
+    max_leverage = models.PositiveSmallIntegerField()
+    brackets = models.JSONField(default=list, help_text="Steps of the maintenance margin, smallest notional first.")
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "account terms"
+        constraints = [models.UniqueConstraint(fields=["account", "symbol"], name="terms_once_per_symbol")]
+
+    def __str__(self) -> str:
+        return f"{self.symbol}: taker {self.taker_fee}"
+
+
+class UserStreamState(models.Model):
+    """Whether an account's own events are being heard, for pages and for the guard."""
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="user_stream")
+    connected_at = models.DateTimeField(null=True, blank=True)
+    heard_at = models.DateTimeField(null=True, blank=True, help_text="Wall time of the last event or sign of life.")
+    caught_up_at = models.DateTimeField(null=True, blank=True, help_text="When REST last made up for a gap.")
+    problem = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"user stream of {self.account_id}"
