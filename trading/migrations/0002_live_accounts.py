@@ -2,92 +2,125 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import vibex.lib.fields
 from django.db import migrations, models
+
+import vibex.lib.fields
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_live_accounts'),
-        ('trading', '0001_initial'),
+        ("accounts", "0002_live_accounts"),
+        ("trading", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AccountTerms',
+            name="AccountTerms",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=30)),
-                ('maker_fee', vibex.lib.fields.ExactDecimalField(decimal_places=10, help_text='Fraction of the notional.', max_digits=28)),
-                ('taker_fee', vibex.lib.fields.ExactDecimalField(decimal_places=10, help_text='Fraction of the notional.', max_digits=28)),
-                ('max_leverage', models.PositiveSmallIntegerField()),
-                ('brackets', models.JSONField(default=list, help_text='Steps of the maintenance margin, smallest notional first.')),
-                ('read_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(max_length=30)),
+                (
+                    "maker_fee",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, help_text="Fraction of the notional.", max_digits=28
+                    ),
+                ),
+                (
+                    "taker_fee",
+                    vibex.lib.fields.ExactDecimalField(
+                        decimal_places=10, help_text="Fraction of the notional.", max_digits=28
+                    ),
+                ),
+                ("max_leverage", models.PositiveSmallIntegerField()),
+                (
+                    "brackets",
+                    models.JSONField(
+                        default=list, help_text="Steps of the maintenance margin, smallest notional first."
+                    ),
+                ),
+                ("read_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'verbose_name_plural': 'account terms',
+                "verbose_name_plural": "account terms",
             },
         ),
         migrations.CreateModel(
-            name='UserStreamState',
+            name="UserStreamState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('connected_at', models.DateTimeField(blank=True, null=True)),
-                ('heard_at', models.DateTimeField(blank=True, help_text='Wall time of the last event or sign of life.', null=True)),
-                ('caught_up_at', models.DateTimeField(blank=True, help_text='When REST last made up for a gap.', null=True)),
-                ('problem', models.CharField(blank=True, max_length=300)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("connected_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "heard_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Wall time of the last event or sign of life.", null=True
+                    ),
+                ),
+                (
+                    "caught_up_at",
+                    models.DateTimeField(blank=True, help_text="When REST last made up for a gap.", null=True),
+                ),
+                ("problem", models.CharField(blank=True, max_length=300)),
             ],
         ),
         migrations.RemoveConstraint(
-            model_name='incomeentry',
-            name='income_booked_once',
+            model_name="incomeentry",
+            name="income_booked_once",
         ),
         migrations.AddField(
-            model_name='fill',
-            name='fee_asset',
-            field=models.CharField(default='USDT', max_length=20),
+            model_name="fill",
+            name="fee_asset",
+            field=models.CharField(default="USDT", max_length=20),
         ),
         migrations.AddField(
-            model_name='incomeentry',
-            name='asset',
-            field=models.CharField(default='USDT', max_length=20),
+            model_name="incomeentry",
+            name="asset",
+            field=models.CharField(default="USDT", max_length=20),
         ),
         migrations.AddField(
-            model_name='position',
-            name='adopted',
-            field=models.DateTimeField(blank=True, help_text='When Vibex began to look after a foreign one.', null=True),
+            model_name="position",
+            name="adopted",
+            field=models.DateTimeField(
+                blank=True, help_text="When Vibex began to look after a foreign one.", null=True
+            ),
         ),
         migrations.AddField(
-            model_name='reconciliation',
-            name='seconds',
-            field=models.FloatField(blank=True, help_text='How long it took.', null=True),
+            model_name="reconciliation",
+            name="seconds",
+            field=models.FloatField(blank=True, help_text="How long it took.", null=True),
         ),
         migrations.AlterField(
-            model_name='fill',
-            name='fee',
-            field=vibex.lib.fields.ExactDecimalField(decimal_places=8, help_text='In its own asset; paid is positive.', max_digits=28),
+            model_name="fill",
+            name="fee",
+            field=vibex.lib.fields.ExactDecimalField(
+                decimal_places=8, help_text="In its own asset; paid is positive.", max_digits=28
+            ),
         ),
         migrations.AddIndex(
-            model_name='incomeentry',
-            index=models.Index(fields=['account', 'at'], name='income_at'),
+            model_name="incomeentry",
+            index=models.Index(fields=["account", "at"], name="income_at"),
         ),
         migrations.AddConstraint(
-            model_name='incomeentry',
-            constraint=models.UniqueConstraint(fields=('account', 'kind', 'transaction_id', 'symbol', 'asset'), name='income_booked_once'),
+            model_name="incomeentry",
+            constraint=models.UniqueConstraint(
+                fields=("account", "kind", "transaction_id", "symbol", "asset"), name="income_booked_once"
+            ),
         ),
         migrations.AddField(
-            model_name='accountterms',
-            name='account',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='terms', to='accounts.account'),
+            model_name="accountterms",
+            name="account",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="terms", to="accounts.account"
+            ),
         ),
         migrations.AddField(
-            model_name='userstreamstate',
-            name='account',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='user_stream', to='accounts.account'),
+            model_name="userstreamstate",
+            name="account",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE, related_name="user_stream", to="accounts.account"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountterms',
-            constraint=models.UniqueConstraint(fields=('account', 'symbol'), name='terms_once_per_symbol'),
+            model_name="accountterms",
+            constraint=models.UniqueConstraint(fields=("account", "symbol"), name="terms_once_per_symbol"),
         ),
     ]
