@@ -31,6 +31,7 @@ class Position(models.Model):
         CLOSE = "close", "decision"
         FLATTEN = "flatten", "flattened"
         LIQUIDATION = "liquidation", "liquidation"
+        ADL = "adl", "auto-deleveraging"
         EXTERNAL = "external", "outside"
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="positions")
@@ -109,7 +110,9 @@ class Order(models.Model):
     cycle = models.ForeignKey(Cycle, on_delete=models.PROTECT, null=True, blank=True, related_name="orders")
     decision = models.ForeignKey(Decision, on_delete=models.PROTECT, null=True, blank=True, related_name="orders")
     position = models.ForeignKey(Position, on_delete=models.PROTECT, null=True, blank=True, related_name="orders")
-    client_order_id = models.CharField(max_length=36, unique=True)
+    client_order_id = models.CharField(
+        max_length=60, help_text="Ours are unique everywhere, those of others per account."
+    )
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.OURS)
     epoch = models.PositiveBigIntegerField(default=0)
     role = models.CharField(max_length=6, choices=Role)
@@ -136,6 +139,12 @@ class Order(models.Model):
 
     class Meta:
         ordering = ["-created"]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "client_order_id"], name="order_once_per_account"),
+            models.UniqueConstraint(
+                fields=["client_order_id"], condition=Q(origin="ours"), name="order_of_ours_once_anywhere"
+            ),
+        ]
         indexes = [
             models.Index(fields=["account", "state"], name="order_state"),
             models.Index(fields=["account", "-created"], name="order_newest"),
