@@ -14,7 +14,7 @@ from typing import Any
 import environ
 
 from vibex.lib.errors import Rejected
-from vibex.lib.variables import VARIABLES, Environment, KeyPair, Variable
+from vibex.lib.variables import MAKE_SEALING_KEY, VARIABLES, Environment, KeyPair, Variable
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORTEST_SECRET_KEY = 50
@@ -191,6 +191,7 @@ def _refuse_for_production(reading: _Reading) -> None:
     if values.get("DEBUG"):
         reading.fault("DEBUG", "must be off in production", "no")
     _refuse_secret_key(reading)
+    _refuse_sealing_key(reading)
     if "ALLOWED_HOSTS" in values:
         _refuse_hosts(reading, values["ALLOWED_HOSTS"])
     bad_database = "DATABASE_URL" not in values
@@ -207,6 +208,17 @@ def _refuse_secret_key(reading: _Reading) -> None:
         reading.fault("SECRET_KEY", "is a default that everybody knows")
     elif len(key) < SHORTEST_SECRET_KEY:
         reading.fault("SECRET_KEY", f"has {len(key)} characters, production needs {SHORTEST_SECRET_KEY}")
+
+
+def _refuse_sealing_key(reading: _Reading) -> None:
+    if "CREDENTIALS_KEY" not in reading.values:
+        return  # told already
+    keys = reading.values["CREDENTIALS_KEY"]
+    if keys is None:
+        if not any(fault.name == "CREDENTIALS_KEY_FILE" for fault in reading.faults):
+            reading.fault("CREDENTIALS_KEY", f"is missing in production; {MAKE_SEALING_KEY}")
+    elif VARIABLES["CREDENTIALS_KEY"].example in keys:
+        reading.fault("CREDENTIALS_KEY", f"holds the example that everybody knows; {MAKE_SEALING_KEY}")
 
 
 def _refuse_hosts(reading: _Reading, hosts: tuple[str, ...]) -> None:

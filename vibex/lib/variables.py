@@ -23,6 +23,10 @@ _NO = ("no", "false", "off", "0")
 _HOST = re.compile(r"\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\*", re.IGNORECASE)
 _ASSET = re.compile(r"[A-Z0-9]{2,15}")
 _QUOTES = ("USDT", "USDC", "USD1", "BUSD")
+_SEALING_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+MAKE_SEALING_KEY = (
+    """make one with: python -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())\""""
+)
 
 
 def text(raw: str) -> str:
@@ -132,6 +136,16 @@ def path(raw: str) -> Path:
     return Path(raw).expanduser()
 
 
+def sealing_keys(raw: str) -> str:
+    """Check a comma-separated list of Fernet keys: 32 bytes each, as url-safe base64."""
+    keys = names(raw)
+    if not keys or not all(_SEALING_KEY.fullmatch(key) for key in keys):
+        raise ValueError(f"must hold keys of 32 bytes in url-safe base64 (44 characters); {MAKE_SEALING_KEY}")
+    if len(set(keys)) < len(keys):
+        raise ValueError("must name each key once")
+    return raw
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """How one variable is read and explained."""
@@ -184,6 +198,14 @@ class Environment:
         text,
         "Signs sign-ins and tokens. Outside production one is generated into the data folder when unset.",
         example="50-or-more-random-characters",
+        secret=True,
+        section="General",
+    )
+    CREDENTIALS_KEY: str | None = variable(
+        sealing_keys,
+        "Seals the keys of live accounts in the database: one key or several, newest first; the first one seals, all "
+        "open. Must be given in production; elsewhere one is generated into the data folder when unset.",
+        example="VGhpcy1rZXktaXMtYW4tZXhhbXBsZS1ub3QtYS1rZXk=",
         secret=True,
         section="General",
     )
@@ -287,6 +309,20 @@ class Environment:
         example="ws://127.0.0.1:8089",
         section="Market data",
     )
+    ASTERDEX_TESTNET_REST_URL: str = variable(
+        url("https", "http"),
+        "Address of AsterDEX's testnet, for accounts on it.",
+        default="https://fapi.asterdex-testnet.com",
+        example="http://127.0.0.1:8089",
+        section="Market data",
+    )
+    ASTERDEX_TESTNET_STREAM_URL: str = variable(
+        url("wss", "ws"),
+        "Address of the streams of AsterDEX's testnet.",
+        default="wss://fstream.asterdex-testnet.com",
+        example="ws://127.0.0.1:8089",
+        section="Market data",
+    )
     TRADITIONAL_PERPS: bool = variable(
         yes_or_no,
         "Take in perpetuals on stocks, funds, metals and currencies too. They rest when their exchanges do.",
@@ -335,6 +371,20 @@ class Environment:
         "Secret of the AsterDEX account; a second account `main` has ASTERDEX_API_SECRET_MAIN.",
         example="your-secret",
         secret=True,
+        section="Exchange",
+    )
+    LIVE_GATE_DAYS: int = variable(
+        number(1, 3_650),
+        "Days that an account has to trade on paper before real money.",
+        default="14",
+        example="30",
+        section="Exchange",
+    )
+    LIVE_GATE_DECISIONS: int = variable(
+        number(1, 1_000_000),
+        "Decisions that an account has to make on paper before real money.",
+        default="50",
+        example="200",
         section="Exchange",
     )
     FEATURE_REGISTRATION: bool = variable(

@@ -15,6 +15,8 @@ environment = start.environment_or_exit()
 VIBEX_ENV = environment.VIBEX_ENV
 DEBUG = environment.DEBUG
 SECRET_KEY = start.secret_key(environment)
+CREDENTIALS_KEY = environment.CREDENTIALS_KEY
+CREDENTIALS_KEYS = start.credentials_keys(environment)
 VIBEX_DATA_DIR = environment.VIBEX_DATA_DIR
 VIBEX_SHARED_DATA = environment.VIBEX_SHARED_DATA
 API_HOST = environment.API_HOST
@@ -31,6 +33,8 @@ MARKET = environment.MARKET
 VENUE = environment.VENUE
 ASTERDEX_REST_URL = environment.ASTERDEX_REST_URL
 ASTERDEX_STREAM_URL = environment.ASTERDEX_STREAM_URL
+ASTERDEX_TESTNET_REST_URL = environment.ASTERDEX_TESTNET_REST_URL
+ASTERDEX_TESTNET_STREAM_URL = environment.ASTERDEX_TESTNET_STREAM_URL
 TRADITIONAL_PERPS = environment.TRADITIONAL_PERPS
 CANDLE_RETENTION_DAYS = environment.CANDLE_RETENTION_DAYS
 SNAPSHOT_RETENTION_DAYS = environment.SNAPSHOT_RETENTION_DAYS
@@ -41,6 +45,8 @@ LLM_MODEL = environment.LLM_MODEL
 ASTERDEX_API_KEY = environment.ASTERDEX_API_KEY
 ASTERDEX_API_SECRET = environment.ASTERDEX_API_SECRET
 ASTERDEX_KEY_PAIRS = environment.ASTERDEX_KEY_PAIRS
+LIVE_GATE_DAYS = environment.LIVE_GATE_DAYS
+LIVE_GATE_DECISIONS = environment.LIVE_GATE_DECISIONS
 FEATURE_REGISTRATION = environment.FEATURE_REGISTRATION
 FEATURE_LIVE_TRADING = environment.FEATURE_LIVE_TRADING
 FEATURE_ENSEMBLE = environment.FEATURE_ENSEMBLE
@@ -169,7 +175,7 @@ REST_FRAMEWORK = {
 }
 
 # Log: one line per event, masked. `up` is the one process that writes files.
-start.register_secrets(environment, SECRET_KEY)
+start.register_secrets(environment, SECRET_KEY, *CREDENTIALS_KEYS)
 LOGGING_CONFIG = "vibex.lib.logging.configure"
 LOGGING = logging.configuration(
     level=LOG_LEVEL,

@@ -1,9 +1,10 @@
 """What happens before the first setting: a usable environment, or an end that says why not."""
 
+import base64
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from environ import Env
 
 from vibex.lib import env, masking
-from vibex.lib.variables import Environment
+from vibex.lib.variables import Environment, names, sealing_keys
 
 USAGE_ERROR = 2
 
@@ -31,12 +32,34 @@ def secret_key(environment: Environment) -> str:
         return kept_secret_key(environment.VIBEX_DATA_DIR)
 
 
+def credentials_keys(environment: Environment) -> tuple[str, ...]:
+    """Return the keys that seal credentials, newest first; outside production the one kept in the data folder."""
+    if environment.CREDENTIALS_KEY:
+        return names(environment.CREDENTIALS_KEY)
+    with _faults_end_the_start():
+        return (kept_credentials_key(environment.VIBEX_DATA_DIR),)
+
+
 def kept_secret_key(folder: Path) -> str:
     """Return the key in `folder`, made on first use. Raises BadEnvironment when the folder cannot be used."""
-    file = folder / "secret_key"
+    return _kept(folder, "secret_key", lambda: secrets.token_urlsafe(64))
+
+
+def kept_credentials_key(folder: Path) -> str:
+    """Return the sealing key in `folder`, made on first use. Raises BadEnvironment for a folder or key of no use."""
+    key = _kept(folder, "credentials_key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii"))
+    try:
+        return sealing_keys(key)
+    except ValueError:
+        wrong = f"{folder / 'credentials_key'} holds no key; restore the file, else what it sealed cannot be opened"
+        raise env.BadEnvironment([env.Fault("CREDENTIALS_KEY", wrong, "CREDENTIALS_KEY_FILE=the-copy")]) from None
+
+
+def _kept(folder: Path, name: str, make: Callable[[], str]) -> str:
+    file = folder / name
     try:
         if not file.exists():
-            _write_once(file, secrets.token_urlsafe(64))
+            _write_once(file, make())
         return file.read_text(encoding="ascii").strip()
     except OSError as error:
         wrong = f"{folder} cannot be used: {error.strerror}"
@@ -57,9 +80,10 @@ def _write_once(file: Path, content: str) -> None:
         draft.unlink()
 
 
-def register_secrets(environment: Environment, key: str) -> None:
-    """Make every secret of the environment known to the masking of logs and error pages."""
-    masking.register_secret(key)
+def register_secrets(environment: Environment, *keys: str) -> None:
+    """Make every secret of the environment, and the keys made here, known to the masking of logs and error pages."""
+    for key in keys:
+        masking.register_secret(key)
     for secret in env.secret_values(environment):
         (masking.register_url if "://" in secret else masking.register_secret)(secret)
 

@@ -9,6 +9,8 @@ from vibex.lib.variables import Features
 from vibex.settings.base import *
 
 SECRET_KEY = "a key for tests that protects nothing and is long enough to pass"  # noqa: S105
+CREDENTIALS_KEY = None
+CREDENTIALS_KEYS = ("dGhlIHRlc3RzIHNlYWwgbm90aGluZyBvZiB2YWx1ZSE=",)
 
 # What a developer keeps in .env.local must not reach a test.
 OPENROUTER_API_KEY = LLM_BASE_URL = LLM_API_KEY = LLM_MODEL = ASTERDEX_API_KEY = ASTERDEX_API_SECRET = None
@@ -17,6 +19,8 @@ FEATURES = Features()
 ASSETS, INTERVAL = ("BTC", "ETH", "SOL"), "3m"
 MARKET, VENUE, TRADITIONAL_PERPS = "simulated", "aster", False
 ASTERDEX_REST_URL, ASTERDEX_STREAM_URL = "http://127.0.0.1:1", "ws://127.0.0.1:1"  # nobody: a test names its own
+ASTERDEX_TESTNET_REST_URL, ASTERDEX_TESTNET_STREAM_URL = ASTERDEX_REST_URL, ASTERDEX_STREAM_URL
+LIVE_GATE_DAYS, LIVE_GATE_DECISIONS = 14, 50
 LOG_FILES = "no"
 
 if DATABASE_URL:

@@ -10,6 +10,7 @@ from vibex.lib.variables import VARIABLES, venue_symbols
 PRODUCTION = {
     "VIBEX_ENV": "prod",
     "SECRET_KEY": "k3y-with-more-than-fifty-characters-that-nobody-else-knows",
+    "CREDENTIALS_KEY": "bm9ib2R5IGVsc2Uga25vd3MgdGhpcyBzZWFsaW5nISE=",
     "ALLOWED_HOSTS": "vibex.example.com",
     "DATABASE_URL": "postgres://user:pass@db:5432/vibex",
 }
@@ -111,6 +112,13 @@ def test_a_secret_file_that_is_missing_empty_or_doubled_is_a_fault(tmp_path):
         ("LOG_FILES", "perhaps"),
         ("LOG_MAX_TOTAL_MB", "1"),
         ("FEATURE_LIVE_TRADING", "2"),
+        ("CREDENTIALS_KEY", "short"),
+        ("CREDENTIALS_KEY", f"{PRODUCTION['CREDENTIALS_KEY']},{PRODUCTION['CREDENTIALS_KEY']}"),
+        ("CREDENTIALS_KEY", f"{PRODUCTION['CREDENTIALS_KEY']},AAAA"),
+        ("CREDENTIALS_KEY", PRODUCTION["CREDENTIALS_KEY"].replace("b", "+")),
+        ("LIVE_GATE_DAYS", "0"),
+        ("LIVE_GATE_DECISIONS", "-1"),
+        ("ASTERDEX_TESTNET_REST_URL", "fapi.asterdex-testnet.com"),
     ],
 )
 def test_a_wrong_value_is_one_fault_with_an_example(tmp_path, name, value):
@@ -134,8 +142,9 @@ def test_all_faults_are_told_at_once(tmp_path):
 
 
 def test_a_fault_never_shows_the_value_of_a_secret(tmp_path):
+    process = {"DATABASE_URL": "mysql://u:hunter2hunter2@h/db", "REDIS_URL": "redis:hunter2hunter2"}
     with pytest.raises(env.BadEnvironment) as refused:
-        env.read(tmp_path, {"DATABASE_URL": "mysql://u:hunter2hunter2@h/db", "REDIS_URL": "redis:hunter2hunter2"})
+        env.read(tmp_path, process | {"CREDENTIALS_KEY": "hunter2hunter2"})
     assert "hunter2" not in str(refused.value)
 
 
@@ -192,6 +201,9 @@ def test_production_starts_when_everything_is_said(tmp_path):
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "x" * 60),
         ("SECRET_KEY", "django-insecure-0123456789012345678901234567890123456789"),
+        ("CREDENTIALS_KEY", ""),
+        ("CREDENTIALS_KEY", VARIABLES["CREDENTIALS_KEY"].example),
+        ("CREDENTIALS_KEY", f"{PRODUCTION['CREDENTIALS_KEY']},{VARIABLES['CREDENTIALS_KEY'].example}"),
         ("ALLOWED_HOSTS", ""),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", ".example.com"),
@@ -204,12 +216,16 @@ def test_production_refuses(tmp_path, name, value):
 
 def test_production_tells_everything_it_refuses_at_once(tmp_path):
     found = faults(tmp_path, VIBEX_ENV="prod", DEBUG="yes", API_PORT="x")
-    assert set(found) == {"DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "API_PORT"}
+    assert set(found) == {"DEBUG", "SECRET_KEY", "CREDENTIALS_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "API_PORT"}
 
 
 def test_production_runs_on_sqlite_after_an_explicit_yes(tmp_path):
     read = env.read(tmp_path, {**PRODUCTION, "DATABASE_URL": "", "ALLOW_SQLITE_IN_PRODUCTION": "yes"})
     assert read.DATABASE_URL is None
+
+
+def test_a_missing_sealing_key_is_told_with_the_way_to_make_one(tmp_path):
+    assert "base64.urlsafe_b64encode" in faults(tmp_path, **{**PRODUCTION, "CREDENTIALS_KEY": ""})["CREDENTIALS_KEY"]
 
 
 def test_relative_folders_lie_below_the_repository(tmp_path):

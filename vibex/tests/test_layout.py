@@ -61,6 +61,7 @@ def test_compose_has_the_agreed_names_and_no_default_password(compose):
     assert postgres["environment"]["POSTGRES_DB"] == "trading_db"
     assert postgres["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
     assert compose["services"]["web"]["environment"]["SECRET_KEY"].startswith("${SECRET_KEY:?")
+    assert compose["services"]["web"]["environment"]["CREDENTIALS_KEY"].startswith("${CREDENTIALS_KEY:?")
     assert set(compose["volumes"]) >= {"postgres_data"}
     assert set(compose["networks"]) == {"trading-network"}
 
@@ -124,7 +125,8 @@ def test_scripts_are_well_formed_and_executable(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["logs/app.log", "data/vibex.sqlite3", ".env.local", ".env", "data/secret_key", "uv.lock"]
+    "name",
+    ["logs/app.log", "data/vibex.sqlite3", ".env.local", ".env", "data/secret_key", "data/credentials_key", "uv.lock"],
 )
 def test_what_an_installation_writes_is_never_committed(name):
     if not (ROOT / ".git").exists():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.db import connection
@@ -19,6 +20,7 @@ from vibex.settings import start
 PRODUCTION = {
     "VIBEX_ENV": "prod",
     "SECRET_KEY": "k3y-with-more-than-fifty-characters-that-nobody-else-knows",
+    "CREDENTIALS_KEY": "bm9ib2R5IGVsc2Uga25vd3MgdGhpcyBzZWFsaW5nISE=",
     "ALLOWED_HOSTS": "vibex.example.com",
     "DATABASE_URL": "postgres://user:the-password@db:5432/vibex",
 }
@@ -67,7 +69,7 @@ def test_production_refuses_everything_at_once(tmp_path):
     done = run("from django.conf import settings; settings.DEBUG", tmp_path, VIBEX_ENV="prod", DEBUG="yes")
     assert done.returncode == 2
     told = {line.split(":")[0] for line in done.stderr.splitlines()}
-    assert told == {"DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL"}
+    assert told == {"DEBUG", "SECRET_KEY", "CREDENTIALS_KEY", "ALLOWED_HOSTS", "DATABASE_URL"}
 
 
 def test_production_is_for_https_behind_a_proxy(tmp_path):
@@ -128,6 +130,27 @@ def test_the_secret_key_is_made_once_and_readable_by_its_owner_only(tmp_path):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["secret_key"]
 
 
+def test_the_sealing_key_is_made_once_and_readable_by_its_owner_only(tmp_path):
+    first = start.kept_credentials_key(tmp_path)
+    assert start.kept_credentials_key(tmp_path) == first
+    Fernet(first)
+    assert stat.S_IMODE((tmp_path / "credentials_key").stat().st_mode) == 0o600
+
+
+def test_a_sealing_key_that_is_damaged_is_never_replaced(tmp_path):
+    (tmp_path / "credentials_key").write_text("torn")
+    done = run("from django.conf import settings; settings.DEBUG", tmp_path)
+    assert done.returncode == 2
+    assert "restore the file" in done.stderr
+    assert (tmp_path / "credentials_key").read_text() == "torn"
+
+
+def test_sealing_keys_are_those_of_the_environment_newest_first(tmp_path):
+    keys = [Fernet.generate_key().decode(), Fernet.generate_key().decode()]
+    assert values(tmp_path, "CREDENTIALS_KEYS", CREDENTIALS_KEY=", ".join(keys))["CREDENTIALS_KEYS"] == keys
+    assert not (tmp_path / "credentials_key").exists()
+
+
 def test_a_data_folder_that_cannot_be_used_is_a_fault_and_no_traceback(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -155,7 +178,7 @@ def test_keys_of_a_developer_do_not_reach_the_tests(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["openai", "plotly", "pandas", "ccxt", "talib", "numpy", "psycopg", "redis", "hypothesis"]
+    "module", ["openai", "plotly", "pandas", "ccxt", "talib", "numpy", "psycopg", "redis", "hypothesis", "cryptography"]
 )
 def test_settings_do_not_load_heavy_packages(tmp_path, module):
     done = run(f"import sys, vibex.settings; print({module!r} in sys.modules)", tmp_path)

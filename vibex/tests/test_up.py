@@ -180,6 +180,7 @@ def production(up: Up, tmp_path: Path) -> Up:
         "DJANGO_SETTINGS_MODULE": "production_here",
         "VIBEX_ENV": "prod",
         "SECRET_KEY": "k3y-with-more-than-fifty-characters-that-nobody-else-knows",
+        "CREDENTIALS_KEY": "bm9ib2R5IGVsc2Uga25vd3MgdGhpcyBzZWFsaW5nISE=",
         "ALLOWED_HOSTS": "127.0.0.1",
         "ALLOW_SQLITE_IN_PRODUCTION": "yes",
         "HTTPS": "no",
