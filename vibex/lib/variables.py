@@ -373,6 +373,13 @@ class Environment:
         secret=True,
         section="Exchange",
     )
+    ASTERDEX_TRANSPORT: str = variable(
+        one_of("own", "connector"),
+        "What carries the requests of AsterDEX accounts with key and secret; connector: aster-connector-python, installed by you.",
+        default="own",
+        example="connector",
+        section="Exchange",
+    )
     LIVE_GATE_DAYS: int = variable(
         number(1, 3_650),
         "Days that an account has to trade on paper before real money.",
