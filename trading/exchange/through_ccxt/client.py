@@ -1,0 +1,227 @@
+"""Requests of one account through ccxt: who makes its objects, who pays, who judges the answers. Only here is it imported.
+
+ccxt builds and signs a request and sends it. What an answer means is decided here before ccxt sees it, every request
+is paid for out of the budget that all processes share, and nothing is ever sent twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any, Final
+
+from marketdata.aster.answers import Answer, BadGateway, Throttled
+from marketdata.aster.http import Budget
+from marketdata.venues.public import Purpose, VenueBusy, VenueDown
+from trading.exchange.through_ccxt.failures import without_answer
+from vibex.lib.errors import Rejected
+
+TIMEOUT_MS: Final = 10_000
+"""Of one request, in milliseconds."""
+ATTEMPTS: Final = 3
+PATIENCE: Final = 20.0
+"""A question that the venue does not answer is asked so often, within so many seconds."""
+FIRST_BLOCK: Final = 2.0
+LONGEST_BLOCK: Final = 60.0
+"""Seconds without any request after a refusal for its rate that names none, twice as long after each that follows."""
+
+type Judge = Callable[[Answer, str], object]
+"""Reads an answer before ccxt does. Raises VenueRefused, VenueDown or Throttled for one that is not good."""
+type Weigh = Callable[[str, str, Mapping[str, Any], float], float]
+"""Returns the weight of a request by method, path, parameters and what ccxt takes for it."""
+
+
+class Increasing:
+    """Milliseconds of the clock, each once and always more than the one before, from any thread."""
+
+    def __init__(self, now: Callable[[], int] | None = None) -> None:
+        self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def __call__(self) -> int:
+        with self._lock:
+            self._last = max(self._last + 1, self._now())
+            return self._last
+
+
+def made(
+    kind: str, *, keys: Mapping[str, Any], urls: Mapping[str, str], options: Mapping[str, Any] | None = None
+) -> Any:
+    """Return an object of ccxt's class `kind` that signs with `keys` at `urls` (by ccxt's sections) and does no more.
+
+    No builder's fee, no broker's id, no referral, no test orders, no repetition, no redirection, nothing in a log.
+    Raises Rejected with the remedy where ccxt is not installed.
+    """
+    exchange = getattr(_ccxt(), kind)(
+        {
+            **keys,
+            "timeout": TIMEOUT_MS,
+            "enableRateLimit": True,  # the throttle is where a request is paid for
+            "requests_trust_env": True,  # proxies of the machine count, as for every other client here
+            "verbose": False,
+            "options": {
+                "defaultType": "swap",
+                "builderFee": False,
+                "maxRetriesOnFailure": 0,
+                "warnOnFetchOpenOrdersWithoutSymbol": False,
+                **(options or {}),
+            },
+        }
+    )
+    exchange.options |= {"broker": {}, "ref": None, "refSet": True, "approvedBuilderFee": True, "builderFee": False}
+    exchange.urls["api"] = dict(urls)  # what is not named here cannot be asked, and no test account asks the real one
+    exchange.has["fetchCurrencies"] = False
+    exchange.session.max_redirects = 0  # a redirected request is a request that is sent twice
+    # ccxt writes keys and signed bodies at the level of debugging.
+    exchange.logger = _Quiet(exchange.logger.name)
+    return exchange
+
+
+@dataclass(slots=True)
+class Seat:
+    """One of ccxt's objects, and what the call that has it now has done with it."""
+
+    exchange: Any
+    what: str = ""
+    purpose: Purpose = Purpose.FEED
+    left: bool = False
+    """Whether a request may be on its way."""
+
+
+class CcxtClient:
+    """Calls for one account, safe from several threads: each call has one of ccxt's objects to itself.
+
+    `make` returns another object of ccxt (see `made`), `judge` reads every answer before ccxt does. Raises VenueRefused
+    (the venue says no), VenueBusy or VenueDown, whose `arrived` is False where the venue certainly got nothing.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        *,
+        venue: str,
+        judge: Judge,
+        budget: Budget,
+        weigh: Weigh | None = None,
+        purpose: Purpose = Purpose.FEED,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self.venue = venue
+        self.attempts = attempts
+        self._make, self._judge, self._budget, self._weigh = make, judge, budget, weigh
+        self._purpose = purpose
+        self._free: list[Seat] = []
+        self._lock = threading.Lock()
+        self._strikes = 0
+
+    def ask[T](self, what: str, call: Callable[[Any], T], *, purpose: Purpose | None = None) -> T:
+        """Return what a question gives; asked again after a passing fault. `what` names it for a person."""
+        import stamina
+
+        for attempt in stamina.retry_context(on=_passing, attempts=self.attempts, timeout=PATIENCE, wait_initial=0.3):
+            with attempt, self._seat(what, purpose or self._purpose) as seat:
+                return call(seat.exchange)
+        raise AssertionError("stamina raises the last error by itself")  # pragma: no cover
+
+    def send[T](self, what: str, call: Callable[[Any], T], *, closing: bool = False) -> T:
+        """Send a change ONCE and return what comes of it. `closing` may use the part of the budget kept for it."""
+        with self._seat(what, Purpose.CLOSING if closing else self._purpose) as seat:
+            return call(seat.exchange)
+
+    @contextmanager
+    def _seat(self, what: str, purpose: Purpose) -> Iterator[Seat]:
+        with self._lock:
+            seat = self._free.pop() if self._free else None
+        seat = seat or self._seated()
+        seat.what, seat.purpose, seat.left = what, purpose, False
+        try:
+            yield seat
+        except Exception as fault:
+            raised = without_answer(fault, self.venue, what, left=seat.left)
+            if raised is fault:
+                raise
+            # ccxt's texts hold signed addresses: they are not kept behind the error either.
+            raise raised from None
+        finally:
+            with self._lock:
+                self._free.append(seat)
+
+    def _seated(self) -> Seat:
+        exchange = self._make()
+        seat = Seat(exchange)
+        weighed, fetch = exchange.calculate_rate_limiter_cost, exchange.fetch
+
+        def cost(api: Any, method: str, path: str, params: Mapping[str, Any], config: Mapping[str, Any]) -> float:
+            theirs = float(weighed(api, method, path, params, config))
+            return self._weigh(method, path, params, theirs) if self._weigh else theirs
+
+        def pay(weight: float | None = None) -> None:
+            self._budget.take(ceil(weight or 1), seat.purpose)
+
+        def leave(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            seat.left = True
+            answer = fetch(url, method, headers, body)
+            if not isinstance(answer, dict | list):  # judged already; ccxt gives text back where it finds no JSON
+                raise VenueDown(f"{seat.what}: {self.venue} answered with something that is no JSON.")
+            return answer
+
+        def judged(code: int, *told: Any) -> str:
+            """ccxt's hook for every answer: reason, address, method, headers and body follow the code."""
+            headers, body = told[3], told[4]
+            lower = {name.lower(): value for name, value in headers.items()}
+            self._judged(Answer(code, lower, body.encode()), seat.what)
+            return body.strip()
+
+        exchange.calculate_rate_limiter_cost, exchange.throttle = cost, pay
+        exchange.fetch, exchange.on_rest_response = leave, judged
+        return seat
+
+    def _judged(self, answer: Answer, what: str) -> None:
+        if answer.used is not None:
+            self._budget.report(answer.used)
+        try:
+            self._judge(answer, what)
+        except Throttled as error:
+            raise self._block(error) from None
+        self._strikes = 0
+
+    def _block(self, error: Throttled) -> VenueBusy:
+        """Stop all requests of this installation to the host, and return what the caller is told."""
+        with self._lock:
+            self._strikes += 1
+            grown = min(FIRST_BLOCK * 2 ** min(self._strikes - 1, 10), LONGEST_BLOCK)
+        until = datetime.now(UTC) + timedelta(seconds=grown if error.seconds is None else error.seconds)
+        self._budget.block(until, str(error))
+        text = f"{error} Nothing is asked before {until:%F %T} UTC."
+        return VenueBusy(text, until=until, arrived=False if error.told else None)
+
+
+class _Quiet(logging.Logger):
+    """A logger that keeps everything below a warning to itself, whatever its level is set to."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is the library's
+        return level >= logging.WARNING and super().isEnabledFor(level)
+
+
+def _passing(error: Exception) -> bool:
+    return isinstance(error, VenueDown) and not isinstance(error, BadGateway)
+
+
+def _ccxt() -> Any:
+    try:
+        import ccxt
+    except ModuleNotFoundError as error:
+        if error.name != "ccxt":
+            raise
+        raise Rejected(
+            "Accounts at Binance and Hyperliquid trade through ccxt, which is not installed. Run: uv sync --extra ccxt",
+            code="extra",
+        ) from None
+    return ccxt
