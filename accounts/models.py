@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -13,6 +14,9 @@ from django.utils import timezone
 
 from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING
 from vibex.lib.fields import ExactDecimalField
+
+TESTNET = "_testnet"
+"""Ends the name of the market that accounts on a testnet trade on: it has prices of its own."""
 
 
 class UserManager(BaseUserManager["User"]):
@@ -123,6 +127,12 @@ class Account(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.badge})"
 
+    def clean(self) -> None:
+        """Refuse a testnet that is named as a venue: whether money is real must be told by the network alone."""
+        if self.venue.endswith(TESTNET):
+            name = self.venue.removesuffix(TESTNET)
+            raise ValidationError({"venue": f"Write {name} here and choose the network testnet."})
+
     @property
     def live(self) -> bool:
         """Whether its orders go to a venue, with real money or with a testnet's."""
@@ -141,7 +151,7 @@ class Account(models.Model):
     @property
     def market(self) -> str:
         """Name of the market that its prices and rules come from: a testnet has prices of its own."""
-        return self.venue if self.network == self.Network.MAINNET else f"{self.venue}_testnet"
+        return self.venue if self.network == self.Network.MAINNET else f"{self.venue}{TESTNET}"
 
 
 class Credentials(models.Model):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models.functions import Concat
 
-from accounts.models import Account, Bot, Incident
+from accounts.models import TESTNET, Account, Bot, Incident
 
 type Person = AbstractBaseUser | AnonymousUser
 
@@ -24,3 +25,17 @@ def bots_of(person: Person) -> QuerySet[Bot]:
 def open_incidents(account: Account) -> QuerySet[Incident]:
     """Return what is wrong with `account` and not resolved, newest first."""
     return Incident.objects.filter(account=account, resolved__isnull=True)
+
+
+def on_market(market: str, *, of: str = "") -> Q:
+    """Match accounts whose prices come from `market`; `of="account__"` matches rows that belong to such accounts."""
+    testnet = market.endswith(TESTNET)
+    network = Account.Network.TESTNET if testnet else Account.Network.MAINNET
+    return Q(**{f"{of}venue": market.removesuffix(TESTNET), f"{of}network": network})
+
+
+def market_name(*, of: str = "") -> Case:
+    """Return `Account.market` as an expression; `of="account__"` for rows that belong to accounts."""
+    testnet = Concat(f"{of}venue", Value(TESTNET))
+    is_testnet = {f"{of}network": Account.Network.TESTNET}
+    return Case(When(**is_testnet, then=testnet), default=F(f"{of}venue"), output_field=CharField())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count
 
 from accounts.models import Bot
+from accounts.selectors import on_market
 from marketdata.domain.instruments import CRYPTO, DEFAULT_BRACKETS, Bracket, InstrumentSpec
 from marketdata.domain.intervals import INTERVAL_MS, interval_ms
 from marketdata.models import Candle, Feed, Instrument, Ticker
@@ -105,7 +106,7 @@ def followed_symbols(venue: str) -> list[str]:
 
 def wanted_symbols(venue: str, assets: Sequence[str]) -> list[str]:
     """Return what should be followed at a venue: the assets of this installation and all that its bots name."""
-    named = Bot.objects.filter(account__venue=venue).values_list("symbols", flat=True)
+    named = Bot.objects.filter(on_market(venue, of="account__")).values_list("symbols", flat=True)
     contracts = Instrument.objects.filter(venue=venue, base__in=assets, asset_class=CRYPTO).order_by("symbol")
     of_assets: dict[str, str] = {}
     for base, symbol, quote in contracts.values_list("base", "symbol", "quote"):
@@ -116,7 +117,7 @@ def wanted_symbols(venue: str, assets: Sequence[str]) -> list[str]:
 
 def warm_up_of(venue: str) -> timedelta:
     """Return how far back the candles of a venue have to reach for the longest timeframe of its bots."""
-    used = Bot.objects.filter(account__venue=venue).values_list("timeframes", flat=True)
+    used = Bot.objects.filter(on_market(venue, of="account__")).values_list("timeframes", flat=True)
     longest = max((interval_ms(name) for names in used for name in names), default=0)
     return max(SHORTEST_WARM_UP, timedelta(milliseconds=WARM_UP_BARS * longest))
 

@@ -54,7 +54,7 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg]
         return given
 
     def _symbols(self, given: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        venue = given["account"].venue if "account" in given else self.instance.account.venue
+        venue = given["account"].market if "account" in given else self.instance.account.market
         known = set(Instrument.objects.filter(venue=venue).values_list("symbol", flat=True))
         if unknown := sorted(set(given["symbols"]) - known):
             offered = ", ".join(sorted(known)) or "nothing yet: start the server once"

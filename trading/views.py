@@ -91,7 +91,7 @@ def market_live(request: HttpRequest, account_id: int) -> HttpResponse:
 def market_figure(request: HttpRequest, account_id: int) -> HttpResponse:
     """Return the chart of one symbol as a plotly figure."""
     account = get_object_or_404(accounts_of(request.user), pk=account_id)
-    feed = prices.feed_with_tick(account.venue, request.GET.get("symbol", ""))
+    feed = prices.feed_with_tick(account.market, request.GET.get("symbol", ""))
     if feed is None:
         raise Http404
     try:
@@ -174,9 +174,9 @@ def _page(request: HttpRequest, account: Account) -> dict[str, Any]:
 
 def _market(request: HttpRequest, account: Account) -> dict[str, Any]:
     """Return what the market page shows. What is asked for wrongly is told, and the usual chart shown."""
-    feed = prices.feed_with_counts(account.venue)
+    feed = prices.feed_with_counts(account.market)
     context: dict[str, Any] = {"account": account, "accounts": accounts_of(request.user).order_by("pk")}
-    context |= {"market": view_of(feed, account.venue), "now": timezone.now(), "refusal": ""}
+    context |= {"market": view_of(feed, account.market), "now": timezone.now(), "refusal": ""}
     return context | (_market_panels(request, account, feed, context) if feed else {})
 
 
@@ -203,7 +203,7 @@ def _market_panels(request: HttpRequest, account: Account, feed: Feed, context: 
 
 def _desk(request: HttpRequest, account: Account) -> dict[str, Any]:
     context = _page(request, account)
-    rules = rules_of(account.venue)
+    rules = rules_of(account.market)
     bots = _bots(account)
     return (
         context

@@ -12,7 +12,8 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils.timezone import now
 
-from accounts.models import Account, Bot, User
+from accounts.models import TESTNET, Account, Bot, User
+from accounts.selectors import on_market
 from accounts.services import account_create, bot_create, incident_open, password_generate, user_create
 from decisions.deciders.registry import default_model
 from decisions.services import prompt_template_install
@@ -141,13 +142,13 @@ def scheduler() -> Scheduler:
 def demo_prepare(market: Market) -> Demo:
     """Return the paper account's bot of this market, made and started when the market has no account yet."""
     venue = market.feed.venue
-    account = Account.objects.filter(venue=venue, mode=Account.Mode.PAPER).order_by("pk").first()
+    account = Account.objects.filter(on_market(venue), mode=Account.Mode.PAPER).order_by("pk").first()
     bot = account.bots.order_by("pk").first() if account else None
     if account and bot:
         return Demo(_with_candles(bot, market.base), account.owner.email)
     with transaction.atomic():
         owner, password = (account.owner, None) if account else _operator()
-        account = account or account_create(owner=owner, name=ACCOUNT_NAMES.get(venue, f"{venue}-paper"), venue=venue)
+        account = account or _first_account(owner, venue)
         bot = _first_bot(account, market.symbols, at_least(settings.INTERVAL, market.base))
         schedule.bot_start(bot=bot, actor=None, reason="the first start of this market")
     return Demo(bot, owner.email, password)
@@ -205,6 +206,12 @@ def _operator() -> tuple[User, str | None]:
         return known, None
     password = password_generate()
     return user_create(email=OPERATOR, password=password, operator=True), password
+
+
+def _first_account(owner: User, market: str) -> Account:
+    network = Account.Network.TESTNET if market.endswith(TESTNET) else Account.Network.MAINNET
+    name = ACCOUNT_NAMES.get(market, f"{market}-paper")
+    return account_create(owner=owner, name=name, venue=market.removesuffix(TESTNET), network=network)
 
 
 def _first_bot(account: Account, symbols: tuple[str, ...], interval: str) -> Bot:

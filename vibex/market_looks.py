@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Bot, Incident
+from accounts.selectors import on_market
 from marketdata.domain.assess import readable
 from marketdata.models import Feed, QuarantinedCandle
 from marketdata.selectors import clock_of, followed_symbols, instrument_specs, market_for
@@ -127,7 +128,7 @@ def _freshness(feed: Feed) -> Iterator[Line]:
 
 def _watched(feed: Feed) -> tuple[list[str], list[str]]:
     """Return the symbols and timeframes of the bots of a venue; without bots what is followed, in base candles."""
-    bots = list(Bot.objects.filter(account__venue=feed.venue).exclude(status=Bot.Status.STOPPED))
+    bots = list(Bot.objects.filter(on_market(feed.venue, of="account__")).exclude(status=Bot.Status.STOPPED))
     known = instrument_specs(feed.venue)
     symbols = sorted({symbol for bot in bots for symbol in bot.symbols if symbol in known})
     timeframes = list(dict.fromkeys(name for bot in bots for name in bot.timeframes))

@@ -48,13 +48,19 @@ def account_create(
     owner: User,
     name: str,
     venue: str,
+    network: str = Account.Network.MAINNET,
     starting_balance: Decimal | int = 10_000,
     time_zone: str = "UTC",
     actor: Actor = None,
 ) -> Account:
     """Create a paper account with the default risk limits. Raises Rejected when the owner has one of that name."""
     account = Account(
-        owner=owner, name=name, venue=venue, starting_balance=Decimal(starting_balance), time_zone=time_zone
+        owner=owner,
+        name=name,
+        venue=venue,
+        network=network,
+        starting_balance=Decimal(starting_balance),
+        time_zone=time_zone,
     )
     with transaction.atomic(), _faults_told():
         account.full_clean()

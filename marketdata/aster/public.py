@@ -43,10 +43,11 @@ INTEREST_SECONDS: Final = 3_600.0
 class AsterPublic:
     """What everybody may ask AsterDEX. Safe from several threads."""
 
-    venue = "aster"
     page = PAGE
 
-    def __init__(self, http: AsterHttp, source: str = "") -> None:
+    def __init__(self, http: AsterHttp, source: str = "", *, venue: str = "aster") -> None:
+        """`venue` is the name that its contracts are stored under: the testnet has one of its own."""
+        self.venue = venue
         self._http = http
         self.source = source or http.base_url
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from functools import cache
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,22 +17,52 @@ from marketdata.venues.public import PriceStream, PublicVenue, Purpose
 from vibex.lib.errors import Rejected, VibexError
 
 ASTER: Final = "aster"
-THROUGH_CCXT: Final = ("binance_usdm", "hyperliquid")
-LIVE_VENUES: Final = (ASTER, *THROUGH_CCXT)
-"""Venues with live prices. What stands after the first needs the optional package ccxt."""
+ASTER_TESTNET: Final = "aster_testnet"
+OWN: Final = (ASTER, ASTER_TESTNET)
+"""Asked by our own client. A testnet is a venue of its own: nothing of it is ever that of the mainnet."""
+THROUGH_CCXT: Final = ("binance_usdm", "hyperliquid", "binance_usdm_testnet", "hyperliquid_testnet")
+"""These need the optional package ccxt."""
+LIVE_VENUES: Final = (ASTER, *THROUGH_CCXT[:2], ASTER_TESTNET, *THROUGH_CCXT[2:])
+"""Venues with live prices."""
+REAL_MONEY: Final = "asterdex.com"
+"""Hosts of AsterDEX below this name keep real money; those of the testnet are below another one."""
 
 
 def public_venue(venue: str, *, purpose: Purpose) -> PublicVenue:
     """Return the client of a venue's public data. Raises Rejected for a venue that is not known."""
-    if venue == ASTER:
-        return _aster(settings.ASTERDEX_REST_URL, purpose)
+    if venue in OWN:
+        return _aster(venue, aster_address(venue), purpose)
     return _through_ccxt(known(venue))
+
+
+def aster_address(venue: str) -> str:
+    """Return where the REST interface of AsterDEX or of its testnet is.
+
+    Raises Rejected when what is set for the testnet is the mainnet: there is real money.
+    """
+    if venue != ASTER_TESTNET:
+        return settings.ASTERDEX_REST_URL
+    if testnet_is_real():
+        raise Rejected(
+            f"ASTERDEX_TESTNET_REST_URL leads to {_host(settings.ASTERDEX_TESTNET_REST_URL)}, where real money is: set it "
+            "to the address of the testnet.",
+            code="testnet_address",
+        )
+    return settings.ASTERDEX_TESTNET_REST_URL
+
+
+def testnet_is_real() -> bool:
+    """Return whether the address of AsterDEX's testnet leads to its mainnet: then no account on it is harmless."""
+    testnet, mainnet = _host(settings.ASTERDEX_TESTNET_REST_URL), _host(settings.ASTERDEX_REST_URL)
+    if testnet == REAL_MONEY or testnet.endswith(f".{REAL_MONEY}"):
+        return True
+    return testnet == mainnet and not _loopback(testnet)
 
 
 def source_of(venue: str) -> str:
     """Return the address that a venue is asked at, without making a client of it."""
-    if known(venue) == ASTER:
-        return settings.ASTERDEX_REST_URL.rstrip("/")
+    if known(venue) in OWN:
+        return aster_address(venue).rstrip("/")
     from marketdata.venues.ccxt_client import kind_of
 
     return kind_of(venue).address.rstrip("/")
@@ -39,11 +70,11 @@ def source_of(venue: str) -> str:
 
 def price_stream(venue: str) -> PriceStream | None:
     """Return a new stream of prices, not started; None for a venue that is only asked."""
-    if known(venue) != ASTER:
+    if known(venue) not in OWN:
         return None
     from marketdata.aster.stream import AsterStream
 
-    return AsterStream(settings.ASTERDEX_STREAM_URL)
+    return AsterStream(settings.ASTERDEX_STREAM_URL if venue == ASTER else settings.ASTERDEX_TESTNET_STREAM_URL)
 
 
 def venue_reachable(venue: str, seconds: float) -> str | None:
@@ -82,7 +113,7 @@ def known(venue: str) -> str:
 
 
 @cache
-def _aster(url: str, purpose: Purpose) -> PublicVenue:
+def _aster(venue: str, url: str, purpose: Purpose) -> PublicVenue:
     from marketdata.aster.http import AsterHttp
     from marketdata.aster.public import AsterPublic
 
@@ -90,7 +121,7 @@ def _aster(url: str, purpose: Purpose) -> PublicVenue:
     host = parts.netloc.rpartition("@")[2]
     # The address is stored and shown: without a name and a password that a server in between may want.
     source = parts._replace(netloc=host, query="").geturl().rstrip("/")
-    return AsterPublic(AsterHttp(url, DatabaseBudget(host), purpose), source)
+    return AsterPublic(AsterHttp(url, DatabaseBudget(host), purpose), source, venue=venue)
 
 
 @cache
@@ -103,8 +134,8 @@ def _through_ccxt(venue: str) -> PublicVenue:
 def _ask(venue: str, seconds: float, reasons: list[str]) -> None:
     """Add the outcome to `reasons`: an empty text when the venue answered."""
     try:
-        if venue == ASTER:
-            _ask_aster(seconds)
+        if venue in OWN:
+            _ask_aster(venue, seconds)
         else:
             _through_ccxt(venue).server_time()
         reasons.append("")
@@ -114,9 +145,20 @@ def _ask(venue: str, seconds: float, reasons: list[str]) -> None:
         reasons.append(f"{venue} cannot be asked ({type(error).__name__}: {error})"[:200])
 
 
-def _ask_aster(seconds: float) -> None:
+def _ask_aster(venue: str, seconds: float) -> None:
     from marketdata.aster.http import AsterHttp
     from marketdata.aster.public import AsterPublic
 
-    with AsterHttp(settings.ASTERDEX_REST_URL, Unmetered(), Purpose.FEED, timeout=seconds, attempts=1) as http:
+    with AsterHttp(aster_address(venue), Unmetered(), Purpose.FEED, timeout=seconds, attempts=1) as http:
         AsterPublic(http).server_time()
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

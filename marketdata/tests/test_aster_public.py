@@ -55,7 +55,7 @@ class Purse(Unmetered):
     def take(self, weight, purpose):
         self.spent += weight
 
-    def block(self, until, reason):
+    def block(self, until, reason, *, told=False):
         self.blocks.append(until)
 
     def limit_set(self, limit):
@@ -202,3 +202,47 @@ def test_a_venue_that_hangs_is_given_up_in_time(settings):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         settings.ASTERDEX_REST_URL = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         assert "did not answer" in venues.venue_reachable("aster", 0.2)
+
+
+# The testnet
+
+
+@pytest.mark.django_db
+def test_the_testnet_is_a_venue_of_its_own(exchange, settings):
+    settings.ASTERDEX_REST_URL = "http://127.0.0.1:1"
+    settings.ASTERDEX_TESTNET_REST_URL = exchange.http
+    venue = venues.public_venue("aster_testnet", purpose=Purpose.FEED)
+    assert (venue.venue, venue.source, venue.server_time()) == ("aster_testnet", exchange.http, NOW)
+    assert {spec.venue for spec in venue.instruments()} == {"aster_testnet"}
+    assert VenueBudget.objects.get().host == exchange.http.removeprefix("http://")
+    assert venues.source_of("aster_testnet") == exchange.http
+    assert venues.source_of("aster") == "http://127.0.0.1:1"
+    assert venues.venue_reachable("aster_testnet", 5.0) is None
+    assert "cannot be reached" in venues.venue_reachable("aster", 5.0)
+    venue.close()
+
+
+def test_each_network_has_a_stream_at_its_own_address(settings):
+    settings.ASTERDEX_STREAM_URL, settings.ASTERDEX_TESTNET_STREAM_URL = "ws://127.0.0.1:1", "ws://127.0.0.1:2"
+    addresses = [venues.price_stream(name)._url for name in ("aster", "aster_testnet")]
+    assert [address.startswith(f"ws://127.0.0.1:{port}") for address, port in zip(addresses, (1, 2), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("mainnet", "testnet", "real"),
+    [
+        ("https://fapi.asterdex.com", "https://fapi.asterdex-testnet.com", False),
+        ("https://fapi.asterdex.com", "https://fapi.asterdex.com", True),
+        ("https://fapi.asterdex.com", "https://FAPI3.asterdex.com/", True),
+        ("https://proxy.example.com", "https://proxy.example.com/testnet", True),
+        ("http://127.0.0.1:8089", "http://127.0.0.1:8089", False),
+        ("https://fapi.asterdex.com", "https://notasterdex.com", False),
+    ],
+)
+def test_a_testnet_that_leads_to_real_money_is_refused(settings, mainnet, testnet, real):
+    settings.ASTERDEX_REST_URL, settings.ASTERDEX_TESTNET_REST_URL = mainnet, testnet
+    assert venues.testnet_is_real() is real
+    if real:
+        for ask in (venues.source_of, lambda name: venues.public_venue(name, purpose=Purpose.FEED)):
+            with pytest.raises(Rejected, match="ASTERDEX_TESTNET_REST_URL leads to"):
+                ask("aster_testnet")

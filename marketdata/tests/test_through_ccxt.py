@@ -1,6 +1,7 @@
 """Venues through ccxt where ccxt is not installed: said with the remedy. Weights are counted as the venue counts."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -56,5 +57,13 @@ def test_a_question_to_hyperliquid_weighs_what_its_documents_say(question, weigh
 
 def test_a_minute_at_full_pace_leaves_room_for_another_process():
     allowed = {"binance_usdm": 2400, "hyperliquid": 1200}
-    shares = {name: 60_000 / kind.milliseconds / allowed[name] for name, kind in KINDS.items()}
+    shares = {name: 60_000 / KINDS[name].milliseconds / most for name, most in allowed.items()}
     assert shares == {"binance_usdm": 0.5, "hyperliquid": pytest.approx(0.7, abs=0.01)}
+
+
+@pytest.mark.parametrize("name", ["binance_usdm", "hyperliquid"])
+def test_a_testnet_differs_from_its_mainnet_by_the_address_only(name):
+    main, test = kind_of(name), kind_of(f"{name}_testnet")
+    assert replace(test, address=main.address) == main
+    assert test.address != main.address
+    assert "test" in test.address or "demo" in test.address

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ class Kind:
     """Its own names are those of coins: ours adds the quote asset (BTC becomes BTCUSDC)."""
 
 
-KINDS: Final[Mapping[str, Kind]] = {
+_MAINNETS: Final[Mapping[str, Kind]] = {
     "binance_usdm": Kind(
         exchange="binanceusdm",
         address="https://fapi.binance.com",
@@ -79,6 +79,15 @@ KINDS: Final[Mapping[str, Kind]] = {
         kept=5000,
         quote_in_name=True,
     ),
+}
+_TESTNETS: Final[Mapping[str, str]] = {
+    "binance_usdm": "https://demo-fapi.binance.com",
+    "hyperliquid": "https://api.hyperliquid-testnet.xyz",
+}
+"""Binance closed its testnet of futures for demo trading, which has this address and the same calls."""
+KINDS: Final[Mapping[str, Kind]] = {
+    **_MAINNETS,
+    **{f"{name}_testnet": replace(_MAINNETS[name], address=address) for name, address in _TESTNETS.items()},
 }
 """Names of venues as in the setting VENUE. Spot, options and the markets that others list at Hyperliquid stay out."""
 
@@ -113,7 +122,7 @@ def exchange_of(name: str, *, urls: Mapping[str, str] | None = None) -> Any:
     exchange.options |= {"broker": {}, "ref": None}
     exchange.has["fetchCurrencies"] = False  # one request less: nothing here needs them
     _answers_are_json(exchange)
-    if name == "hyperliquid":
+    if kind.exchange == "hyperliquid":
         exchange.calculate_rate_limiter_cost = lambda *call: hyperliquid_weight(call[3])
     return exchange
 

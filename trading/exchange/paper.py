@@ -43,7 +43,7 @@ def open_paper_account(account: Account, *, at: datetime | None = None) -> Paper
     if at is None:
         from marketdata.selectors import market_clock
 
-        at = market_clock(account.venue).now()
+        at = market_clock(account.market).now()
     engine = Engine(instruments={})
     engine.deposit(Decimal(account.starting_balance), at)  # a row that was just made may hold a plain number
     return store.open_account(account.pk, state=engine.state(), changes=engine.drain(), at=at)

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import Account, Bot
-from accounts.selectors import Person, accounts_of
+from accounts.selectors import Person, accounts_of, market_name
 from marketdata.models import Feed
 from marketdata.selectors import clock_of, follows_wall_clock
 from trading.domain.schedule import due, length_of, offset_for, slot_at
@@ -37,7 +37,7 @@ class MarketView:
 
 def market_view(account: Account) -> MarketView:
     """Return what `account` trades on; a market that was never set up is a view with a problem."""
-    return view_of(Feed.objects.filter(venue=account.venue).first(), account.venue)
+    return view_of(Feed.objects.filter(venue=account.market).first(), account.market)
 
 
 def view_of(feed: Feed | None, venue: str) -> MarketView:
@@ -51,9 +51,11 @@ def view_of(feed: Feed | None, venue: str) -> MarketView:
 
 def account_to_show(person: Person) -> Account | None:
     """Return the account whose market moves and whose bot runs, as far as there is one; else the newest."""
-    moving = Feed.objects.filter(venue=OuterRef("venue"), running=True)
+    moving = Feed.objects.filter(venue=OuterRef("priced_at"), running=True)
     running = Bot.objects.filter(account=OuterRef("pk"), status=Bot.Status.RUNNING)
-    accounts = accounts_of(person).annotate(moves=Exists(moving), decides=Exists(running))
+    accounts = (
+        accounts_of(person).alias(priced_at=market_name()).annotate(moves=Exists(moving), decides=Exists(running))
+    )
     return accounts.order_by("-moves", "-decides", "-pk").first()
 
 

@@ -159,7 +159,7 @@ def _without_opening(account: Account, moved: list[tuple[datetime, Decimal]]) ->
 
 def _lines(account: Account, rules: Mapping[str, Rules]) -> tuple[PositionLine, ...]:
     held = list(Position.objects.filter(account=account, closed__isnull=True).select_related("decision"))
-    marks = _marks(account.venue, [position.symbol for position in held])
+    marks = _marks(account.market, [position.symbol for position in held])
     return tuple(_line(position, rules.get(position.symbol, Rules()), marks.get(position.symbol)) for position in held)
 
 

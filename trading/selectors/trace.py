@@ -66,7 +66,7 @@ def steps_of(cycle: Cycle) -> tuple[Step, ...]:
 
 def trace_of(cycle: Cycle) -> Trace:
     """Return everything that is on record of `cycle`."""
-    rules = rules_of(cycle.account.venue)
+    rules = rules_of(cycle.account.market)
     orders = list(Order.objects.filter(cycle=cycle).order_by("created", "id"))
     decisions = Decision.objects.filter(cycle=cycle).order_by("kind", "sequence")
     ruled = tuple(_with_orders(decisions, orders, rules))

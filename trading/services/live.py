@@ -88,7 +88,7 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
 
 def cycle_run_now(*, bot: Bot) -> CycleRun:
     """Run a cycle of a bot because a person asks for it, also a second one on a market that stands still."""
-    now = market_clock(bot.account.venue).now()
+    now = market_clock(bot.account.market).now()
     newest = Cycle.objects.filter(bot=bot, scheduled_for__gte=now).aggregate(at=Max("scheduled_for"))["at"]
     return cycle_run(bot_id=bot.pk, scheduled_for=now if newest is None else newest + timedelta(microseconds=1))
 
@@ -103,7 +103,7 @@ def _look_after(account_id: int) -> None:
 
 def world_for(account: Account, *, bot: Bot | None = None, cycle: Cycle | None = None) -> World:
     """Return the five ports of an account; without a bot, those of the guard."""
-    clock, market = market_clock(account.venue), market_for(account.venue)
+    clock, market = market_clock(account.market), market_for(account.market)
     return World(
         clock=clock,
         market=market,

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django_celery_beat.models import PeriodicTask
 
 from accounts.models import Account, Bot, User
+from accounts.selectors import market_name
 from accounts.services import audit_write
 from decisions.models import Cycle, DiaryEntry
 from decisions.services import diary_write
@@ -40,7 +41,7 @@ SAID = {
 def bot_start(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
     """Let a bot decide from now on; at once while its latest candle is fresh. Raises Rejected when it may not run."""
     _refuse_start(bot.account)
-    clock = market_clock(bot.account.venue)
+    clock = market_clock(bot.account.market)
     with transaction.atomic():
         if _move(bot, Status.RUNNING, actor=actor, reason=reason, clock=clock) and _undecided_and_fresh(bot, clock):
             transaction.on_commit(partial(tick_send, bot.pk, at_once=True), robust=True)
@@ -50,22 +51,22 @@ def bot_start(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
 def bot_pause(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
     """Let a running bot decide no more; what is open stays protected. Raises Rejected for a stopped bot."""
     with transaction.atomic():
-        _move(bot, Status.PAUSED, actor=actor, reason=reason, clock=_any_clock(bot.account.venue))
+        _move(bot, Status.PAUSED, actor=actor, reason=reason, clock=_any_clock(bot.account.market))
     return bot
 
 
 def bot_stop(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
     """End a bot's work; what is open stays protected. A cycle that has begun still ends."""
     with transaction.atomic():
-        _move(bot, Status.STOPPED, actor=actor, reason=reason, clock=_any_clock(bot.account.venue))
+        _move(bot, Status.STOPPED, actor=actor, reason=reason, clock=_any_clock(bot.account.market))
     return bot
 
 
 def bot_interval_change(*, bot: Bot, interval: str, actor: User | None, reason: str = "") -> Bot:
     """Let a bot decide on candles of another length. Raises Rejected where the venue has no candles that short."""
-    clock = market_clock(bot.account.venue)
+    clock = market_clock(bot.account.market)
     before, timeframes = bot.interval, list(timeframes_for(interval))
-    _refuse_shorter_than_candles(bot.account.venue, interval)
+    _refuse_shorter_than_candles(bot.account.market, interval)
     with transaction.atomic():
         if Bot.objects.filter(pk=bot.pk, interval=before).update(interval=interval, timeframes=timeframes) != 1:
             raise Rejected("The bot was changed by somebody else: load the page again.", code="conflict")
@@ -119,7 +120,7 @@ def tick_of(bot_id: int) -> Tick | None:
     bot = _running_bots().filter(pk=bot_id).first()
     if bot is None:
         return None
-    clock = market_clock(bot.account.venue)
+    clock = market_clock(bot.account.market)
     now, slot = clock.now(), slot_at(clock.now(), bot.interval)
     if Cycle.objects.filter(bot=bot, scheduled_for=slot).exists():
         return None
@@ -132,8 +133,10 @@ def accounts_in_play() -> list[int]:
     positions = Position.objects.filter(account=OuterRef("pk"), closed__isnull=True)
     orders = Order.objects.filter(account=OuterRef("pk")).exclude(state__in=FINAL)
     running = Bot.objects.filter(account=OuterRef("pk"), status=Status.RUNNING)
-    in_play = Account.objects.filter(Exists(positions) | Exists(orders) | Exists(running))
-    return list(in_play.exclude(_on_standing_market("venue"), mode=Account.Mode.PAPER).values_list("pk", flat=True))
+    in_play = Account.objects.alias(priced_at=market_name()).filter(
+        Exists(positions) | Exists(orders) | Exists(running)
+    )
+    return list(in_play.exclude(_on_standing_market(), mode=Account.Mode.PAPER).values_list("pk", flat=True))
 
 
 def accounts_to_reconcile() -> list[int]:
@@ -216,20 +219,20 @@ def _due(bot: Bot, slot: datetime) -> datetime:
 
 def _running_bots() -> QuerySet[Bot]:
     """Return the bots that decide: running ones on markets whose clock is moving."""
-    running = Bot.objects.filter(status=Status.RUNNING).select_related("account")
-    return running.exclude(_on_standing_market("account__venue"))
+    running = Bot.objects.alias(priced_at=market_name(of="account__")).filter(status=Status.RUNNING)
+    return running.select_related("account").exclude(_on_standing_market())
 
 
-def _on_standing_market(venue: str) -> Q:
-    """Match rows whose market has been switched off, such as a replay while the simulated market is on."""
-    return Q(Exists(Feed.objects.filter(venue=OuterRef(venue), running=False)))
+def _on_standing_market() -> Q:
+    """Match rows that are `priced_at` a market which has been switched off, such as a replay while the simulated market is on."""
+    return Q(Exists(Feed.objects.filter(venue=OuterRef("priced_at"), running=False)))
 
 
 def _with_clocks(bots: Iterable[Bot]) -> Iterator[tuple[Bot, Clock]]:
     """Pair each bot with the clock of its market, leaving out markets that do not exist here."""
     clocks: dict[str, Clock | None] = {}
     for bot in bots:
-        venue = bot.account.venue
+        venue = bot.account.market
         if venue not in clocks:
             clocks[venue] = _clock_or_none(venue)
         if (clock := clocks[venue]) is not None:

@@ -175,7 +175,7 @@ def test_paper_on_a_market_that_stands_is_left_as_it_is_and_live_money_never_is(
     play(account)
     Feed.objects.update(running=False)
     assert accounts_in_play() == []
-    Account.objects.update(mode=Account.Mode.LIVE)
+    Account.objects.update(mode=Account.Mode.LIVE, promoted_from=account)
     assert accounts_in_play() == [account.pk]
 
 

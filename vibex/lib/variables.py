@@ -289,8 +289,10 @@ class Environment:
         section="Market data",
     )
     VENUE: str = variable(
-        one_of("aster", "binance_usdm", "hyperliquid"),
-        "Venue of live prices. All but aster need the extra ccxt.",
+        one_of(
+            "aster", "binance_usdm", "hyperliquid", "aster_testnet", "binance_usdm_testnet", "hyperliquid_testnet"
+        ),
+        "Venue of live prices. All but AsterDEX and its testnet need the extra ccxt.",
         default="aster",
         example="aster",
         section="Market data",

@@ -62,6 +62,22 @@ def test_auto_takes_the_live_market_and_decides_on_it(up: Up, exchange: Served) 
     assert problems == (0,)
 
 
+def test_the_testnet_is_a_market_of_its_own(up: Up, exchange: Served) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    up.environment |= {"MARKET": "live", "VENUE": "aster_testnet"}
+    up.environment |= {"ASTERDEX_REST_URL": f"http://{nowhere}", "ASTERDEX_STREAM_URL": f"ws://{nowhere}"}
+    up.environment |= {"ASTERDEX_TESTNET_REST_URL": exchange.http, "ASTERDEX_TESTNET_STREAM_URL": exchange.ws}
+    up.start()
+    up.wait_for(lambda: up.rows("SELECT id FROM decisions_cycle WHERE status = 'done'"))
+    code, said = up.stop()
+    assert code == 0, said
+    assert f"live prices of aster_testnet from {exchange.http}" in said
+    account = up.rows("SELECT name, venue, network, mode FROM accounts_account")
+    assert account == [("aster_testnet-paper", "aster", "testnet", "paper")]
+    assert up.rows("SELECT DISTINCT venue FROM marketdata_candle") == [("aster_testnet",)]
+    assert up.rows("SELECT venue FROM marketdata_feed") == [("aster_testnet",)]
+
+
 def test_auto_says_why_it_is_simulated(up: Up) -> None:
     up.environment |= {"MARKET": "auto", "ASTERDEX_REST_URL": f"http://127.0.0.1:{free_port()}"}
     up.start()

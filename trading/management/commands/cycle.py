@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
         with faults_told():
             bot = _find(options["bot"])
-            feed_catch_up(venue=bot.account.venue)
+            feed_catch_up(venue=bot.account.market)
             run = cycle_run_now(bot=bot)
         if run.result is None:
             raise CommandError(f"the cycle did not run to its end ({run.status}): {run.text}")
