@@ -111,7 +111,7 @@ class OpenInterestAdmin(HistoryAdmin):
 
 @admin.register(VenueBudget)
 class VenueBudgetAdmin(HistoryAdmin):
-    list_display = ("host", "minute", "used", "limit", "blocked_until", "reason")
+    list_display = ("host", "minute", "used", "limit", "blocked_until", "reason", "told_until", "told_reason")
     search_fields = ("host",)
 
 

@@ -278,7 +278,8 @@ class Snapshot(models.Model):
 class VenueBudget(models.Model):
     """What this address may still ask of a host: one row that all processes share.
 
-    `used` is the request weight of the minute that began at `minute`; until `blocked_until` nobody asks at all.
+    `used` is the request weight of the minute that began at `minute`. Until `blocked_until` nobody asks but to close;
+    until `told_until` nobody at all, because the venue itself said so.
     """
 
     host = models.CharField(max_length=120, unique=True)
@@ -287,6 +288,8 @@ class VenueBudget(models.Model):
     limit = models.PositiveIntegerField(help_text="Weight a minute that the venue allows.")
     blocked_until = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200, blank=True)
+    told_until = models.DateTimeField(null=True, blank=True)
+    told_reason = models.CharField(max_length=200, blank=True)
 
     def __str__(self) -> str:
         return f"{self.host}: {self.used} of {self.limit}"

@@ -26,7 +26,9 @@ PASSING_CODES: Final = frozenset({-1001, -1006, -1007, -1016})
 BAN_SECONDS: Final = 120.0
 """The shortest ban, where the venue does not say how long."""
 LONGEST_BAN: Final = 3 * 86_400.0
-_BANNED_UNTIL: Final = re.compile(r"until\s+([0-9]{13})\b")
+_BANNED_UNTIL: Final = re.compile(rb"until\s+([0-9]{13})\b")
+MOST_READ: Final = 2_000
+"""Bytes of a refusal in which the end of a ban is looked for."""
 _USED: Final = re.compile(r"x-mbx-used-weight(-1m(-[a-z0-9]+)?)?")
 """Of this minute, and never one of an hour or a day: its count would use up the share that is kept for closing."""
 
@@ -58,15 +60,22 @@ class BadGateway(VenueDown):
         self.status = status
 
 
+class Unreadable(VenueDown):
+    """Status 200 over something that is no JSON: a page, half an answer, or a path that is not there."""
+
+
 class Throttled(Exception):
     """Too many requests. `seconds` is how long the venue wants silence, None where it does not say.
 
-    `told` is whether the exchange itself says so, with a code of its own, and not what stands in front of it.
+    `signed` is whether the exchange itself says so, with a code of its own, and not what stands in front of it: then the
+    request was turned away unread. `told` is whether whoever asks on makes it worse, and even a close has to wait: a
+    ban, or the exchange's own word.
     """
 
-    def __init__(self, message: str, *, seconds: float | None, told: bool = False) -> None:
+    def __init__(self, message: str, *, seconds: float | None, signed: bool = False, told: bool = False) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.signed = signed
         self.told = told
 
 
@@ -78,8 +87,10 @@ def read(answer: Answer, what: str) -> Any:
     content = _json(answer.body)
     code, message = _error_in(content, answer.status)
     if answer.status in (TOO_MANY, BANNED) or code in BUSY_CODES:
-        told = code in BUSY_CODES
-        raise Throttled(_throttled_text(answer, what), seconds=_silence(answer, message), told=told)
+        ban = _ban_in(answer.body)
+        signed = code in BUSY_CODES
+        told = signed or answer.status == BANNED or ban > 0
+        raise Throttled(_throttled_text(answer, what), seconds=_silence(answer, ban), signed=signed, told=told)
     if answer.status >= 500 or code in PASSING_CODES:
         raise VenueDown(f"{what}: AsterDEX answered {answer.status}{_reason(code, message)}.")
     if code is not None:
@@ -89,7 +100,7 @@ def read(answer: Answer, what: str) -> Any:
             f"{what}: AsterDEX answered {answer.status} with a page instead of data.", status=answer.status
         )
     if content is None:
-        raise VenueDown(f"{what}: AsterDEX answered with something that is no JSON.")
+        raise Unreadable(f"{what}: AsterDEX answered with something that is no JSON.")
     return content
 
 
@@ -123,15 +134,16 @@ def _throttled_text(answer: Answer, what: str) -> str:
     return f"{what}: AsterDEX says that this address asks too much ({answer.status})."
 
 
-def _silence(answer: Answer, message: str) -> float | None:
+def _silence(answer: Answer, ban: float) -> float | None:
     """Return the seconds of silence that are asked for, by the text of a ban or Retry-After, whichever is longer."""
-    told = [seconds for seconds in (_ban_in(message), _retry_after(answer)) if seconds > 0]
+    told = [seconds for seconds in (ban, _retry_after(answer)) if seconds > 0]
     least = BAN_SECONDS if answer.status == BANNED else None
     return min(max(told), LONGEST_BAN) if told else least
 
 
-def _ban_in(message: str) -> float:
-    found = _BANNED_UNTIL.search(message)
+def _ban_in(body: bytes) -> float:
+    """Return the seconds until the end of a ban that a body speaks of, zero or less where it speaks of none."""
+    found = _BANNED_UNTIL.search(body[:MOST_READ])
     return int(found[1]) / 1000 - time.time() if found else 0.0
 
 

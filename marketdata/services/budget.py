@@ -22,13 +22,17 @@ LONGEST_REASON: Final = 200
 TABLE: Final = VenueBudget._meta.db_table
 # Written out, because each request to a venue waits for them: putting them together anew takes longer than they do.
 OTHER: Final = "(minute < %(minute)s OR minute > %(next)s)"
-TAKE: Final = f"""
+BOOK: Final = f"""
     UPDATE {TABLE} SET
         used = CASE WHEN {OTHER} THEN %(weight)s ELSE used + %(weight)s END,
         minute = CASE WHEN {OTHER} THEN %(minute)s ELSE minute END
-    WHERE host = %(host)s AND (blocked_until IS NULL OR blocked_until <= %(now)s)
-        AND (({OTHER} AND "limit" >= %(least)s) OR used <= "limit" * %(percent)s / 100 - %(weight)s)
+    WHERE host = %(host)s AND (told_until IS NULL OR told_until <= %(now)s)
 """  # noqa: S608 - our own table
+"""For closing: counted, and held back by nothing but the venue's own word."""
+TAKE: Final = f"""{BOOK}
+        AND (blocked_until IS NULL OR blocked_until <= %(now)s)
+        AND (({OTHER} AND "limit" >= %(least)s) OR used <= "limit" * %(percent)s / 100 - %(weight)s)
+"""
 REPORT: Final = f"UPDATE {TABLE} SET used = %(used)s WHERE host = %(host)s AND minute = %(minute)s AND used < %(used)s"  # noqa: S608
 
 
@@ -43,7 +47,10 @@ class DatabaseBudget:
         self._first_limit = limit
 
     def take(self, weight: int, purpose: Purpose) -> None:
-        """Spend `weight` out of the share of `purpose`. Raises VenueBusy when it is used up, or the host is blocked."""
+        """Spend `weight` out of the share of `purpose`. Raises VenueBusy when it is used up, or the host is blocked.
+
+        Closing is booked also beyond the limit and through a block, except one that the venue itself has told.
+        """
         now = timezone.now()
         if self._took(weight, purpose, now):
             return
@@ -56,12 +63,13 @@ class DatabaseBudget:
         """Take over the venue's own count of this minute where it is higher: somebody else asks from this address."""
         self._changed(REPORT, used=used, minute=_minute(timezone.now()))
 
-    def block(self, until: datetime, reason: str) -> None:
-        """Let nobody ask before `until`. A block that lasts longer stays."""
+    def block(self, until: datetime, reason: str, *, told: bool = False) -> None:
+        """Let nobody ask before `until`, also not to close where the venue itself has `told` so. A longer block stays."""
         self._row(timezone.now())
-        shorter = Q(blocked_until=None) | Q(blocked_until__lt=until)
+        name, words = ("told_until", "told_reason") if told else ("blocked_until", "reason")
+        shorter = Q(**{name: None}) | Q(**{f"{name}__lt": until})
         with transaction.atomic(durable=True):
-            self._rows().filter(shorter).update(blocked_until=until, reason=reason[:LONGEST_REASON])
+            self._rows().filter(shorter).update(**{name: until, words: reason[:LONGEST_REASON]})
 
     def limit_set(self, limit: int) -> None:
         """Remember the weight a minute that the venue allows now."""
@@ -74,6 +82,8 @@ class DatabaseBudget:
         minute, percent = _minute(now), round(purpose.value * 100)
         # One minute ahead is a process that was quicker over the turn. Further ahead, the clock was put back.
         moments = {"minute": minute, "next": minute + MINUTE, "now": now}
+        if purpose is Purpose.CLOSING:
+            return self._changed(BOOK, weight=weight, **moments) == 1
         return self._changed(TAKE, weight=weight, percent=percent, least=-(-weight * 100 // percent), **moments) == 1
 
     def _changed(self, statement: str, **values: int | datetime) -> int:
@@ -87,8 +97,12 @@ class DatabaseBudget:
 
     def _busy(self, purpose: Purpose, now: datetime) -> VenueBusy:
         row = self._rows().get()
-        if row.blocked_until and row.blocked_until > now:
-            return VenueBusy(row.reason or f"{self.host} is left alone for a while.", until=row.blocked_until)
+        # The one that ends last of those that hold; a close is held by the first kind only.
+        soft = (row.blocked_until, row.reason) if purpose is not Purpose.CLOSING else (None, "")
+        held = [(until, why) for until, why in ((row.told_until, row.told_reason), soft) if until and until > now]
+        if held:
+            until, why = max(held)
+            return VenueBusy(why or f"{self.host} is left alone for a while.", until=until)
         share = int(row.limit * purpose.value)
         text = f"The requests of this minute to {self.host} are used up: {row.used} of {share} for this purpose."
         return VenueBusy(text, until=max(row.minute, _minute(now)) + MINUTE)
@@ -111,7 +125,7 @@ class Unmetered:
     def report(self, used: int) -> None:
         """Remember nothing."""
 
-    def block(self, until: datetime, reason: str) -> None:
+    def block(self, until: datetime, reason: str, *, told: bool = False) -> None:
         """Remember nothing."""
 
     def limit_set(self, limit: int) -> None:

@@ -28,7 +28,7 @@ class Ledger:
 
     def __init__(self, *busy: VenueBusy) -> None:
         self.busy = list(busy)
-        self.taken, self.reported, self.blocks = [], [], []
+        self.taken, self.reported, self.blocks, self.told = [], [], [], []
 
     def take(self, weight, purpose):
         self.taken.append((weight, purpose))
@@ -38,8 +38,8 @@ class Ledger:
     def report(self, used):
         self.reported.append(used)
 
-    def block(self, until, reason):
-        self.blocks.append((until, reason))
+    def block(self, until, reason, *, told=False):
+        (self.told if told else self.blocks).append((until, reason))
 
     def limit_set(self, limit):
         raise AssertionError(limit)
@@ -212,11 +212,70 @@ THROTTLED = {
 }
 
 
+TOLD = {"json": 2, "a code in a 400": 2, "a ban": 120, "a ban with seconds": 600, "a ban in the text": 900,
+        "a ban that is over": 120, "a ban for ever": 3 * 86_400}  # fmt: skip
+"""What the exchange itself says, or a ban: then even a close waits."""
+
+
+@pytest.mark.parametrize("name", THROTTLED)
+def test_only_a_ban_or_the_exchanges_own_word_holds_back_a_close(client, name):
+    http, _, ledger = client(THROTTLED[name][0], patience=0.5)
+    with pytest.raises(VenueBusy) as caught:
+        ask(http)
+    told = [(until - NOW).total_seconds() for until, _ in ledger.told]
+    assert told == ([TOLD[name]] if name in TOLD else [])
+    assert ("but a close" in str(caught.value)) == (name not in TOLD)
+
+
+def test_a_page_that_speaks_of_a_ban_is_one(client):
+    ends = int(NOW.timestamp() + 300) * 1000
+    http, _, ledger = client(reply(429, text=f"<p>IP banned until {ends}. Go away.</p>"), patience=0.5)
+    with pytest.raises(VenueBusy):
+        ask(http)
+    assert [until - NOW for until, _ in ledger.told] == [timedelta(seconds=300)]
+
+
+def test_a_close_waits_no_longer_for_a_guess_of_ours_than_ten_seconds(client):
+    http, _, ledger = client(reply(429, {"code": -1003, "msg": "Too many requests"}), patience=0.5)
+    with time_machine.travel(NOW, tick=False) as clock:
+        for _ in range(6):
+            began = datetime.now(UTC)
+            with pytest.raises(VenueBusy) as caught:
+                ask(http)
+            waits = (ledger.told[-1][0] - began).total_seconds(), (ledger.blocks[-1][0] - began).total_seconds()
+            clock.move_to(caught.value.until)
+    assert waits == (10, 60)
+
+
+def test_a_close_is_asked_again_through_an_empty_429_and_not_in_a_burst(client):
+    http, venue, ledger = client(reply(429, text=""), reply(429, text=""), reply(content=[1]))
+    assert ask(http.urgent()) == [1]
+    assert ledger.taken == [(5, Purpose.CLOSING)] * 3
+    assert len(ledger.blocks) == 2, "all others wait"
+    http, venue, _ = client(reply(429, {"code": -1003, "msg": "Too many"}, **{"Retry-After": "60"}), reply())
+    with pytest.raises(VenueBusy, match="Nothing is asked before"):
+        ask(http.urgent())
+    assert len(venue.asked) == 1
+
+
+def test_what_is_urgent_has_connections_and_little_patience_of_its_own(client):
+    http, venue, ledger = client(reply(content=[1]), timeout=10.0)
+    urgent = http.urgent()
+    assert http.urgent() is urgent
+    assert urgent.urgent() is urgent
+    assert (urgent.budget, urgent.base_url) == (ledger, http.base_url)
+    ask(urgent)
+    assert venue.asked[0].extensions["timeout"]["read"] == http_module.URGENT_TIMEOUT
+    assert urgent._wire is not http._wire
+    impatient, _, _ = client(reply(), timeout=0.5)
+    assert impatient.urgent()._timeout == 0.5
+
+
 @pytest.mark.parametrize("name", THROTTLED)
 def test_too_many_requests_silence_the_whole_installation_for_as_long_as_the_venue_wants(client, name):
     answer, seconds = THROTTLED[name]
     http, venue, ledger = client(answer, patience=0.5)
-    with pytest.raises(VenueBusy, match="Nothing is asked before") as caught:
+    with pytest.raises(VenueBusy, match=r"Nothing (but a close )?is asked before") as caught:
         ask(http)
     assert caught.value.until == NOW + timedelta(seconds=seconds)
     assert [until for until, _ in ledger.blocks] == [caught.value.until]

@@ -13,8 +13,9 @@ import httpx2
 import pytest
 import stamina
 
-from marketdata.aster.http import SIGNED_CONNECT_SECONDS, SIGNED_POOL_SECONDS, AsterHttp
+from marketdata.aster.http import AsterHttp
 from marketdata.aster.signing import HmacSigner, LocalNonces, V3Signer
+from marketdata.aster.wire import SIGNED_CONNECT_SECONDS, SIGNED_POOL_SECONDS
 from marketdata.services.budget import Unmetered
 from marketdata.tests.test_aster_http import HTML, PASSING, Ledger, Venue, reply
 from marketdata.tests.test_signing import API_KEY, KEY, SECRET, SIGNER, USER

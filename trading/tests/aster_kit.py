@@ -44,7 +44,7 @@ class Purse:
         if self.fault_after:
             raise self.fault_after
 
-    def block(self, until: datetime, reason: str) -> None:
+    def block(self, until: datetime, reason: str, *, told: bool = False) -> None:
         pass
 
     def limit_set(self, limit: int) -> None:
