@@ -61,7 +61,7 @@ class Hyperliquid:
     def now(self) -> int:
         return now_ms() if self.stands_at is None else self.stands_at
 
-    async def info(self, request: web.Request) -> web.Response:
+    async def info(self, request: web.Request) -> web.StreamResponse:
         question = await request.json()
         self.asked.append(question["type"])
         if self.answers:
@@ -72,7 +72,7 @@ class Hyperliquid:
             return web.Response(status=422, text="Failed to deserialize the JSON body into the target type")
         return web.json_response(answer(question))
 
-    async def exchange(self, request: web.Request) -> web.Response:
+    async def exchange(self, request: web.Request) -> web.StreamResponse:
         self.exchange_calls += 1
         return web.json_response({"status": "err", "response": "no orders here"})
 
@@ -128,7 +128,14 @@ def _context(coin: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def hyperliquid_in_thread(*, stands_at: int | None = None) -> Iterator[Hyperliquid]:
     """Serve on a free loopback port until the block ends."""
-    venue, loop, ready = Hyperliquid(stands_at=stands_at), asyncio.new_event_loop(), threading.Event()
+    with in_thread(Hyperliquid(stands_at=stands_at)) as venue:
+        yield venue
+
+
+@contextmanager
+def in_thread[Served: Hyperliquid](venue: Served) -> Iterator[Served]:
+    """Serve this venue on a free loopback port until the block ends."""
+    loop, ready = asyncio.new_event_loop(), threading.Event()
 
     async def begin() -> web.AppRunner:
         app = web.Application()
