@@ -13,16 +13,18 @@ from typing import Any
 
 import environ
 
+from vibex.lib.account_keys import FILE, FORMS, GivenKeys, KeyForm, Part, Whose, misspelt, suffixes_in, variable_of
 from vibex.lib.errors import Rejected
-from vibex.lib.variables import MAKE_SEALING_KEY, VARIABLES, Environment, KeyPair, Variable
+from vibex.lib.parsers import MAKE_SEALING_KEY
+from vibex.lib.variables import VARIABLES, Environment, Variable
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORTEST_SECRET_KEY = 50
 OWN_PREFIXES = ("VIBEX_", "FEATURE_")
 PIPELINE_PREFIX = "VIBEX_CI_"  # said to the tests, not to an installation
 TABLE_BEGINS, TABLE_ENDS = "<!-- variables: made by python -m vibex.lib.env -->", "<!-- end of variables -->"
+KEYS_BEGIN, KEYS_END = "<!-- keys of accounts: made by python -m vibex.lib.env -->", "<!-- end of keys -->"
 _LINE = re.compile(r"\s*(#.*)?|(export )?[A-Za-z_0-9]+=.*")
-_KEY_OF_ACCOUNT = re.compile(r"ASTERDEX_API_(KEY|SECRET)_([A-Z0-9_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def read(root: Path = ROOT, process: Mapping[str, str] | None = None) -> Environ
     """Return the validated environment. Raises BadEnvironment with every fault at once."""
     reading = _Reading(layered(root, os.environ if process is None else process))
     _read_variables(reading)
-    _read_key_pairs(reading)
+    _read_account_keys(reading)
     _refuse_unknown(reading)
     if reading.values.get("VIBEX_ENV") == "prod":
         _refuse_for_production(reading)
@@ -112,14 +114,14 @@ def secret_values(environment: Environment) -> Iterator[str]:
         value = getattr(environment, name)
         if variable.secret and value:
             yield value
-    for pair in environment.ASTERDEX_KEY_PAIRS.values():
-        yield from (pair.key, pair.secret)
+    for keys in environment.ACCOUNT_KEYS.values():
+        yield from (keys.parts[part.name] for part in FORMS[keys.kind].parts if part.secret)
 
 
 def _read_variables(reading: _Reading) -> None:
     environment = reading.raw.get("VIBEX_ENV", "dev")
     for name, variable in VARIABLES.items():
-        raw = _raw_value(reading, name) if variable.secret else reading.raw.get(name)
+        raw = _raw_value(reading, name) if variable.has_file else reading.raw.get(name)
         raw = variable.default_for(environment) if raw is None else raw
         try:
             reading.values[name] = None if raw is None else variable.parse(raw)
@@ -146,33 +148,50 @@ def _raw_value(reading: _Reading, name: str) -> str | None:
     return secret or None
 
 
-def _read_key_pairs(reading: _Reading) -> None:
-    accounts = {""} | {match[2] for name in reading.raw if (match := _account_key(name))}
-    pairs = {account.lower(): _key_pair(reading, account) for account in sorted(accounts)}
-    reading.values["ASTERDEX_KEY_PAIRS"] = {account: pair for account, pair in pairs.items() if pair}
+def _read_account_keys(reading: _Reading) -> None:
+    for name, right in misspelt(reading.raw):
+        reading.faults.append(Fault(name, f"is not read: an account's name is written as in {right}", f"{right}=…"))
+    found: dict[Whose, GivenKeys] = {}
+    for form in FORMS.values():
+        own = {""} if form.parts[0].variable in VARIABLES else set()
+        for suffix in sorted(own | suffixes_in(reading.raw, form)):
+            _read_keys(reading, form, suffix, found)
+    reading.values["ACCOUNT_KEYS"] = found
 
 
-def _account_key(name: str) -> re.Match[str] | None:
-    return _KEY_OF_ACCOUNT.fullmatch(name.removesuffix("_FILE"))
+def _read_keys(reading: _Reading, form: KeyForm, suffix: str, found: dict[Whose, GivenKeys]) -> None:
+    """Add the keys of one kind and account to `found`. A part that is missing is one fault that names it."""
+    names = form.variables(suffix)
+    given = [name for name in names if name in reading.raw or f"{name}{FILE}" in reading.raw]
+    if not given:
+        return
+    for part, name in zip(form.parts, names, strict=True):
+        if name not in given:
+            reading.fault(name, f"is missing, while {given[0]} is set", part.example)
+    if (other := found.get((form.venue, suffix))) is not None:
+        first = FORMS[other.kind].variables(suffix)[0]
+        reading.fault(given[0], f"is set together with {first}; keep the keys of one kind", form.parts[0].example)
+    parts = {part.name: _part(reading, part, name) for part, name in zip(form.parts, names, strict=True)}
+    whole = {name: value for name, value in parts.items() if value is not None}
+    if len(whole) == len(parts):
+        found.setdefault((form.venue, suffix), GivenKeys(form.kind, whole))
 
 
-def _key_pair(reading: _Reading, account: str) -> KeyPair | None:
-    suffix = f"_{account}" if account else ""
-    names = [f"ASTERDEX_API_KEY{suffix}", f"ASTERDEX_API_SECRET{suffix}"]
-    if account:
-        key, secret = (_raw_value(reading, name) for name in names)
-    else:
-        key, secret = (reading.values.get(name) for name in names)
-    if key and secret:
-        return KeyPair(key, secret)
-    if key or secret:
-        missing, given = (names[1], names[0]) if key else (names[0], names[1])
-        reading.fault(missing, f"is missing, while {given} is set", "the-other-half")
-    return None
+def _part(reading: _Reading, part: Part, name: str) -> str | None:
+    """Return one part of an account's keys; None, with a fault, for one that is missing or of another form."""
+    if name in VARIABLES:
+        value: str | None = reading.values.get(name)
+        return value
+    raw = _raw_value(reading, name)
+    try:
+        return None if raw is None else str(part.parse(raw))
+    except ValueError as wrong:
+        reading.fault(name, str(wrong), part.example)
+        return None
 
 
 def _refuse_unknown(reading: _Reading) -> None:
-    known = {*VARIABLES, *(f"{name}_FILE" for name, variable in VARIABLES.items() if variable.secret)}
+    known = {*VARIABLES, *(f"{name}_FILE" for name, variable in VARIABLES.items() if variable.has_file)}
     for name in sorted(reading.raw):
         if name.startswith(OWN_PREFIXES) and not name.startswith(PIPELINE_PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -242,6 +261,10 @@ def example_file() -> str:
             section = variable.section
             lines += ["", f"# --- {section} ---"]
         lines += [f"# {variable.help} Default: {_default_text(variable)}.", f"# {name}={variable.example}"]
+    lines += ["", "# --- Keys of live accounts, by the account's name: here those of `main` ---"]
+    for form in FORMS.values():
+        lines.append(f"# {form.title}:")
+        lines += [f"# {variable_of(part, 'MAIN')}={part.example}" for part in form.parts]
     return "\n".join(lines) + "\n"
 
 
@@ -249,16 +272,27 @@ def table() -> str:
     """Return the table of `docs/configuration.md`."""
     lines = ["| variable | what it does | default | example |", "|---|---|---|---|"]
     for name, variable in VARIABLES.items():
-        shown = f"`{name}` (or `{name}_FILE`)" if variable.secret else f"`{name}`"
+        shown = f"`{name}` (or `{name}_FILE`)" if variable.has_file else f"`{name}`"
         lines.append(f"| {shown} | {variable.help} | {_default_text(variable)} | `{variable.example}` |")
     return "\n".join(lines) + "\n"
 
 
+def keys_table() -> str:
+    """Return the table of the variables that end with an account's name."""
+    lines = ["| keys | variables of the account `main` |", "|---|---|"]
+    for form in FORMS.values():
+        names = ", ".join(f"`{name}`" for name in form.variables("MAIN"))
+        lines += [f"| {form.title} | {names} |"]
+    return "\n".join(lines) + "\n"
+
+
 def with_table(page: str) -> str:
-    """Return the page with the table between its two markers renewed."""
-    before, _, rest = page.partition(TABLE_BEGINS)
-    _, _, after = rest.partition(TABLE_ENDS)
-    return f"{before}{TABLE_BEGINS}\n{table()}{TABLE_ENDS}{after}"
+    """Return the page with each table between its two markers renewed."""
+    for begins, content, ends in ((TABLE_BEGINS, table(), TABLE_ENDS), (KEYS_BEGIN, keys_table(), KEYS_END)):
+        before, _, rest = page.partition(begins)
+        _, _, after = rest.partition(ends)
+        page = f"{before}{begins}\n{content}{ends}{after}"
+    return page
 
 
 def _default_text(variable: Variable) -> str:

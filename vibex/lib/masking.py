@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from math import isfinite
 from numbers import Number
+from threading import Lock
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -59,14 +60,18 @@ class _Registered:
     """Values known to be secret, in every spelling in which a formatter may write them."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._spellings: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, value: str) -> None:
         spellings = {value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe=""), quote_plus(value)}
-        self._spellings |= spellings
-        longest_first = sorted(self._spellings, key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(spelling) for spelling in longest_first))
+        with self._lock:
+            if spellings <= self._spellings:
+                return  # keys are registered each time they are opened
+            self._spellings |= spellings
+            longest_first = sorted(self._spellings, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(spelling) for spelling in longest_first))
 
     def mask(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text

@@ -3,147 +3,37 @@
 Validation at start, `.env.example` and the table of `docs/configuration.md` are all made from this module.
 """
 
-import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+
+from vibex.lib.account_keys import GivenKeys, Whose
+from vibex.lib.parsers import (
+    Parser,
+    address,
+    assets,
+    host,
+    hosts,
+    levels,
+    log_level,
+    number,
+    one_of,
+    one_word,
+    origins,
+    path,
+    postgres_url,
+    private_key,
+    sealing_keys,
+    text,
+    url,
+    yes_or_no,
+)
 
 type EnvironmentName = Literal["dev", "test", "prod"]
-type Parser = Callable[[str], Any]
 
 ENVIRONMENTS = ("dev", "test", "prod")
 INTERVALS = ("3m", "5m", "15m", "1h", "4h", "1d")
-LOG_LEVEL_NAMES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-_YES = ("yes", "true", "on", "1")
-_NO = ("no", "false", "off", "0")
-_HOST = re.compile(r"\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\*", re.IGNORECASE)
-_ASSET = re.compile(r"[A-Z0-9]{2,15}")
-_QUOTES = ("USDT", "USDC", "USD1", "BUSD")
-_SEALING_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
-MAKE_SEALING_KEY = (
-    """make one with: python -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())\""""
-)
-
-
-def text(raw: str) -> str:
-    return raw
-
-
-def yes_or_no(raw: str) -> bool:
-    if raw.lower() in _YES:
-        return True
-    if raw.lower() in _NO:
-        return False
-    raise ValueError("must be yes or no")
-
-
-def one_of(*choices: str) -> Parser:
-    def parse(raw: str) -> str:
-        if raw not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return raw
-
-    return parse
-
-
-def number(low: int, high: int) -> Parser:
-    def parse(raw: str) -> int:
-        if not (raw.isascii() and raw.isdigit() and low <= int(raw) <= high):
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(raw)
-
-    return parse
-
-
-def url(*schemes: str) -> Parser:
-    def parse(raw: str) -> str:
-        parts = urlsplit(raw)
-        _ = parts.port  # raises ValueError when it is not a number that can be a port
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return raw
-
-    return parse
-
-
-def postgres_url(raw: str) -> str:
-    url("postgres", "postgresql")(raw)
-    if not urlsplit(raw).path.strip("/"):
-        raise ValueError("must name a database after the host")
-    return raw
-
-
-def names(raw: str) -> tuple[str, ...]:
-    """Split a comma-separated list, dropping empty entries."""
-    return tuple(entry.strip() for entry in raw.split(",") if entry.strip())
-
-
-def host(raw: str) -> str:
-    if not _HOST.fullmatch(raw) or raw == "*":
-        raise ValueError("must be one host name or address without scheme and port")
-    return raw
-
-
-def hosts(raw: str) -> tuple[str, ...]:
-    for entry in names(raw):
-        if not _HOST.fullmatch(entry):
-            raise ValueError(f"{entry!r} must be a host name or address without scheme and port")
-    return names(raw)
-
-
-def origins(raw: str) -> tuple[str, ...]:
-    for entry in names(raw):
-        url("https", "http")(entry)
-    return names(raw)
-
-
-def assets(raw: str) -> tuple[str, ...]:
-    found = tuple(name.upper() for name in names(raw))
-    if not found:
-        raise ValueError("must name at least one asset")
-    for name in found:
-        if not _ASSET.fullmatch(name):
-            raise ValueError(f"{name!r} must be an asset of 2 to 15 letters and digits")
-        if name.endswith(_QUOTES) and name not in _QUOTES:
-            raise ValueError(f"{name!r} must be the asset alone, without the quote currency")
-    if len(set(found)) < len(found):
-        raise ValueError("must name each asset once")
-    return found
-
-
-def levels(raw: str) -> dict[str, str]:
-    """Read `trading=DEBUG,decisions.llm=INFO` as levels by logger name."""
-    found = {}
-    for entry in names(raw):
-        name, _, level = entry.partition("=")
-        if not name.strip() or level.strip().upper() not in LOG_LEVEL_NAMES:
-            raise ValueError(f"{entry!r} must be module=LEVEL with a level of {', '.join(LOG_LEVEL_NAMES)}")
-        found[name.strip()] = level.strip().upper()
-    return found
-
-
-def log_level(raw: str) -> int:
-    if raw.upper() not in LOG_LEVEL_NAMES:
-        raise ValueError(f"must be one of {', '.join(LOG_LEVEL_NAMES)}")
-    return int(logging.getLevelNamesMapping()[raw.upper()])
-
-
-def path(raw: str) -> Path:
-    return Path(raw).expanduser()
-
-
-def sealing_keys(raw: str) -> str:
-    """Check a comma-separated list of Fernet keys: 32 bytes each, as url-safe base64."""
-    keys = names(raw)
-    if not keys or not all(_SEALING_KEY.fullmatch(key) for key in keys):
-        raise ValueError(f"must hold keys of 32 bytes in url-safe base64 (44 characters); {MAKE_SEALING_KEY}")
-    if len(set(keys)) < len(keys):
-        raise ValueError("must name each key once")
-    return raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +46,14 @@ class Variable:
     default: str | Mapping[str, str] | None = None
     """Text as it would stand in the environment; by environment name where that matters; None leaves it unset."""
     secret: bool = False
+    by_file: bool = False
+    """Whether it may come from a file though it is no secret, beside one that is."""
     section: str = ""
+
+    @property
+    def has_file(self) -> bool:
+        """Whether `NAME_FILE` may name a file that holds the value."""
+        return self.secret or self.by_file
 
     def default_for(self, environment: str) -> str | None:
         if isinstance(self.default, Mapping):
@@ -166,14 +63,6 @@ class Variable:
 
 def variable(parse: Parser, help: str, *, example: str, **more: Any) -> Any:
     return field(metadata={"variable": Variable(parse, help, example, **more)})
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """The key and secret of one exchange account."""
-
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -289,9 +178,7 @@ class Environment:
         section="Market data",
     )
     VENUE: str = variable(
-        one_of(
-            "aster", "binance_usdm", "hyperliquid", "aster_testnet", "binance_usdm_testnet", "hyperliquid_testnet"
-        ),
+        one_of("aster", "binance_usdm", "hyperliquid", "aster_testnet", "binance_usdm_testnet", "hyperliquid_testnet"),
         "Venue of live prices. All but AsterDEX and its testnet need the extra ccxt.",
         default="aster",
         example="aster",
@@ -361,19 +248,36 @@ class Environment:
     LLM_MODEL: str | None = variable(
         text, "Model the first bot asks.", example="deepseek/deepseek-chat-v3.1", section="Models"
     )
+    ASTERDEX_USER: str | None = variable(
+        address,
+        "Address of the main wallet, for keys of AsterDEX's V3. As the four below, for a single live account there.",
+        example="0x1111111111111111111111111111111111111111",
+        by_file=True,
+        section="Exchange",
+    )
+    ASTERDEX_SIGNER: str | None = variable(
+        address,
+        "Address of the API wallet that signs.",
+        example="0x2222222222222222222222222222222222222222",
+        by_file=True,
+        section="Exchange",
+    )
+    ASTERDEX_PRIVATE_KEY: str | None = variable(
+        private_key,
+        "Private key of the API wallet.",
+        example="0x" + 32 * "33",
+        secret=True,
+        section="Exchange",
+    )
     ASTERDEX_API_KEY: str | None = variable(
-        text,
-        "Key of the AsterDEX account; a second account `main` has ASTERDEX_API_KEY_MAIN.",
+        one_word,
+        "Key of AsterDEX's older V1, instead of the three above.",
         example="your-key",
         secret=True,
         section="Exchange",
     )
     ASTERDEX_API_SECRET: str | None = variable(
-        text,
-        "Secret of the AsterDEX account; a second account `main` has ASTERDEX_API_SECRET_MAIN.",
-        example="your-secret",
-        secret=True,
-        section="Exchange",
+        one_word, "Secret that belongs to it.", example="your-secret", secret=True, section="Exchange"
     )
     ASTERDEX_TRANSPORT: str = variable(
         one_of("own", "connector"),
@@ -435,8 +339,8 @@ class Environment:
         example="500",
         section="Logging",
     )
-    ASTERDEX_KEY_PAIRS: dict[str, KeyPair] = field(default_factory=dict)
-    """Key pairs by lower-case account name; the pair without a name stands under the empty string."""
+    ACCOUNT_KEYS: Mapping[Whose, GivenKeys] = field(default_factory=dict)
+    """Keys of live accounts, by venue and by what the names of the variables end with (`vibex.lib.account_keys`)."""
 
 
 VARIABLES: dict[str, Variable] = {

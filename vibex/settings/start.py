@@ -13,7 +13,8 @@ from typing import Any
 from environ import Env
 
 from vibex.lib import env, masking
-from vibex.lib.variables import Environment, names, sealing_keys
+from vibex.lib.parsers import names, sealing_keys
+from vibex.lib.variables import Environment
 
 USAGE_ERROR = 2
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vibex.lib import env
+from vibex.lib.account_keys import FORMS
 from vibex.lib.variables import VARIABLES, venue_symbols
 
 PRODUCTION = {
@@ -60,12 +61,13 @@ def test_the_process_environment_is_not_changed_by_reading(tmp_path, monkeypatch
     assert "LLM_MODEL" not in os.environ
 
 
-@pytest.mark.parametrize("name", [name for name, variable in VARIABLES.items() if variable.secret])
-def test_every_secret_can_be_given_as_a_file(tmp_path, name):
-    partner = {"ASTERDEX_API_KEY": "ASTERDEX_API_SECRET", "ASTERDEX_API_SECRET": "ASTERDEX_API_KEY"}.get(name)
+@pytest.mark.parametrize("name", [name for name, variable in VARIABLES.items() if variable.has_file])
+def test_what_is_secret_can_be_given_as_a_file(tmp_path, name):
+    whole = [form.variables("") for form in FORMS.values()]
+    partners = {other: VARIABLES[other].example for names in whole if name in names for other in names if other != name}
     file = tmp_path / "secret"
     file.write_text(VARIABLES[name].example + "\n")
-    process = {f"{name}_FILE": str(file)} | ({partner: "other-half"} if partner else {})
+    process = {f"{name}_FILE": str(file)} | partners
     assert getattr(env.read(tmp_path, process), name) == VARIABLES[name].example
 
 
@@ -161,31 +163,98 @@ def test_variables_of_others_are_none_of_our_business(tmp_path):
     assert env.read(tmp_path, {"PATH": "/bin", "LLM_MODL": "x"}).LLM_MODEL is None
 
 
-def test_key_pairs_stand_under_their_account(tmp_path):
-    (tmp_path / "secret").write_text("s2")
-    process = {
-        "ASTERDEX_API_KEY": "k1",
-        "ASTERDEX_API_SECRET": "s1",
-        "ASTERDEX_API_KEY_MAIN": "k2",
-        "ASTERDEX_API_SECRET_MAIN_FILE": str(tmp_path / "secret"),
+V3 = {
+    "ASTERDEX_USER": "0x" + 20 * "a1",
+    "ASTERDEX_SIGNER": "0x" + 20 * "B2",
+    "ASTERDEX_PRIVATE_KEY": "0x" + 32 * "c3",
+}
+WALLET = {"HYPERLIQUID_ADDRESS": "0x" + 20 * "d4", "HYPERLIQUID_PRIVATE_KEY": 32 * "E5"}
+V1 = {"ASTERDEX_API_KEY": "k1", "ASTERDEX_API_SECRET": "s1"}
+BINANCE = {"BINANCE_API_KEY": "k2", "BINANCE_API_SECRET": "s2"}
+
+
+def named(variables: dict[str, str], suffix: str) -> dict[str, str]:
+    return {f"{name}{suffix}": value for name, value in variables.items()}
+
+
+def test_keys_stand_under_their_venue_and_account(tmp_path):
+    (tmp_path / "secret").write_text("s2\n")
+    process = V1 | {"ASTERDEX_API_KEY_MAIN": "k2", "ASTERDEX_API_SECRET_MAIN_FILE": str(tmp_path / "secret")}
+    process |= named(V3, "_GRID_2") | named(BINANCE, "_MAIN") | named(WALLET, "_MAIN")
+    found = env.read(tmp_path, process).ACCOUNT_KEYS
+    assert {whose: keys.kind for whose, keys in found.items()} == {
+        ("aster", ""): "aster_v1",
+        ("aster", "MAIN"): "aster_v1",
+        ("aster", "GRID_2"): "aster_v3",
+        ("binance_usdm", "MAIN"): "api_key",
+        ("hyperliquid", "MAIN"): "wallet",
     }
-    pairs = env.read(tmp_path, process).ASTERDEX_KEY_PAIRS
-    assert {name: (pair.key, pair.secret) for name, pair in pairs.items()} == {"": ("k1", "s1"), "main": ("k2", "s2")}
-    assert "k1" not in repr(pairs)
+    assert found["aster", "MAIN"].parts == {"key": "k2", "secret": "s2"}
+    assert found["aster", "GRID_2"].parts["signer"] == V3["ASTERDEX_SIGNER"]
+    assert found["hyperliquid", "MAIN"].parts["private_key"] == "0x" + 32 * "e5"
+    assert "k2" not in repr(found)
 
 
 @pytest.mark.parametrize("suffix", ["", "_MAIN"])
-@pytest.mark.parametrize("half", ["KEY", "SECRET"])
-def test_half_a_key_pair_is_a_fault_that_names_the_missing_half(tmp_path, suffix, half):
-    missing = {"KEY": "SECRET", "SECRET": "KEY"}[half]
-    found = faults(tmp_path, **{f"ASTERDEX_API_{half}{suffix}": "value"})
-    assert set(found) == {f"ASTERDEX_API_{missing}{suffix}"}
+@pytest.mark.parametrize("whole", [V1, V3, BINANCE, WALLET])
+def test_each_missing_part_of_keys_is_a_fault_that_names_it(tmp_path, whole, suffix):
+    if not suffix and whole in (BINANCE, WALLET):
+        assert env.read(tmp_path, whole).ACCOUNT_KEYS == {}  # without a name they are not ours
+        return
+    for missing in whole:
+        given = {name: value for name, value in whole.items() if name != missing}
+        assert set(faults(tmp_path, **named(given, suffix))) == {f"{missing}{suffix}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASTERDEX_USER", "0x12"),
+        ("ASTERDEX_SIGNER", "0x" + 32 * "c3"),  # a private key where an address belongs
+        ("ASTERDEX_PRIVATE_KEY", "0x" + 20 * "b2"),
+        ("ASTERDEX_PRIVATE_KEY", "abandon ability able about above absent"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", "_MAIN"])
+def test_a_part_of_another_form_is_a_fault_that_does_not_show_it(tmp_path, name, value, suffix):
+    found = faults(tmp_path, **named(V3 | {name: value}, suffix))
+    assert set(found) == {f"{name}{suffix}"}
+    assert value not in str(found)
+
+
+def test_keys_of_both_kinds_for_one_account_are_a_fault(tmp_path):
+    found = faults(tmp_path, **named(V1, "_MAIN"), **named(V3, "_MAIN"))
+    assert "keep the keys of one kind" in found["ASTERDEX_API_KEY_MAIN"]
+    assert set(env.read(tmp_path, {**V1, **named(V3, "_MAIN")}).ACCOUNT_KEYS) == {("aster", ""), ("aster", "MAIN")}
+
+
+def test_a_file_of_a_key_that_cannot_be_read_is_the_only_fault(tmp_path):
+    process = named(V1, "_MAIN") | {"ASTERDEX_API_SECRET_MAIN": "", "ASTERDEX_API_SECRET_MAIN_FILE": "/nowhere"}
+    assert set(faults(tmp_path, **process)) == {"ASTERDEX_API_SECRET_MAIN_FILE"}
+
+
+def test_an_account_in_small_letters_is_a_fault_that_shows_the_name_that_is_read(tmp_path):
+    found = faults(tmp_path, **{"BINANCE_API_KEY_grid-2": "k", "BINANCE_API_SECRET_GRID_2": "s"})
+    assert "BINANCE_API_KEY_GRID_2" in found["BINANCE_API_KEY_grid-2"]
 
 
 def test_every_secret_is_found_for_masking(tmp_path):
-    process = {**PRODUCTION, "OPENROUTER_API_KEY": "or", "ASTERDEX_API_KEY_A": "ka", "ASTERDEX_API_SECRET_A": "sa"}
+    process = {
+        **PRODUCTION,
+        "OPENROUTER_API_KEY": "or",
+        "ASTERDEX_API_KEY_A": "ka",
+        "ASTERDEX_API_SECRET_A": "sa",
+    } | named(V3, "_B")
     secrets = set(env.secret_values(env.read(tmp_path, process)))
-    assert {PRODUCTION["SECRET_KEY"], PRODUCTION["DATABASE_URL"], "or", "ka", "sa"} <= secrets
+    assert {
+        PRODUCTION["SECRET_KEY"],
+        PRODUCTION["DATABASE_URL"],
+        "or",
+        "ka",
+        "sa",
+        V3["ASTERDEX_PRIVATE_KEY"],
+    } <= secrets
+    assert V3["ASTERDEX_USER"] not in secrets
 
 
 def test_production_starts_when_everything_is_said(tmp_path):

@@ -29,7 +29,7 @@ def test_variables_of_frames_are_masked(settings):
 
 
 @pytest.mark.parametrize(
-    "name", ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "LLM_API_KEY", "ASTERDEX_KEY_PAIRS"]
+    "name", ["DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "LLM_API_KEY", "ACCOUNT_KEYS", "CREDENTIALS_KEYS"]
 )
 def test_settings_that_hold_passwords_are_hidden(settings, name):
     settings.DEBUG = True

@@ -171,7 +171,7 @@ def test_features_are_off_until_switched_on(tmp_path):
 
 
 def test_keys_of_a_developer_do_not_reach_the_tests(tmp_path):
-    code = "from django.conf import settings as s; print(s.OPENROUTER_API_KEY, s.ASTERDEX_KEY_PAIRS, s.VIBEX_ENV)"
+    code = "from django.conf import settings as s; print(s.OPENROUTER_API_KEY, s.ACCOUNT_KEYS, s.VIBEX_ENV)"
     mine = {"OPENROUTER_API_KEY": "k", "ASTERDEX_API_KEY": "k", "ASTERDEX_API_SECRET": "s"}
     done = run(code, tmp_path, **mine, DJANGO_SETTINGS_MODULE="vibex.settings.testing")
     assert done.stdout.strip() == "None {} test", done.stderr
