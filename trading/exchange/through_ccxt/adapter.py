@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -48,6 +48,10 @@ class Dialect(Protocol):
 
     venue: str
     """Its name for a person."""
+    supports_close_position: bool
+    """Whether an order can close whatever is there when it fires. Elsewhere stops and targets are by quantity."""
+    income_reach: timedelta | None
+    """How far back `income` tells; None: from the first payment on."""
 
     def meaning(self, refused: VenueRefused, call: Call) -> VibexError | None:
         """Return what the venue's no means for a call, None where all is as it was wanted."""
@@ -103,6 +107,8 @@ class CcxtExchange:
 
     def __init__(self, dialect: Dialect, *, specs: Callable[[str], InstrumentSpec], clock: Clock) -> None:
         self.dialect = dialect
+        self.supports_close_position = dialect.supports_close_position
+        self.income_reach = dialect.income_reach
         self._specs = specs
         self._clock = clock
 
