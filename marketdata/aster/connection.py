@@ -239,13 +239,13 @@ async def connect(
     except TimeoutError:
         raise ConnectionLost(f"no connection to {where} within {pace.connect:g} s") from None
     except aiohttp.WSServerHandshakeError as error:
-        raise ConnectionLost(f"{where} answered {error.status}", seconds=_ban_of(error)) from error
+        raise ConnectionLost(f"{where} answered {error.status}", seconds=ban_of(error)) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise ConnectionLost(f"no connection to {where}: {error}") from error
     return Connection(socket, hear=hear, complain=complain, pace=pace)
 
 
-def _ban_of(error: Any) -> float:
+def ban_of(error: Any) -> float:
     """Return for how many seconds a refused handshake asks us to stay away."""
     if error.status not in TOO_MANY:
         return 0.0

@@ -117,9 +117,17 @@ def broken_rows(rows: Any) -> Any:
 
 
 def broken_message(data: Any) -> Any:
-    """Return a candle of the stream with its high below its low; other messages as they are."""
-    if not isinstance(data, dict) or data.get("e") != "kline":
-        return data
-    candle = dict(data["k"])
-    candle["h"], candle["l"] = candle["l"], f"{float(candle['h']) * 1.01:.8f}"
-    return {**data, "k": candle}
+    """Return a candle of the stream with its high below its low, an event of an account with an amount that is none.
+
+    Other messages stay as they are.
+    """
+    kind = data.get("e") if isinstance(data, dict) else None
+    if kind == "kline":
+        candle = dict(data["k"])
+        candle["h"], candle["l"] = candle["l"], f"{float(candle['h']) * 1.01:.8f}"
+        return {**data, "k": candle}
+    if kind == "ORDER_TRADE_UPDATE":
+        return {**data, "o": {**data["o"], "z": "?"}}
+    if kind == "ACCOUNT_UPDATE":
+        return {**data, "a": {**data["a"], "B": [{"a": "USDT", "wb": "?"}]}}
+    return data

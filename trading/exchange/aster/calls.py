@@ -41,10 +41,13 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "GET positionSide/dual": 30,
     "GET userTrades": 5,
     "POST leverage": 1,
+    "POST listenKey": 1,
     "POST marginType": 1,
     "POST multiAssetsMargin": 1,
     "POST order": 1,
     "POST positionSide/dual": 1,
+    "PUT listenKey": 1,
+    "DELETE listenKey": 1,
     "DELETE order": 1,
 }
 OPEN_ORDERS_OF_ALL: Final = 40
