@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING
+from vibex.lib.account_keys import VENUES as LIVE_VENUES
 from vibex.lib.fields import ExactDecimalField
 
 TESTNET = "_testnet"
@@ -126,6 +128,24 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.badge})"
+
+    def clean(self) -> None:
+        """Raise ValidationError for a live account that its venue, or its owner's paper account, does not allow."""
+        if self._state.adding and self.live:
+            if self.venue not in LIVE_VENUES:
+                raise ValidationError({"venue": f"An account can be live at {', '.join(LIVE_VENUES)}, nowhere else."})
+            if wrong := self._wrong_promotion():
+                raise ValidationError({"promoted_from": wrong})
+
+    def _wrong_promotion(self) -> str:
+        paper = self.promoted_from
+        if paper is None:
+            return "Name the paper account that it was promoted from." if self.real else ""
+        if paper.live or paper.owner_id != self.owner_id or paper.venue != self.venue:
+            return f"This has to be a paper account of the same owner at {self.venue}."
+        if self.real and paper.network != self.Network.MAINNET:
+            return "This has to be a paper account on the prices of the mainnet."
+        return ""
 
     def clean(self) -> None:
         """Refuse a testnet that is named as a venue: whether money is real must be told by the network alone."""

@@ -1,0 +1,89 @@
+"""The writer of accounts and their limits."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Account, RiskLimits, User
+from accounts.services.audit import Actor, audit_write, stored_state, validation_told
+from vibex.lib.errors import Rejected
+from vibex.lib.events import publish_on_commit
+
+CHANGEABLE = ("time_zone", "foreign_positions")
+"""What may become another once an account is made."""
+
+
+def account_create(
+    *,
+    owner: User,
+    name: str,
+    venue: str,
+    mode: str = Account.Mode.PAPER,
+    network: str = Account.Network.MAINNET,
+    promoted_from: Account | None = None,
+    starting_balance: Decimal | int = 10_000,
+    time_zone: str = "UTC",
+    foreign_positions: str = Account.Foreign.ADOPT,
+    actor: Actor = None,
+) -> Account:
+    """Create an account with the default risk limits.
+
+    Raises Rejected for a name that its owner has used, and for a live account that does not follow from a paper one.
+    """
+    account = Account(
+        owner=owner,
+        name=name,
+        venue=venue,
+        mode=mode,
+        network=network,
+        promoted_from=promoted_from,
+        starting_balance=Decimal(starting_balance),
+        time_zone=time_zone,
+        foreign_positions=foreign_positions,
+    )
+    with transaction.atomic(), validation_told():
+        account.full_clean()
+        account.save()
+        limits = RiskLimits.objects.create(account=account)
+        audit_write(actor=actor, action="account-create", obj=account, after=stored_state(account))
+        audit_write(actor=actor, action="limits-create", obj=limits, after=stored_state(limits))
+    return account
+
+
+def account_change(*, account: Account, actor: Actor, **values: Any) -> Account:
+    """Change what may be changed of an account. Raises Rejected for values it cannot have."""
+    if fixed := sorted(set(values) - set(CHANGEABLE)):
+        raise Rejected(f"{', '.join(fixed)}: decided when the account was made. Make another account.", code="fixed")
+    with transaction.atomic(), validation_told():
+        before = stored_state(account)
+        for name, value in values.items():
+            setattr(account, name, value)
+        account.full_clean()
+        account.save(update_fields=list(values))
+        after = stored_state(account)
+        if changed := [name for name in values if before[name] != after[name]]:
+            audit_write(
+                actor=actor,
+                action="account-change",
+                obj=account,
+                before={name: before[name] for name in changed},
+                after={name: after[name] for name in changed},
+            )
+    return account
+
+
+def limits_change(*, limits: RiskLimits, actor: Actor) -> RiskLimits:
+    """Save changed limits together with what they were. Raises Rejected for limits that contradict themselves."""
+    with transaction.atomic(), validation_told():
+        limits.full_clean()
+        before = stored_state(limits)
+        limits.save()
+        after = stored_state(limits)
+        if before != after:
+            action = "limits-change" if before else "limits-create"
+            audit_write(actor=actor, action=action, obj=limits, before=before, after=after)
+            publish_on_commit(account_id=limits.account_id, kind="limits")
+    return limits

@@ -1,0 +1,55 @@
+"""The writer of incidents."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Account, Incident
+from accounts.services.audit import Actor, audit_write
+from vibex.lib.events import publish_on_commit
+
+
+def incident_open(
+    *,
+    account: Account | None,
+    kind: str,
+    text: str,
+    severity: str = Incident.Severity.ERROR,
+    data: dict[str, Any] | None = None,
+) -> Incident:
+    """Open an incident, or return the one that is open with the same account, kind and text."""
+    with transaction.atomic():
+        _queue_behind_others(account)
+        known = Incident.objects.filter(account=account, kind=kind, text=text, resolved__isnull=True).first()
+        if known:
+            return known
+        incident = Incident.objects.create(account=account, kind=kind, text=text, severity=severity, data=data or {})
+        _announce(incident)
+    return incident
+
+
+def incident_resolve(*, incident: Incident, actor: Actor = None, at: datetime | None = None) -> bool:
+    """Resolve an incident. Returns False when somebody else has done so already."""
+    with transaction.atomic():
+        open_one = Incident.objects.filter(pk=incident.pk, resolved__isnull=True)
+        if open_one.update(resolved=at or timezone.now()) != 1:
+            return False
+        if actor is not None:
+            audit_write(actor=actor, action="incident-resolve", obj=incident)
+        _announce(incident)
+    return True
+
+
+def _announce(incident: Incident) -> None:
+    if incident.account_id is not None:
+        publish_on_commit(account_id=incident.account_id, kind="incident", data={"id": incident.pk})
+
+
+def _queue_behind_others(account: Account | None) -> None:
+    """Let two openers of one account's incident go one after the other (SQLite does so by itself)."""
+    if account is not None:
+        Account.objects.select_for_update(no_key=True).filter(pk=account.pk).values_list("pk").first()
