@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -130,7 +129,13 @@ class Account(models.Model):
         return f"{self.name} ({self.badge})"
 
     def clean(self) -> None:
-        """Raise ValidationError for a live account that its venue, or its owner's paper account, does not allow."""
+        """Refuse a testnet that is named as a venue, and a live account that venue or paper account do not allow.
+
+        Whether money is real must be told by the network alone.
+        """
+        if self.venue.endswith(TESTNET):
+            name = self.venue.removesuffix(TESTNET)
+            raise ValidationError({"venue": f"Write {name} here and choose the network testnet."})
         if self._state.adding and self.live:
             if self.venue not in LIVE_VENUES:
                 raise ValidationError({"venue": f"An account can be live at {', '.join(LIVE_VENUES)}, nowhere else."})
@@ -146,12 +151,6 @@ class Account(models.Model):
         if self.real and paper.network != self.Network.MAINNET:
             return "This has to be a paper account on the prices of the mainnet."
         return ""
-
-    def clean(self) -> None:
-        """Refuse a testnet that is named as a venue: whether money is real must be told by the network alone."""
-        if self.venue.endswith(TESTNET):
-            name = self.venue.removesuffix(TESTNET)
-            raise ValidationError({"venue": f"Write {name} here and choose the network testnet."})
 
     @property
     def live(self) -> bool:
