@@ -49,6 +49,8 @@ class Dialect(Protocol):
     venue: str
     """Its name for a person."""
     supports_close_position: bool
+    income_reach: timedelta | None
+    supports_close_position: bool
     """Whether an order can close whatever is there when it fires. Elsewhere stops and targets are by quantity."""
     income_reach: timedelta | None
     """How far back `income` tells; None: from the first payment on."""
@@ -107,6 +109,8 @@ class CcxtExchange:
 
     def __init__(self, dialect: Dialect, *, specs: Callable[[str], InstrumentSpec], clock: Clock) -> None:
         self.dialect = dialect
+        self.supports_close_position = dialect.supports_close_position
+        self.income_reach = dialect.income_reach
         self.supports_close_position = dialect.supports_close_position
         self.income_reach = dialect.income_reach
         self._specs = specs

@@ -23,13 +23,16 @@ from trading.exchange.through_ccxt.failures import without_answer
 from vibex.lib.errors import Rejected
 
 TIMEOUT_MS: Final = 10_000
-"""Of one request, in milliseconds."""
+URGENT_TIMEOUT_MS: Final = 4_000
+"""Of one request, in milliseconds; the shorter one for what must not wait."""
 ATTEMPTS: Final = 3
 PATIENCE: Final = 20.0
 """A question that the venue does not answer is asked so often, within so many seconds."""
 FIRST_BLOCK: Final = 2.0
 LONGEST_BLOCK: Final = 60.0
 """Seconds without any request after a refusal for its rate that names none, twice as long after each that follows."""
+LONGEST_GUESS: Final = 10.0
+"""Seconds that even closing waits after a refusal by the exchange itself that does not say for how long it holds."""
 
 type Judge = Callable[[Answer, str], object]
 """Reads an answer before ccxt does. Raises VenueRefused, VenueDown or Throttled for one that is not good."""
@@ -115,11 +118,16 @@ class CcxtClient:
     ) -> None:
         self.venue = venue
         self.attempts = attempts
+        self.timeout_ms = TIMEOUT_MS
         self._make, self._judge, self._budget, self._weigh = make, judge, budget, weigh
         self._purpose = purpose
         self._free: list[Seat] = []
         self._lock = threading.Lock()
         self._strikes = 0
+
+    def begin(self) -> None:
+        """Make the first of ccxt's objects now. Raises Rejected with the remedy where ccxt is not installed."""
+        self._free.append(self._seated())
 
     def ask[T](self, what: str, call: Callable[[Any], T], *, purpose: Purpose | None = None) -> T:
         """Return what a question gives; asked again after a passing fault. `what` names it for a person."""
@@ -141,6 +149,7 @@ class CcxtClient:
             seat = self._free.pop() if self._free else None
         seat = seat or self._seated()
         seat.what, seat.purpose, seat.left = what, purpose, False
+        seat.exchange.timeout = min(self.timeout_ms, URGENT_TIMEOUT_MS if purpose is Purpose.CLOSING else TIMEOUT_MS)
         try:
             yield seat
         except Exception as fault:
@@ -176,31 +185,36 @@ class CcxtClient:
             """ccxt's hook for every answer: reason, address, method, headers and body follow the code."""
             headers, body = told[3], told[4]
             lower = {name.lower(): value for name, value in headers.items()}
-            self._judged(Answer(code, lower, body.encode()), seat.what)
-            return body.strip()
+            self._judged(Answer(code, lower, body.encode()), seat)
+            return str(body).strip()
 
         exchange.calculate_rate_limiter_cost, exchange.throttle = cost, pay
         exchange.fetch, exchange.on_rest_response = leave, judged
         return seat
 
-    def _judged(self, answer: Answer, what: str) -> None:
+    def _judged(self, answer: Answer, seat: Seat) -> None:
         if answer.used is not None:
             self._budget.report(answer.used)
         try:
-            self._judge(answer, what)
+            self._judge(answer, seat.what)
         except Throttled as error:
-            raise self._block(error) from None
+            raise self._block(error, seat.purpose) from None
         self._strikes = 0
 
-    def _block(self, error: Throttled) -> VenueBusy:
-        """Stop all requests of this installation to the host, and return what the caller is told."""
+    def _block(self, error: Throttled, purpose: Purpose) -> VenueBusy:
+        """Stop the requests of this installation to the host, and return what the caller is told."""
+        now = datetime.now(UTC)
         with self._lock:
             self._strikes += 1
             grown = min(FIRST_BLOCK * 2 ** min(self._strikes - 1, 10), LONGEST_BLOCK)
-        until = datetime.now(UTC) + timedelta(seconds=grown if error.seconds is None else error.seconds)
+        until = now + timedelta(seconds=grown if error.seconds is None else error.seconds)
+        closing = now + timedelta(seconds=min(grown, LONGEST_GUESS) if error.seconds is None else error.seconds)
         self._budget.block(until, str(error))
-        text = f"{error} Nothing is asked before {until:%F %T} UTC."
-        return VenueBusy(text, until=until, arrived=False if error.told else None)
+        if error.told:
+            self._budget.block(closing, str(error), told=True)
+        mine = until if purpose is not Purpose.CLOSING else closing if error.told else now
+        text = f"{error} Nothing {'' if error.told else 'but a close '}is asked before {mine:%F %T} UTC."
+        return VenueBusy(text, until=mine, arrived=False if error.signed else None)
 
 
 class _Quiet(logging.Logger):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from django.db import DatabaseError, InterfaceError
 
@@ -19,6 +20,9 @@ from trading.exchange.base import Ambiguous, Refused, Unavailable
 from vibex.lib.errors import NeedsOperator, Retryable, VibexError
 
 log = logging.getLogger(__name__)
+
+NO_CONNECTION: Final = frozenset({"ConnectTimeout", "ConnectTimeoutError", "NewConnectionError", "ProxyError"})
+"""Errors of requests and urllib3."""
 
 type Meaning = Callable[[VenueRefused, Call], VibexError | None]
 """What a venue's no means for a call in the words of the port; None where all is as it was wanted."""
@@ -47,7 +51,7 @@ def acted(meaning: Meaning, call: Call) -> Iterator[None]:
     except VibexError:
         raise
     except Exception as fault:  # a fault of our own must not make an order look as if it had never left
-        log.error("A change at a venue broke off inside of Vibex.", exc_info=fault)
+        log.exception("A change at a venue broke off inside of Vibex.")
         raise Ambiguous(f"Vibex itself failed over a change at a venue ({type(fault).__name__}).") from fault
 
 
@@ -89,15 +93,14 @@ def without_answer(fault: Exception, venue: str, what: str, *, left: bool) -> Ex
 
 
 def never_connected(fault: BaseException) -> bool:
-    """Return whether a fault says for certain that not one byte of the request left: there was no connection."""
-    from requests.exceptions import ConnectTimeout, ProxyError
+    """Return whether a fault says for certain that not one byte of the request left: there was no connection.
 
+    The classes are known by name: those that carry requests for ccxt are not installed without it.
+    """
     cause: BaseException | None = fault
     while cause is not None:
-        if isinstance(cause, ConnectTimeout | ProxyError):
-            return True
         reason = getattr(cause.args[0], "reason", None) if cause.args else None
-        if type(reason).__name__ in ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError"):
+        if NO_CONNECTION & {kind.__name__ for one in (cause, reason) for kind in type(one).__mro__}:
             return True
         cause = cause.__cause__
     return False
