@@ -44,7 +44,7 @@ def ccxt_exchange(
     if venue == "binance_usdm":
         if not isinstance(keys, ApiKeys):
             raise NeedsOperator("An account at Binance signs with a key and its secret: give it those.")
-        from trading.exchange.through_ccxt.binance import binance_exchange
+        from trading.exchange.through_ccxt.binance.dialect import binance_exchange
 
         return binance_exchange(keys, testnet=testnet, specs=specs, clock=clock, budget=budget, address=address)
     if not isinstance(keys, WalletKeys):

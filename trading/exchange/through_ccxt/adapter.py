@@ -39,6 +39,8 @@ class Books:
     positions: tuple[VenuePosition, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     others: tuple[Collateral, ...] = ()
+    unrealised: Decimal | None = None
+    """None: that of all positions together."""
 
 
 class Dialect(Protocol):
@@ -49,11 +51,13 @@ class Dialect(Protocol):
     venue: str
     """Its name for a person."""
     supports_close_position: bool
-    income_reach: timedelta | None
-    supports_close_position: bool
     """Whether an order can close whatever is there when it fires. Elsewhere stops and targets are by quantity."""
     income_reach: timedelta | None
     """How far back `income` tells; None: from the first payment on."""
+
+    def urgent(self) -> Dialect:
+        """Return the same account for what must not wait (`CcxtClient.urgent`)."""
+        ...
 
     def meaning(self, refused: VenueRefused, call: Call) -> VibexError | None:
         """Return what the venue's no means for a call, None where all is as it was wanted."""
@@ -111,8 +115,6 @@ class CcxtExchange:
         self.dialect = dialect
         self.supports_close_position = dialect.supports_close_position
         self.income_reach = dialect.income_reach
-        self.supports_close_position = dialect.supports_close_position
-        self.income_reach = dialect.income_reach
         self._specs = specs
         self._clock = clock
 
@@ -128,10 +130,11 @@ class CcxtExchange:
         at = self._clock.now()
         with asked(self.dialect.meaning):
             held = self.dialect.books()
+        unrealised = sum((one.unrealised for one in held.positions), Decimal(0))
         return AccountState(
             at=at,
             wallet=held.wallet,
-            unrealised=sum((one.unrealised for one in held.positions), Decimal(0)),
+            unrealised=unrealised if held.unrealised is None else held.unrealised,
             margin=held.margin,
             available=held.available,
             positions=held.positions,
@@ -180,6 +183,10 @@ class CcxtExchange:
             return self.dialect.leverage_set(symbol, leverage)
 
     # -- beyond the port ---------------------------------------------------------------------------------------------
+
+    def urgent(self) -> CcxtExchange:
+        """Return the same account for closing, and for what has to be read to prove that it is flat."""
+        return CcxtExchange(self.dialect.urgent(), specs=self._specs, clock=self._clock)
 
     def prepare(self, leverages: Mapping[str, int]) -> None:
         """Set the modes that Vibex trades in and these symbols' leverage, read everything back."""

@@ -27,6 +27,7 @@ URGENT_TIMEOUT_MS: Final = 4_000
 """Of one request, in milliseconds; the shorter one for what must not wait."""
 ATTEMPTS: Final = 3
 PATIENCE: Final = 20.0
+URGENT_PATIENCE: Final = 8.0
 """A question that the venue does not answer is asked so often, within so many seconds."""
 FIRST_BLOCK: Final = 2.0
 LONGEST_BLOCK: Final = 60.0
@@ -124,17 +125,36 @@ class CcxtClient:
         self._free: list[Seat] = []
         self._lock = threading.Lock()
         self._strikes = 0
+        self._urgent: CcxtClient | None = None
 
     def begin(self) -> None:
         """Make the first of ccxt's objects now. Raises Rejected with the remedy where ccxt is not installed."""
         self._free.append(self._seated())
 
+    def urgent(self) -> CcxtClient:
+        """Return a client for closing, and for what proves it: always the same one, with connections of its own.
+
+        It waits for no share of the budget, and has little patience.
+        """
+        if self._purpose is Purpose.CLOSING:
+            return self
+        with self._lock:
+            if self._urgent is None:
+                self._urgent = CcxtClient(
+                    self._make, venue=self.venue, judge=self._judge, budget=self._budget, weigh=self._weigh,
+                    purpose=Purpose.CLOSING, attempts=self.attempts,
+                )  # fmt: skip
+                self._urgent.timeout_ms = self.timeout_ms
+            return self._urgent
+
     def ask[T](self, what: str, call: Callable[[Any], T], *, purpose: Purpose | None = None) -> T:
         """Return what a question gives; asked again after a passing fault. `what` names it for a person."""
         import stamina
 
-        for attempt in stamina.retry_context(on=_passing, attempts=self.attempts, timeout=PATIENCE, wait_initial=0.3):
-            with attempt, self._seat(what, purpose or self._purpose) as seat:
+        share = purpose or self._purpose
+        patience = URGENT_PATIENCE if share is Purpose.CLOSING else PATIENCE
+        for attempt in stamina.retry_context(on=_passing, attempts=self.attempts, timeout=patience, wait_initial=0.3):
+            with attempt, self._seat(what, share) as seat:
                 return call(seat.exchange)
         raise AssertionError("stamina raises the last error by itself")  # pragma: no cover
 

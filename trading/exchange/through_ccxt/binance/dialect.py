@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from accounts.domain.credentials import ApiKeys
@@ -18,16 +20,16 @@ from marketdata.aster.http import Budget
 from marketdata.aster.values import Row, number, rows_of, whole
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
-from trading.domain.venue import Income, NewOrder, OrderReport, Trade, VenueStatus
+from trading.domain.venue import SETTLED_IN, Income, NewOrder, OrderReport, Trade, VenueStatus
 from trading.exchange.aster import payloads
 from trading.exchange.aster.form import lowers, order_form
 from trading.exchange.aster.paging import LIMIT, rows_since
 from trading.exchange.aster_codes import Call
 from trading.exchange.live import ConnectionCheck
-from trading.exchange.through_ccxt import binance_codes, binance_setup
 from trading.exchange.through_ccxt.adapter import Books, CcxtExchange
-from trading.exchange.through_ccxt.binance_calls import BinanceCalls, calls_of
-from trading.exchange.through_ccxt.binance_payloads import (
+from trading.exchange.through_ccxt.binance import codes, setup
+from trading.exchange.through_ccxt.binance.calls import BinanceCalls, calls_of
+from trading.exchange.through_ccxt.binance.payloads import (
     VENUE,
     child_of,
     conditional_of,
@@ -75,14 +77,20 @@ class Binance:
         self._calls, self._clock = calls, clock
         self._names = _Names()
 
+    def urgent(self) -> Binance:
+        """Return the same account for closing, and for what proves that it is closed."""
+        other = copy(self)
+        other._calls = self._calls.urgent()
+        return other
+
     def meaning(self, refused: VenueRefused, call: Call) -> VibexError | None:
-        return binance_codes.meaning(refused, call)
+        return codes.meaning(refused, call)
 
     # -- state -------------------------------------------------------------------------------------------------------
 
     def books(self) -> Books:
         """Weight 90, four questions; one more of weight 5 where something is held."""
-        orders = binance_setup.orders_of(self._calls)
+        orders = setup.orders_of(self._calls)
         with said_by_binance():
             risk = rows_of(self._calls.ask("positionRisk"), "positionRisk")
             risk = [row for row in risk if number(row, "positionAmt", "positionRisk")]
@@ -90,7 +98,7 @@ class Binance:
         held = holdings_of(risk, self._calls.ask("symbolConfig")) if risk else ()
         held = tuple(holding for holding in held if holding.position)
         if any(not holding.one_way for holding in held):
-            text = f"The account at Binance is in hedge mode and holds something: {binance_setup.ADVICE}"
+            text = f"The account at Binance is in hedge mode and holds something: {setup.ADVICE}"
             raise NeedsOperator(text)
         self._names.learn(orders)
         return Books(
@@ -100,6 +108,9 @@ class Binance:
             positions=tuple(holding.position for holding in held if holding.position),
             orders=orders,
             others=funds.others,
+            unrealised=sum(
+                (_profit(row) for row in risk if row.get("marginAsset", SETTLED_IN) == SETTLED_IN), Decimal(0)
+            ),
         )
 
     def order(self, symbol: str, client_order_id: str) -> OrderReport | None:
@@ -178,16 +189,16 @@ class Binance:
     # -- beyond the port ---------------------------------------------------------------------------------------------
 
     def leverage_set(self, symbol: str, leverage: int) -> int:
-        return binance_setup.leverage_set(self._calls, symbol, leverage)
+        return setup.leverage_set(self._calls, symbol, leverage)
 
     def prepare(self, leverages: Mapping[str, int]) -> None:
-        binance_setup.prepare(self._calls, leverages)
+        setup.prepare(self._calls, leverages)
 
     def terms(self, spec: InstrumentSpec) -> InstrumentSpec:
-        return binance_setup.with_terms(self._calls, spec)
+        return setup.with_terms(self._calls, spec)
 
     def check(self, symbols: Sequence[str]) -> ConnectionCheck:
-        return binance_setup.checked(self._calls, symbols)
+        return setup.checked(self._calls, symbols)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -205,11 +216,11 @@ class Binance:
 
     def _whole(self, row: Row) -> OrderReport:
         """Return a conditional order together with what it has become."""
-        number, symbol = child_of(row), str(row.get("symbol"))
-        child = self._found("order", {"symbol": symbol, "orderId": number}) if number else None
+        became, symbol = child_of(row), str(row.get("symbol"))
+        child = self._found("order", {"symbol": symbol, "orderId": became}) if became else None
         report = conditional_of(row, None if child is None else order_of(child))
-        if number:
-            self._names.add(symbol, number, report.client_order_id)
+        if became:
+            self._names.add(symbol, became, report.client_order_id)
         return report
 
     def _learned(self, report: OrderReport) -> OrderReport:
@@ -230,8 +241,8 @@ class Binance:
         """
         if self._names.unknown(symbol, numbers):
             self._learn_children(symbol)
-        for number in self._names.unknown(symbol, numbers):
-            row = self._found("order", {"symbol": symbol, "orderId": number})
+        for one in self._names.unknown(symbol, numbers):
+            row = self._found("order", {"symbol": symbol, "orderId": one})
             if row is not None:
                 self._learned(order_of(row))
         return self._names.known(symbol, numbers)
@@ -252,8 +263,8 @@ class Binance:
                 break
             following = newest + 1
         for row in rows:
-            if number := child_of(row):
-                self._names.add(symbol, number, payloads.identity(row, "clientAlgoId", "algo order"))
+            if became := child_of(row):
+                self._names.add(symbol, became, payloads.identity(row, "clientAlgoId", "algo order"))
         recent = [row for row in rows if self._clock.now() - from_ms(_made(row, "updateTime")) < FIRING]
         if not settled(recent):
             raise VenueDown(f"A conditional order of {symbol} is firing at Binance: what it becomes is not told yet.")
@@ -318,6 +329,11 @@ def conditional_form(form: Mapping[str, str]) -> dict[str, str]:
 def _bounded(kept: OrderedDict[Any, Any]) -> None:
     while len(kept) > KEPT_NAMES:
         kept.popitem(last=False)
+
+
+def _profit(row: Row) -> Decimal:
+    with said_by_binance():
+        return number(row, "unRealizedProfit", "positionRisk")
 
 
 def _made(row: Row, name: str) -> int:

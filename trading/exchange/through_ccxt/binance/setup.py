@@ -18,9 +18,9 @@ from trading.exchange.aster.terms import brackets_of, fees_of
 from trading.exchange.aster_codes import Call
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.exchange.live import ConnectionCheck, SymbolCheck
-from trading.exchange.through_ccxt.binance_calls import BinanceCalls
-from trading.exchange.through_ccxt.binance_codes import meaning
-from trading.exchange.through_ccxt.binance_payloads import holdings_of, modes_of, open_orders, said_by_binance
+from trading.exchange.through_ccxt.binance.calls import BinanceCalls
+from trading.exchange.through_ccxt.binance.codes import meaning
+from trading.exchange.through_ccxt.binance.payloads import holdings_of, modes_of, open_orders, said_by_binance
 from vibex.lib.errors import NeedsOperator, VibexError
 
 ADVICE = "close and cancel everything there, choose one-way mode, and start again."

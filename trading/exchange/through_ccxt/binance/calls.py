@@ -18,8 +18,8 @@ from marketdata.aster.http import Budget
 from marketdata.aster.values import whole
 from marketdata.services.budget import DatabaseBudget
 from marketdata.venues.public import Purpose, VenueRefused
-from trading.exchange.through_ccxt.binance_codes import RESTRICTED
-from trading.exchange.through_ccxt.binance_payloads import VENUE, said_by_binance
+from trading.exchange.through_ccxt.binance.codes import RESTRICTED
+from trading.exchange.through_ccxt.binance.payloads import VENUE, said_by_binance
 from trading.exchange.through_ccxt.client import CcxtClient, made
 from vibex.lib.clock import from_ms
 
@@ -67,6 +67,10 @@ class BinanceCalls:
 
     def __init__(self, client: CcxtClient, clock: _TheirClock) -> None:
         self._client, self._clock = client, clock
+
+    def urgent(self) -> BinanceCalls:
+        """Return the same calls for what must not wait."""
+        return BinanceCalls(self._client.urgent(), self._clock)
 
     def ask(self, name: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return what Binance answers to a question. Where our clock is at fault it is set, and asked once more."""

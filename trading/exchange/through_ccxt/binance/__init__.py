@@ -1,0 +1,1 @@
+"""Binance USD-M through ccxt: real orders, in the two services that it keeps them in."""
