@@ -10,8 +10,11 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
+from accounts.forms import AccountForm, CredentialsForm, CredentialsFormSet
+from accounts.models import Account, AuditEntry, Bot, Credentials, Incident, RiskLimits, User
 from accounts.services import audit_write, incident_resolve, limits_change
+from accounts.services.credentials import credentials_delete, credentials_save
+from vibex.lib.account_keys import forms_of
 from vibex.lib.admin import HistoryAdmin, KeptAdmin, link_to, link_to_list
 
 
@@ -77,19 +80,60 @@ class LimitsInline(admin.StackedInline):  # type: ignore[type-arg]
     fieldsets = (
         ("Size", {"fields": (("risk_per_trade", "max_leverage", "max_positions"),)}),
         ("Exposure ÷ equity", {"fields": (("max_position", "max_group"), ("max_net", "max_gross"))}),
-        ("Stops and prices", {"fields": (("min_stop_distance", "max_stop_distance", "max_slippage"),)}),
+        ("Stops and prices", {"fields": (("min_stop_distance", "max_stop_distance", "max_slippage"), "trailing_stop")}),
         ("Margin ÷ equity", {"fields": (("max_margin_use", "margin_buffer"),)}),
     )
 
 
+class CredentialsInline(admin.StackedInline):  # type: ignore[type-arg]
+    """Keys of a live account, to be entered and never to be read."""
+
+    model = Credentials
+    form = CredentialsForm
+    formset = CredentialsFormSet
+    max_num = 1
+    extra = 1
+    readonly_fields = ("stored",)
+    verbose_name_plural = "keys"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        kinds = forms_of(obj.venue) if obj else []
+        parts = dict.fromkeys(part.name for form in kinds for part in form.parts)
+        return [(None, {"fields": ("stored", "kind", *parts)})]
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        # The form makes the fields of its parts by itself: they are none of the table.
+        return super().get_formset(request, obj, **{**kwargs, "fields": ("kind",)})
+
+    @admin.display(description="Stored")
+    def stored(self, row: Credentials) -> str:
+        if row._state.adding:
+            return "nothing: the account takes its keys from variables, if there are any"
+        parts = ", ".join(f"{name} {value}" for name, value in row.public.items())
+        return f"{parts}; entered {row.updated:%Y-%m-%d %H:%M} UTC by {row.updated_by or 'Vibex'}"
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("accounts.change_credentials")
+
+    has_view_permission = has_delete_permission = has_change_permission
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request)
+
+
+@admin.display(description="badge", ordering="mode")
+def badge(account: Account) -> str:
+    return account.badge
+
+
 @admin.register(Account)
 class AccountAdmin(AuditedAdmin):
+    form = AccountForm
     list_display = (
         "name",
         link_to("owner"),
         "venue",
-        "mode",
-        "network",
+        badge,
         "state",
         "starting_balance",
         link_to_list(Bot, "account", "bots"),
@@ -98,24 +142,41 @@ class AccountAdmin(AuditedAdmin):
     list_filter = ("mode", "state", "venue", "network")
     list_select_related = ("owner",)
     search_fields = ("name", "owner__email")
-    inlines = (LimitsInline,)
+    inlines = (LimitsInline, CredentialsInline)
     fields = (
         ("name", "owner"),
         ("venue", "mode", "network"),
+        ("promoted_from", "foreign_positions"),
         ("starting_balance", "time_zone"),
         ("state", "state_reason", "state_since"),
-        ("epoch", "halted_at", "promoted_from"),
-        "created",
+        ("epoch", "halted_at", "created"),
     )
-    readonly_fields = ("mode", "state", "state_reason", "state_since", "epoch", "halted_at", "promoted_from", "created")
-    fixed_once_made = ("owner", "venue", "network", "starting_balance")
+    readonly_fields = ("state", "state_reason", "state_since", "epoch", "halted_at", "created")
+    fixed_once_made = ("owner", "venue", "mode", "network", "promoted_from", "starting_balance")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.readonly_fields if obj is None else (*self.readonly_fields, *self.fixed_once_made)
 
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Leave the keys out where there can be none: on paper, and before the account is made."""
+        return self.inlines if obj is not None and obj.live else (LimitsInline,)
+
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        for limits in formset.save(commit=False):
-            limits_change(limits=limits, actor=cast("User", request.user))
+        actor = cast("User", request.user)
+        changed = formset.save(commit=False)
+        if formset.model is Credentials:
+            _save_credentials(formset, actor)
+            return
+        for limits in changed:
+            limits_change(limits=limits, actor=actor)
+
+
+def _save_credentials(formset: Any, actor: User) -> None:
+    for credentials in formset.deleted_objects:
+        credentials_delete(credentials=credentials, actor=actor)
+    for entered in formset.forms:
+        if entered.has_changed() and entered not in formset.deleted_forms:
+            credentials_save(account=formset.instance, keys=entered.keys, actor=actor)
 
 
 @admin.register(Incident)

@@ -23,10 +23,11 @@ def form_of(account, **changes):
     """Return what a browser would post for the account's page."""
     limits = account.limits
     names = [field.name for field in limits._meta.fields if field.name not in ("id", "account")]
-    form = {f"limits-0-{name}": str(getattr(limits, name)) for name in names}
+    form = {f"limits-0-{name}": str(getattr(limits, name) or "") for name in names}
     form |= {
         "name": account.name,
         "time_zone": account.time_zone,
+        "foreign_positions": account.foreign_positions,
         "limits-TOTAL_FORMS": "1",
         "limits-INITIAL_FORMS": "1",
         "limits-0-id": str(limits.pk),
@@ -65,7 +66,7 @@ def test_impossible_limits_are_refused(boss, name, value):
 def test_a_new_account_gets_limits_even_when_they_are_left_as_they_are(boss):
     owner = person()
     form = {
-        "name": "second", "owner": owner.pk, "venue": "sim", "network": "mainnet", "starting_balance": "500", "time_zone": "UTC",
+        "name": "second", "owner": owner.pk, "venue": "sim", "mode": "paper", "network": "mainnet", "foreign_positions": "adopt", "starting_balance": "500", "time_zone": "UTC",
         "limits-TOTAL_FORMS": "1", "limits-INITIAL_FORMS": "0",
     }  # fmt: skip
     page = boss.get(reverse("admin:accounts_account_add"))
