@@ -3,7 +3,7 @@
 from accounts.services.accounts import account_change, account_create, limits_change
 from accounts.services.audit import Actor, audit_write
 from accounts.services.bots import bot_change, bot_create
-from accounts.services.incidents import incident_open, incident_resolve
+from accounts.services.incidents import incident_open, incident_resolve, incidents_mended
 from accounts.services.people import password_generate, user_create
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "bot_create",
     "incident_open",
     "incident_resolve",
+    "incidents_mended",
     "limits_change",
     "password_generate",
     "user_create",

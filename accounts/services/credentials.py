@@ -205,7 +205,7 @@ def _opened(row: Credentials, sealing: MultiFernet) -> dict[str, str] | None:
         content = json.loads(sealing.decrypt(row.sealed.encode()))
     except InvalidToken:
         return None
-    if (content["account"], content["kind"]) != (row.account_id, row.kind):
+    if (content.get("account"), content.get("kind")) != (row.account_id, row.kind):
         return None
     parts: dict[str, str] = content["keys"]
     return parts

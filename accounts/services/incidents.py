@@ -19,17 +19,31 @@ def incident_open(
     kind: str,
     text: str,
     severity: str = Incident.Severity.ERROR,
+    subject: str = "",
     data: dict[str, Any] | None = None,
 ) -> Incident:
-    """Open an incident, or return the one that is open with the same account, kind and text."""
+    """Open an incident, or return the one that is open with the same account, kind and text.
+
+    With a `subject` (a symbol, a client id) the one about the same subject: its figures may change from look to look.
+    """
+    told = {**(data or {}), **({"subject": subject} if subject else {})}
+    same = {"data__subject": subject} if subject else {"text": text}
     with transaction.atomic():
         _queue_behind_others(account)
-        known = Incident.objects.filter(account=account, kind=kind, text=text, resolved__isnull=True).first()
+        known = Incident.objects.filter(account=account, kind=kind, resolved__isnull=True, **same).first()
         if known:
             return known
-        incident = Incident.objects.create(account=account, kind=kind, text=text, severity=severity, data=data or {})
+        incident = Incident.objects.create(account=account, kind=kind, text=text, severity=severity, data=told)
         _announce(incident)
     return incident
+
+
+def incidents_mended(*, account: Account, kind: str, subject: str = "") -> int:
+    """Resolve the open incidents of a kind (about a subject), because it was proved that they are over."""
+    found = Incident.objects.filter(account=account, kind=kind, resolved__isnull=True)
+    if subject:
+        found = found.filter(data__subject=subject)
+    return sum(incident_resolve(incident=incident) for incident in found)
 
 
 def incident_resolve(*, incident: Incident, actor: Actor = None, at: datetime | None = None) -> bool:
