@@ -6,8 +6,9 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
 from trading.services import periodic, schedule
-from trading.services.guard import account_reconcile, guard_run
+from trading.services.guard import guard_run
 from trading.services.live import cycle_run
+from trading.services.reconcile import account_reconcile
 
 GUARD_EXPIRES = 25
 """Seconds after which a look that nobody took is left to the next one."""

@@ -27,9 +27,9 @@ from marketdata.services.venues import venue_reachable
 from marketdata.venues.recorded import list_folder
 from trading.domain.schedule import at_least, timeframes_for
 from trading.services import schedule
-from trading.services.guard import account_reconcile
 from trading.services.lease import cycles_abandon
 from trading.services.periodic import system_schedules_install
+from trading.services.reconcile import account_reconcile
 from vibex.celery import app
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.variables import venue_symbols

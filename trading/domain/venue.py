@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from decisions.domain.proposal import Side
 from marketdata.domain.bars import Bar
 
 __all__ = [
+    "MOVED",
     "SETTLED_IN",
     "ZERO",
     "AccountState",
@@ -154,8 +156,14 @@ class IncomeKind(StrEnum):
     FUNDING_FEE = "FUNDING_FEE"
     LIQUIDATION_FEE = "LIQUIDATION_FEE"
     INSURANCE_CLEAR = "INSURANCE_CLEAR"
+    OPENING = "OPENING"
+    """Ours: what the wallet held before the oldest line that the venue still tells."""
     OTHER = "OTHER"
     """For a reason that has no name here; the venue's own stands in front of the transaction's number."""
+
+
+MOVED: Final = (IncomeKind.TRANSFER, IncomeKind.OPENING)
+"""Money that came and went besides trading: never profit, never loss."""
 
 
 @dataclass(frozen=True, slots=True)

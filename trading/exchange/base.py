@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -49,6 +49,15 @@ class Ambiguous(Retryable):
 
 class Exchange(Protocol):
     """One account at one venue. Calls may wait for a network: never inside a database transaction."""
+
+    supports_close_position: bool
+    """Whether an order can close whatever is there when it fires. Elsewhere stops and targets are by quantity."""
+    income_reach: timedelta | None
+    """How far back `income` tells; None: from the first payment on."""
+
+    def urgent(self) -> Exchange:
+        """Return the same account for closing and for what proves it: it waits behind nothing else of ours."""
+        ...
 
     def account(self) -> AccountState:
         """Return balance, positions and open orders. Raises Unavailable."""

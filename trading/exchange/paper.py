@@ -52,6 +52,9 @@ def open_paper_account(account: Account, *, at: datetime | None = None) -> Paper
 class PaperExchange:
     """One account at the paper venue. Must not be called inside a transaction: the venue commits on its own."""
 
+    supports_close_position = True
+    income_reach: timedelta | None = None
+
     def __init__(
         self, account_id: int, market: Market, clock: Clock, *, settings: EngineSettings | None = None
     ) -> None:
@@ -62,6 +65,9 @@ class PaperExchange:
         self._fresh_until: datetime | None = None
 
     # -- the port ----------------------------------------------------------------------------------------------------
+
+    def urgent(self) -> PaperExchange:
+        return self  # nothing queues here
 
     def account(self) -> AccountState:
         return self._ask(lambda engine, at: engine.account_state(at))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NoReturn
 
@@ -31,6 +31,9 @@ class SimulatedExchange:
     Orders that follow a decision meet the next open, not the close that was decided on: give it with `pending`,
     and the first order after that moves the prices there. A cycle that does nothing costs nothing.
     """
+
+    supports_close_position = True
+    income_reach: timedelta | None = None
 
     def __init__(
         self,
@@ -58,6 +61,9 @@ class SimulatedExchange:
     def pending(self, openings: Callable[[], Iterable[Opening]] | None) -> None:
         """Say what the next open is; asked for only when something is placed or cancelled. None forgets it."""
         self._pending = openings
+
+    def urgent(self) -> SimulatedExchange:
+        return self  # nothing queues here
 
     def account(self) -> AccountState:
         return self.engine.account_state(self._clock.now())

@@ -17,7 +17,18 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
 from trading.domain.books import BookedPosition, apply_trade, exit_reason
 from trading.domain.orders import OrderState, filled_to
-from trading.domain.venue import SETTLED_IN, ZERO, AccountState, Income, IncomeKind, OrderType, Trade
+from trading.domain.venue import (
+    MOVED,
+    SETTLED_IN,
+    ZERO,
+    AccountState,
+    Income,
+    IncomeKind,
+    OrderReport,
+    OrderType,
+    Trade,
+    VenuePosition,
+)
 from trading.models import EquityPoint, Fill, IncomeEntry, Order, Position
 from trading.services.journal.rows import facts_of, order_step
 from vibex.lib.money import booked
@@ -39,28 +50,64 @@ def trades_book(*, account: Account, trades: Sequence[Trade]) -> int:
         seen = set(known.filter(exchange_trade_id__in=ids).values_list("symbol", "exchange_trade_id"))
         fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in seen]
         for trade in fresh:
-            _book_one(account, _without_foreign_fee(account, trade))
+            _book_one(account, trade)
     return len(fresh)
 
 
-def income_book(*, account: Account, income: Sequence[Income]) -> None:
-    """Copy the ledger lines that are not copied yet; funding is added to the position it belongs to.
+def income_book(*, account: Account, income: Sequence[Income]) -> set[str]:
+    """Copy the ledger lines that are not copied yet, of every asset; funding is added to the position it belongs to.
 
-    Those in other assets than the one of the wallet are not copied: every sum over the lines is in that one.
+    Returns the symbols of executions that a new line speaks of and that are not booked.
     """
-    income = [line for line in income if line.asset == SETTLED_IN]
     if not income:
-        return
+        return set()
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)
         ids = [line.transaction_id for line in income]
         known = IncomeEntry.objects.filter(account=account, transaction_id__in=ids)
-        seen = set(known.values_list("kind", "transaction_id", "symbol"))
-        fresh = [line for line in income if (line.kind.value, line.transaction_id, line.symbol) not in seen]
-        IncomeEntry.objects.bulk_create(_entry(account, line) for line in fresh)
-        for line in fresh:
-            if line.kind is IncomeKind.FUNDING_FEE:
+        seen = set(known.values_list("kind", "transaction_id", "symbol", "asset"))
+        fresh = {_identity(line): line for line in income if _identity(line) not in seen}
+        IncomeEntry.objects.bulk_create(_entry(account, line) for line in fresh.values())
+        for line in fresh.values():
+            if line.kind is IncomeKind.FUNDING_FEE and line.asset == SETTLED_IN:
                 _book_funding(account, line)
+    executed = {(line.symbol, line.trade_id) for line in fresh.values() if line.trade_id}
+    booked_ids = Fill.objects.filter(account=account, exchange_trade_id__in=[trade for _, trade in executed])
+    return {symbol for symbol, _ in executed - set(booked_ids.values_list("symbol", "exchange_trade_id"))}
+
+
+def orders_take_in(*, account: Account, reports: Sequence[OrderReport]) -> int:
+    """Keep working orders that are not known here as those of somebody else; return how many there were."""
+    told = {report.client_order_id: report for report in reports if report.status.open}
+    if not told:
+        return 0
+    known = Order.objects.filter(account=account, client_order_id__in=told)
+    for name in known.values_list("client_order_id", flat=True):
+        del told[name]
+    rows = [_taken_in(account, report) for report in told.values()]
+    Order.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
+
+
+def position_book_stated(*, account: Account, held: VenuePosition, at: datetime) -> None:
+    """Book a position as the exchange states it. Its trades lie too far back to be read; what it made is not known."""
+    value = booked(held.quantity * held.entry_price)
+    Position.objects.get_or_create(
+        account=account,
+        symbol=held.symbol,
+        closed=None,
+        defaults={
+            "side": held.side.value,
+            "quantity": held.quantity,
+            "peak_quantity": held.quantity,
+            "cost": value,
+            "bought": held.quantity,
+            "bought_value": value,
+            "entry_price": _places(held.entry_price),
+            "leverage": held.leverage,
+            "opened": at,
+        },
+    )
 
 
 def trades_since(*, account: Account, symbol: str) -> datetime:
@@ -75,14 +122,17 @@ def income_since(*, account: Account) -> datetime:
     return newest - OVERLAP if newest else DAWN
 
 
-def ledger_total(*, account: Account) -> Decimal:
-    """Return the sum of all ledger lines that were copied: what the wallet should hold."""
-    return IncomeEntry.objects.filter(account=account).aggregate(total=Sum("amount"))["total"] or Decimal(0)
+def ledger_total(*, account: Account) -> Decimal | None:
+    """Return the sum of all ledger lines in USDT that were copied: what the wallet should hold. None without any."""
+    lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN)
+    total: Decimal | None = lines.aggregate(total=Sum("amount"))["total"]
+    return total
 
 
 def equity_record(*, account: Account, state: AccountState) -> None:
     """Add a point to the equity series; a second one of the same moment replaces the first."""
-    transfers = IncomeEntry.objects.filter(account=account, kind=IncomeKind.TRANSFER.value)
+    moved = [kind.value for kind in MOVED]
+    transfers = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN, kind__in=moved)
     point = EquityPoint(
         account=account,
         at=state.at,
@@ -99,20 +149,12 @@ def equity_record(*, account: Account, state: AccountState) -> None:
     )
 
 
-def _without_foreign_fee(account: Account, trade: Trade) -> Trade:
-    """Book no fee that was paid in another asset as if it were in ours: it never left this wallet. A person is told."""
-    if trade.fee_asset == SETTLED_IN or not trade.fee:
-        return trade
-    text = f"Fees are paid in {trade.fee_asset}: they are in no result, all of which are in {SETTLED_IN}."
-    incident_open(account=account, kind="foreign-fee", text=text, severity=Incident.Severity.WARNING)
-    return replace(trade, fee=ZERO)
-
-
 def _book_one(account: Account, trade: Trade) -> None:
     order = Order.objects.select_for_update().filter(account=account, client_order_id=trade.client_order_id).first()
     order = order or _external_order(account, trade)
     row = Position.objects.select_for_update().filter(account=account, symbol=trade.symbol, closed=None).first()
-    for position in apply_trade(_booked(row) if row else None, trade):
+    # A fee in another asset never left this wallet: the fill keeps it, the position's result is in one asset.
+    for position in apply_trade(_booked(row) if row else None, _in_own_asset(account, trade)):
         row = _store(account, row, position, order, trade)
         row = None if position.closed_at else row
     Fill.objects.create(
@@ -125,6 +167,7 @@ def _book_one(account: Account, trade: Trade) -> None:
         quantity=trade.quantity,
         price=trade.price,
         fee=trade.fee,
+        fee_asset=trade.fee_asset,
         realised=trade.realised,
         maker=trade.maker,
         at=trade.at,
@@ -136,6 +179,15 @@ def _book_one(account: Account, trade: Trade) -> None:
     if step.incident and order.origin == Order.Origin.OURS:
         incident_open(account=account, kind="order-state", text=f"{order.client_order_id}: {step.incident}")
     order_step(order, step, "trade")
+
+
+def _in_own_asset(account: Account, trade: Trade) -> Trade:
+    """Return the trade as it counts for the result of its position. A person is told of fees that are not in it."""
+    if trade.fee_asset == SETTLED_IN or not trade.fee:
+        return trade
+    text = f"Fees are paid in {trade.fee_asset}: fills and ledger hold them, results in {SETTLED_IN} do not."
+    incident_open(account=account, kind="foreign-fee", text=text, severity=Incident.Severity.WARNING)
+    return replace(trade, fee=ZERO)
 
 
 def _store(account: Account, row: Position | None, position: BookedPosition, order: Order, trade: Trade) -> Position:
@@ -194,19 +246,51 @@ def _booked(row: Position) -> BookedPosition:
 
 def _external_order(account: Account, trade: Trade) -> Order:
     """Keep a trade whose order is not ours: by hand, a liquidation, another program."""
-    return Order.objects.create(
+    row, _ = Order.objects.get_or_create(
         account=account,
         client_order_id=trade.client_order_id or f"external-{trade.symbol}-{trade.exchange_id}",
-        origin=Order.Origin.EXTERNAL,
-        role=Role.CLOSE.value,
-        symbol=trade.symbol,
-        side=trade.side.value,
-        type=OrderType.MARKET.value,
-        quantity=trade.quantity,
-        state=OrderState.DONE.value,
-        reason="external",
-        exchange_id=trade.exchange_id,
+        defaults={
+            "origin": Order.Origin.EXTERNAL,
+            "role": Role.CLOSE.value,
+            "symbol": trade.symbol,
+            "side": trade.side.value,
+            "type": OrderType.MARKET.value,
+            "quantity": trade.quantity,
+            "state": OrderState.DONE.value,
+            "reason": "external",
+            "exchange_id": trade.exchange_id,
+        },
     )
+    return row
+
+
+def _taken_in(account: Account, report: OrderReport) -> Order:
+    """Return the row of a working order of somebody else."""
+    lowers = report.reduce_only or report.close_position
+    role = {OrderType.STOP_MARKET: Role.STOP, OrderType.TAKE_PROFIT_MARKET: Role.TARGET}.get(report.type)
+    return Order(
+        account=account,
+        client_order_id=report.client_order_id,
+        origin=Order.Origin.EXTERNAL,
+        role=(role or (Role.CLOSE if lowers else Role.ENTRY)).value,
+        symbol=report.symbol,
+        side=report.side.value,
+        type=report.type.value,
+        quantity=None if report.close_position else report.quantity,
+        price=report.price,
+        trigger=report.trigger,
+        reduce_only=report.reduce_only,
+        close_position=report.close_position,
+        state=OrderState.LIVE.value,
+        reason="external",
+        exchange_id=report.exchange_id,
+        filled=report.filled,
+        average_price=report.average_price,
+    )
+
+
+def _identity(line: Income) -> tuple[str, str, str, str]:
+    return line.kind.value, line.transaction_id, line.symbol, line.asset
 
 
 def _book_funding(account: Account, line: Income) -> None:
@@ -224,6 +308,7 @@ def _entry(account: Account, line: Income) -> IncomeEntry:
         transaction_id=line.transaction_id,
         symbol=line.symbol,
         amount=line.amount,
+        asset=line.asset,
         trade_id=line.trade_id,
         at=line.at,
     )

@@ -22,6 +22,7 @@ from trading.domain.venue import AccountState
 from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
 from trading.services.journal.base import Journal, Stage
+from trading.services.ledger import book_income
 from trading.services.portfolio import portfolio_of
 from trading.services.settle import Settled, settle
 from trading.services.world import Run, World
@@ -153,7 +154,10 @@ def _after(world: World, settled: Settled, done: Sequence[Done]) -> AccountState
     """Return the account as it is now. What went wrong is looked at again at once, not only by the guard."""
     if any(not deed.well for deed in done):
         return settle(world).state
-    return world.exchange.account() if done else settled.state
+    if not done:
+        return settled.state
+    book_income(world)
+    return world.exchange.account()
 
 
 def _with_live_quotes(world: World, snapshot: MarketSnapshot, proposals: Sequence[Proposal]) -> MarketSnapshot:

@@ -12,10 +12,11 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
 from trading.domain.orders import new_client_order_id
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
-from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
+from trading.exchange.base import Ambiguous, Held, Refusal, Refused, Unavailable
+from trading.services.closing import flatten
 from trading.services.journal.base import EntryBarred, TrackedPosition
 from trading.services.orders import book, send
-from trading.services.protection import Protection, flatten, protect
+from trading.services.protection import Protection, protect
 from trading.services.world import Run, World
 
 
@@ -74,6 +75,8 @@ def enter(world: World, run: Run, snapshot: MarketSnapshot, index: int, ruling: 
         )
         send(world, order, role=Role.ENTRY, ruling=index)
     except (Refused, Unavailable, Ambiguous) as fault:
+        if isinstance(fault, Held):
+            world.journal.reducing(f"{proposal.symbol}: {fault}"[:300])
         world.journal.incident("entry-failed", f"{proposal.symbol}: {fault}")
         return Done(proposal.symbol, proposal.action, f"not entered: {fault}", well=False)
     book(world, proposal.symbol)
@@ -127,6 +130,7 @@ def _entered(symbol: str, action: Action, position: TrackedPosition, protection:
 
 
 def _set_leverage(world: World, symbol: str, leverage: int) -> None:
+    world.journal.may_set()
     shown = world.exchange.set_leverage(symbol=symbol, leverage=leverage)
     if shown != leverage:
         raise Refused(f"asked for leverage {leverage}, the exchange shows {shown}", refusal=Refusal.LEVERAGE)

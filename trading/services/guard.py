@@ -1,63 +1,75 @@
-"""The guard: looks after an account between the cycles, and when its bots are stopped.
-
-Reconcile is the same look with a record of what differed; it runs at start and on demand.
-"""
+"""The guard: looks after an account between the cycles, and when its bots are stopped."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from django.utils import timezone
 
 from accounts.models import Account, Incident
-from accounts.services import incident_resolve
-from trading.models import Reconciliation
+from accounts.services import incident_open, incident_resolve, incidents_mended
+from trading.services.halt import halt_go_on
 from trading.services.live import world_for
 from trading.services.settle import Settled, settle
-from vibex.lib.errors import Retryable
+from trading.services.standing import account_reduce
+from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.lib.events import publish_on_commit
 from vibex.lib.logging import bound
 
-PASSING = ("guard-blind", "books-behind")
-"""Incidents that say that the exchange could not be read: reading it again ends them."""
+PASSING = ("guard-blind", "books-behind", "cancel-unanswered", "target-failed", "stop-not-moved")
+"""Incidents that say that something did not get through: a later look in which it did ends them."""
+NEEDS_OPERATOR = "needs-operator"
 
 
 def guard_run(*, account_id: int) -> Settled | None:
-    """Settle an account and add a point to its equity. None when the exchange did not answer: the next run tries again."""
-    account = Account.objects.get(pk=account_id)
+    """Settle an account and add a point to its equity. None when the exchange did not answer: the next run tries again.
+
+    One that is halted and not flat yet is flattened further.
+    """
+    account = Account.objects.select_related("limits").get(pk=account_id)
     with bound(account=account_id):
-        return _look(account)
+        try:
+            with looked_at(account):
+                return _look(account)
+        except NeedsOperator:
+            return None  # told, and nothing is opened: a person has to act first
 
 
 def _look(account: Account) -> Settled | None:
     began, world = timezone.now(), world_for(account)
     try:
+        if account.state == Account.State.HALTED and not halt_go_on(world, account):
+            return None
         settled = settle(world)
     except Retryable as fault:
-        world.journal.incident("guard-blind", f"the exchange of {account.name} could not be read: {fault}")
+        text = f"the exchange of {account.name} could not be read: {fault}"
+        world.journal.incident("guard-blind", text, subject="exchange")
         return None
     world.journal.equity(settled.state)
-    _clear(account, before=began)
+    incidents_clear(account, before=began)
     publish_on_commit(account_id=account.pk, kind="equity")
     return settled
 
 
-def account_reconcile(*, account_id: int, trigger: str) -> Reconciliation:
-    """Compare books and exchange, mend what evidence allows and put the result on record.
+@contextmanager
+def looked_at(account: Account) -> Iterator[None]:
+    """Where only a person can make an exchange answer: tell, and let nothing be opened until then."""
+    try:
+        yield
+    except NeedsOperator as held:
+        text = f"{account.name} cannot be looked after: {held}"
+        incident_open(
+            account=account, kind=NEEDS_OPERATOR, text=text, severity=Incident.Severity.CRITICAL, subject="exchange"
+        )
+        account_reduce(account=account, reason=str(held))
+        raise
+    incidents_mended(account=account, kind=NEEDS_OPERATOR, subject="exchange")
 
-    Raises Retryable when the exchange does not answer.
-    """
-    account = Account.objects.get(pk=account_id)
-    began, world = timezone.now(), world_for(account)
-    settled = settle(world)
-    world.journal.equity(settled.state)
-    _clear(account, before=began)
-    return Reconciliation.objects.create(
-        account=account, trigger=trigger, agreed=settled.clean, mended=settled.mended, left=settled.left
-    )
 
-
-def _clear(account: Account, *, before: datetime) -> None:
+def incidents_clear(account: Account, *, before: datetime) -> None:
+    """Resolve what said that something did not get through, since a look that began at `before` did."""
     past = Incident.objects.filter(account=account, kind__in=PASSING, resolved__isnull=True, opened__lt=before)
     for incident in past:
         incident_resolve(incident=incident)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 from django.db.models import Max
@@ -18,19 +18,19 @@ from decisions.models import Cycle
 from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, prompt_template_text
 from decisions.services import diary_write
 from marketdata.domain.intervals import interval_ms
-from marketdata.market import Market
 from marketdata.selectors import market_clock, market_for
+from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
-from trading.exchange.base import Exchange
-from trading.exchange.paper import PaperExchange, open_paper_account
-from trading.models import Lock, PaperAccount
 from trading.services.cycle import CycleResult, run_cycle
+from trading.services.exchanges import exchange_for
 from trading.services.journal.base import IntentVoid, Stage
 from trading.services.journal.orm import OrmJournal
 from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
+from trading.services.ready import account_ready, clock_check
 from trading.services.settle import settle
-from trading.services.world import DECISION_SECONDS, Run, World
-from vibex.lib.clock import Clock
+from trading.services.standing import locks_of
+from trading.services.terms import termed
+from trading.services.world import DECISION_SECONDS, Care, Run, World
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable, VibexError
 from vibex.lib.events import publish_on_commit
 from vibex.lib.installation import installation_tag
@@ -67,6 +67,7 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
 
 def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
     try:
+        account_ready(bot.account, bot.symbols)
         world = world_for(bot.account, bot=bot, cycle=cycle)
         result = run_cycle(world, run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds))
     except IntentVoid as void:
@@ -106,21 +107,18 @@ def world_for(account: Account, *, bot: Bot | None = None, cycle: Cycle | None =
     clock, market = market_clock(account.market), market_for(account.market)
     return World(
         clock=clock,
-        market=market,
+        market=termed(market, account),
         decider=decider_for(bot_view(bot) if bot else NOBODY),
         exchange=exchange_for(account, market, clock),
         journal=OrmJournal(account, cycle),
+        care=care_of(account),
         installation=installation_tag(),
     )
 
 
-def exchange_for(account: Account, market: Market, clock: Clock) -> Exchange:
-    """Return the exchange of an account. Raises NeedsOperator for one that this version cannot trade on."""
-    if account.mode != Account.Mode.PAPER:
-        raise NeedsOperator(f"account {account.name} is live and this version trades on paper only")
-    if not PaperAccount.objects.filter(account=account).exists():
-        open_paper_account(account, at=clock.now())
-    return PaperExchange(account.pk, market, clock)
+def care_of(account: Account) -> Care:
+    """Return how what is open on an account is looked after."""
+    return Care(Foreign(account.foreign_positions), account.limits.trailing_stop)
 
 
 def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECISION_SECONDS) -> Run:
@@ -162,8 +160,10 @@ def limits_of(row: RiskLimits) -> Limits:
 
 def standing_of(account: Account) -> Standing:
     """Return what else bears on the entries of an account: its state and the locks that hold."""
-    locks = Lock.objects.filter(account=account, lifted__isnull=True).exclude(until__lt=datetime.now(UTC))
-    return Standing(state=account.state, blocked={lock.symbol: lock.reason for lock in locks})
+    blocked = {lock.symbol: lock.reason for lock in locks_of(account)}
+    if problem := clock_check(account):
+        blocked[""] = problem
+    return Standing(state=account.state, blocked=blocked)
 
 
 def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:

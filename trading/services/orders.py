@@ -3,13 +3,14 @@ blindly: after an answer that never came, the exchange is asked for the client i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from decisions.domain.portfolio import Role
 from trading.domain.orders import ARRIVES_WITHIN, NEVER_PLACED, OrderState
 from trading.domain.venue import NewOrder, OrderReport
-from trading.exchange.base import Ambiguous, Refused, Unavailable
+from trading.exchange.base import Ambiguous, Held, Refused, Unavailable
 from trading.services.journal.base import TrackedOrder
 from trading.services.world import World
 
@@ -30,6 +31,8 @@ def send(world: World, order: NewOrder, *, role: Role, ruling: int | None = None
         report = world.exchange.place(order)
     except (Refused, Unavailable) as certain:
         world.journal.move(key, OrderState.DONE, reason=f"{NEVER_PLACED}: {certain}"[:300])
+        if isinstance(certain, Held):
+            world.journal.reducing(f"{order.symbol}: {certain}"[:300])
         raise
     except Exception as uncertain:
         world.journal.move(key, OrderState.UNKNOWN, reason=str(uncertain)[:300])
@@ -39,6 +42,19 @@ def send(world: World, order: NewOrder, *, role: Role, ruling: int | None = None
         report = found
     world.journal.observe(key, report)
     return report
+
+
+def working(world: World, symbol: str, role: Role, *, shown: Mapping[str, OrderReport]) -> list[NewOrder]:
+    """Return our orders of a role on a symbol that the exchange shows as open, oldest first."""
+    return [
+        tracked.order
+        for tracked in world.journal.orders()
+        if tracked.ours
+        and tracked.order.symbol == symbol
+        and tracked.role is role
+        and (report := shown.get(tracked.order.client_order_id)) is not None
+        and report.status.open
+    ]
 
 
 def look_up(world: World, tracked: TrackedOrder) -> OrderReport | None:
@@ -60,36 +76,35 @@ def too_late_to_arrive(tracked: TrackedOrder) -> bool:
     return tracked.sent_at is not None and datetime.now(UTC) - tracked.sent_at >= ARRIVES_WITHIN
 
 
-def cancel(world: World, tracked: TrackedOrder) -> None:
-    """Cancel one of our orders. What cannot be confirmed stays `cancelling` and is looked at again by the guard."""
-    order = tracked.order
-    world.journal.move(order.client_order_id, OrderState.CANCELLING)
+def cancel(world: World, order: NewOrder) -> bool:
+    """Cancel one order; return whether it is known to be over.
+
+    What cannot be confirmed stays `cancelling` and is looked at again by the guard. Raises IntentVoid when overtaken.
+    """
+    key = order.client_order_id
+    world.journal.cancelling(key)
     try:
-        report = world.exchange.cancel(symbol=order.symbol, client_order_id=order.client_order_id)
-        world.journal.observe(order.client_order_id, report)
+        report = world.exchange.cancel(symbol=order.symbol, client_order_id=key)
     except Refused:
-        _look_again(world, tracked)
+        return _look_again(world, order)
     except (Unavailable, Ambiguous) as fault:
-        world.journal.incident("cancel-unanswered", f"{order.symbol} {order.client_order_id}: {fault}")
+        world.journal.incident("cancel-unanswered", f"{order.symbol} {key}: {fault}", subject=key)
+        return False
+    world.journal.observe(key, report)
+    return not report.status.open
 
 
-def book(world: World, symbol: str, *, since: datetime | None = None) -> None:
-    """Book the trades of a symbol, and the lines of the ledger, that we do not have yet; all of them from `since`."""
+def book(world: World, symbol: str, *, since: datetime | None = None) -> int | None:
+    """Book the trades of a symbol that we do not have yet, all of them from `since`; return how many they were.
+
+    None when they could not be read: then nothing follows from what is missing.
+    """
     try:
         start = world.journal.trades_since(symbol) if since is None else since
-        world.journal.book(world.exchange.trades(symbol=symbol, since=start))
+        return world.journal.book(world.exchange.trades(symbol=symbol, since=start))
     except Unavailable as fault:
-        world.journal.incident("books-behind", f"{symbol}: trades could not be read ({fault})")
-    book_income(world)
-
-
-def book_income(world: World, *, since: datetime | None = None) -> None:
-    """Copy the lines of the exchange's ledger that we do not have yet; all of them from `since`."""
-    try:
-        start = world.journal.income_since() if since is None else since
-        world.journal.book_income(world.exchange.income(since=start))
-    except Unavailable as fault:
-        world.journal.incident("books-behind", f"the ledger could not be read ({fault})")
+        world.journal.incident("books-behind", f"{symbol}: trades could not be read ({fault})", subject=symbol)
+        return None
 
 
 def venue_quantity(world: World, symbol: str) -> Decimal | None:
@@ -101,11 +116,17 @@ def venue_quantity(world: World, symbol: str) -> Decimal | None:
     return held.quantity if held else Decimal(0)
 
 
-def _look_again(world: World, tracked: TrackedOrder) -> None:
+def _look_again(world: World, order: NewOrder) -> bool:
+    """Ask what became of an order whose cancel was refused: it has ended by itself, as a rule."""
+    key = order.client_order_id
     try:
-        look_up(world, tracked)
+        report = world.exchange.order(symbol=order.symbol, client_order_id=key)
     except Unavailable as fault:
-        world.journal.incident("cancel-unanswered", f"{tracked.order.symbol}: {fault}")
+        world.journal.incident("cancel-unanswered", f"{order.symbol} {key}: {fault}", subject=key)
+        return False
+    if report is not None:
+        world.journal.observe(key, report)
+    return report is not None and not report.status.open
 
 
 def _ask_for(world: World, order: NewOrder) -> OrderReport | None:

@@ -1,20 +1,29 @@
-"""No position without a stop that the exchange shows: place it, read it back, and close what cannot be protected."""
+"""No position without a stop that the exchange shows: place it, read it back, and close what cannot be protected.
+
+Whatever stands on the exchange, `secure` brings it to one stop at the wanted price that covers all of the position. It
+can be called again after it broke off anywhere: there is a working stop at every moment in between.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from decisions.domain.portfolio import Role
-from trading.domain.orders import WORKING, new_client_order_id
-from trading.domain.venue import NewOrder, OrderSide, OrderType
-from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
+from trading.domain.orders import new_client_order_id
+from trading.domain.protection import Arrangement, arranged
+from trading.domain.venue import NewOrder, OrderReport, OrderSide, OrderType, VenuePosition
+from trading.exchange.base import Ambiguous, Held, Refusal, Refused, Unavailable
+from trading.services.closing import flatten
 from trading.services.journal.base import Bracket, TrackedPosition
-from trading.services.orders import book, cancel, send, venue_quantity
+from trading.services.orders import book, cancel, send, venue_quantity, working
 from trading.services.world import World
 
-STOP_TRIES = 2
-CLOSE_TRIES = 3
+STOP_TRIES: Final = 2
+type Shown = Mapping[str, OrderReport]
+"""Orders that the exchange shows, by client id."""
 
 
 class Protection(StrEnum):
@@ -31,7 +40,7 @@ class Protection(StrEnum):
 def protect(
     world: World, position: TrackedPosition, *, stop: Decimal, target: Decimal | None, leverage: int | None = None
 ) -> Protection:
-    """Place the stop, read it back, then place the target. Flattens when the stop fails."""
+    """Protect a position that has no stop yet: stop first, then the target. Flattens when the stop fails."""
     world.journal.bracket(position.symbol, Bracket.ARMING, stop=stop, target=target, leverage=leverage)
     protection = _place_stop(world, position, stop)
     if protection is Protection.ARMED:
@@ -41,93 +50,169 @@ def protect(
     return protection
 
 
-def place_target(world: World, position: TrackedPosition, target: Decimal) -> None:
+def secure(world: World, position: TrackedPosition, held: VenuePosition, shown: Shown) -> list[str]:
+    """Bring the stops of a position to the one that is wanted; return what was mended, in words.
+
+    `position.stop` is the wanted trigger; without it the newest that covers the position is taken. There has to be a
+    working stop among `shown`, else `protect` is called for.
+    """
+    symbol = position.symbol
+    stops = working(world, symbol, Role.STOP, shown=shown)
+    found = _arranged(world, stops, held, wanted=position.stop)
+    if found.cover is None:
+        return [_cover(world, position, held, stops)]
+    stands = position.stop or found.cover.trigger
+    mended = list[str]()
+    if found.keep is None:
+        text, stands = _replace(world, position, held, found)
+        mended.append(text)
+    for extra in found.spare if found.keep is not None else ():
+        cancel(world, extra)
+        mended.append(f"{symbol}: an extra stop was cancelled")
+    world.journal.bracket(symbol, Bracket.ARMED, stop=stands, verified_at=world.clock.now())
+    return mended
+
+
+def secure_target(world: World, position: TrackedPosition, held: VenuePosition, shown: Shown) -> list[str]:
+    """Bring the targets of a position to the one that is wanted; return what was mended, in words."""
+    targets = working(world, position.symbol, Role.TARGET, shown=shown)
+    found = _arranged(world, targets, held, wanted=position.target)
+    surplus = found.spare if found.keep is not None else tuple(targets)
+    mended = [f"{position.symbol}: a target that does not fit was cancelled" for one in surplus if cancel(world, one)]
+    if position.target is not None and found.keep is None and len(mended) == len(surplus):
+        place_target(world, position, position.target, quantity=held.quantity)
+        mended.append(f"{position.symbol}: the target was placed again")
+    return mended
+
+
+def place_target(world: World, position: TrackedPosition, target: Decimal, *, quantity: Decimal | None = None) -> None:
     """Place the target. Its absence is an incident, not a danger: the stop stands."""
+    symbol = position.symbol
     try:
-        send(world, child_order(world.installation, position, Role.TARGET, target), role=Role.TARGET)
+        order = child_order(world, position, Role.TARGET, target, quantity=quantity or position.quantity)
+        send(world, order, role=Role.TARGET)
     except Refused as refusal:
         if refusal.refusal is Refusal.WOULD_TRIGGER:
-            flatten(world, position.symbol, purpose="target")  # the price is there already: take it
+            flatten(world, symbol, purpose="target")  # the price is there already: take it
         else:
-            world.journal.incident("target-failed", f"{position.symbol}: {refusal}")
+            world.journal.incident("target-failed", f"{symbol}: {refusal}", subject=symbol)
     except (Unavailable, Ambiguous) as fault:
-        world.journal.incident("target-failed", f"{position.symbol}: {fault}")
+        world.journal.incident("target-failed", f"{symbol}: {fault}", subject=symbol)
 
 
-def child_order(installation: str, position: TrackedPosition, role: Role, trigger: Decimal) -> NewOrder:
-    """Return the stop or the target of a position: closes all of it when the mark price reaches the trigger."""
+def child_order(
+    world: World, position: TrackedPosition, role: Role, trigger: Decimal, *, quantity: Decimal, helper: bool = False
+) -> NewOrder:
+    """Return the stop or the target of a position in its final form: it closes all of it at the trigger (mark price).
+
+    A `helper`, and any at a venue that knows no such order, is reduce-only over the quantity.
+    """
+    whole = world.exchange.supports_close_position and not helper
     return NewOrder(
-        client_order_id=new_client_order_id(installation),
+        client_order_id=new_client_order_id(world.installation),
         symbol=position.symbol,
         side=OrderSide.to_close(position.side),
         type=OrderType.STOP_MARKET if role is Role.STOP else OrderType.TAKE_PROFIT_MARKET,
+        quantity=None if whole else quantity,
         trigger=trigger,
-        close_position=True,
+        reduce_only=not whole,
+        close_position=whole,
     )
 
 
-def flatten(world: World, symbol: str, *, purpose: str, ruling: int | None = None) -> bool:
-    """Close all of a position at market, reduce-only, and sweep its children. Returns whether the exchange shows it flat."""
-    for _ in range(CLOSE_TRIES):
-        try:
-            held = world.exchange.account().position(symbol)
-            if held is None:
-                break
-            spec = world.market.instrument(symbol)
-            order = NewOrder(
-                client_order_id=new_client_order_id(world.installation),
-                symbol=symbol,
-                side=OrderSide.to_close(held.side),
-                type=OrderType.MARKET,
-                quantity=min(held.quantity, spec.max_quantity),
-                reduce_only=True,
-            )
-            send(world, order, role=Role.CLOSE, ruling=ruling, purpose=purpose)
-        except Refused as refusal:
-            if refusal.refusal is not Refusal.REDUCE_ONLY:
-                world.journal.incident("close-refused", f"{symbol}: {refusal}", critical=True)
-        except (Unavailable, Ambiguous):
-            world.sleep(0.5)
-    book(world, symbol)
-    flat = venue_quantity(world, symbol) == 0
-    if flat:
-        cancel_children(world, symbol)
-    else:
-        world.journal.incident("not-flat", f"{symbol}: the position could not be closed", critical=True)
-    return flat
+def confirmed(world: World, order: NewOrder) -> bool:
+    """Read a stop back: whether the exchange shows it as working at its trigger. Raises Unavailable."""
+    shown = world.exchange.order(symbol=order.symbol, client_order_id=order.client_order_id)
+    if shown is None:
+        return False
+    world.journal.observe(order.client_order_id, shown)
+    return shown.status.open and shown.trigger == order.trigger
 
 
-def cancel_children(world: World, symbol: str) -> None:
-    """Cancel our working stops and targets of a symbol."""
-    for child in world.journal.orders():
-        if child.order.symbol == symbol and child.role.protects and child.facts.state in WORKING:
-            cancel(world, child)
+def _arranged(world: World, orders: Sequence[NewOrder], held: VenuePosition, *, wanted: Decimal | None) -> Arrangement:
+    right_side = [order for order in orders if order.side is OrderSide.to_close(held.side)]
+    by_position = world.exchange.supports_close_position
+    found = arranged(right_side, wanted=wanted, held=held.quantity, by_position=by_position)
+    wrong = tuple(order for order in orders if order not in right_side)
+    return Arrangement(found.keep, found.cover, found.spare + wrong)
 
 
-def _place_stop(world: World, position: TrackedPosition, stop: Decimal) -> Protection:
-    fault = ""
+def _cover(world: World, position: TrackedPosition, held: VenuePosition, short: Sequence[NewOrder]) -> str:
+    """Place a stop over all of a position whose stops cover a part of it; they stay until it stands."""
+    stop = position.stop or short[-1].trigger
+    assert stop is not None, "a stop has a trigger"  # noqa: S101
+    protection = _place_stop(world, position, stop, quantity=held.quantity)
+    if protection is Protection.ARMED:
+        for order in short:
+            cancel(world, order)
+        world.journal.bracket(position.symbol, Bracket.ARMED, stop=stop, verified_at=world.clock.now())
+    return f"{position.symbol}: its stop covered a part only, now {protection}"
+
+
+def _replace(
+    world: World, position: TrackedPosition, held: VenuePosition, found: Arrangement
+) -> tuple[str, Decimal | None]:
+    """Put the wanted stop in the place of what covers the position now, which goes last; return where the stop stands.
+
+    Two orders that close the position may not stand side by side at a venue. So a helper by quantity bridges the change.
+    """
+    symbol, cover = position.symbol, found.cover
+    assert cover is not None, "something covers it"  # noqa: S101
+    to, spare = position.stop or cover.trigger, found.spare
+    assert to is not None, "a stop has a trigger"  # noqa: S101
+    world.journal.bracket(symbol, Bracket.ADJUSTING)
+    if cover.trigger != to:
+        helper = child_order(world, position, Role.STOP, to, quantity=held.quantity, helper=True)
+        if not _sent(world, helper):
+            text = f"{symbol}: the stop stays where it was: another at {to.normalize():f} could not be placed"
+            return text, cover.trigger
+        world.journal.bracket(symbol, Bracket.ADJUSTING, stop=to)
+        cover, spare = helper, (*spare, cover)
+    for old in spare:
+        cancel(world, old)
+    if not _final(world, cover, held):
+        final = child_order(world, position, Role.STOP, to, quantity=held.quantity)
+        if _sent(world, final):
+            cancel(world, cover)
+    return f"{symbol}: the stop was moved to {to.normalize():f}", to
+
+
+def _final(world: World, order: NewOrder, held: VenuePosition) -> bool:
+    return order.close_position if world.exchange.supports_close_position else order.quantity == held.quantity
+
+
+def _sent(world: World, order: NewOrder) -> bool:
+    """Place a stop beside one that stands, and read it back; tell whether it stands. What is unknown is swept later."""
+    try:
+        send(world, order, role=Role.STOP)
+        return confirmed(world, order)
+    except (Refused, Unavailable, Ambiguous) as fault:
+        world.journal.incident("stop-not-moved", f"{order.symbol}: {fault}", subject=order.symbol)
+        return False
+
+
+def _place_stop(
+    world: World, position: TrackedPosition, stop: Decimal, *, quantity: Decimal | None = None
+) -> Protection:
+    symbol, fault, passed = position.symbol, "", False
     for _ in range(STOP_TRIES):
-        order = child_order(world.installation, position, Role.STOP, stop)
+        order = child_order(world, position, Role.STOP, stop, quantity=quantity or position.quantity)
         try:
             send(world, order, role=Role.STOP)
-            if _read_back(world, order):
+            if confirmed(world, order):
                 return Protection.ARMED
             fault = "it is not among the working orders"
         except Refused as refusal:
-            fault = str(refusal)
-            if refusal.refusal is Refusal.WOULD_TRIGGER:
-                break  # the price has passed it: only closing is left
+            fault, passed = str(refusal), refusal.refusal is Refusal.WOULD_TRIGGER
+            if passed or isinstance(refusal, Held):
+                break  # the price has passed it, or no other will be taken: only closing is left
         except (Unavailable, Ambiguous) as unanswered:
             fault = str(unanswered)
-    if venue_quantity(world, position.symbol) == 0:
-        book(world, position.symbol)
+    if venue_quantity(world, symbol) == 0:
+        book(world, symbol)
         return Protection.CLOSED  # gone meanwhile: nothing is left to protect
-    text = f"{position.symbol}: the stop at {stop:f} could not be confirmed ({fault})"
+    text = f"{symbol}: the stop at {stop:f} could not be confirmed ({fault})"
     world.journal.incident("stop-failed", text, critical=True)
-    return Protection.CLOSED if flatten(world, position.symbol, purpose="flatten") else Protection.NAKED
-
-
-def _read_back(world: World, order: NewOrder) -> bool:
-    state = world.exchange.account()
-    shown = next((report for report in state.orders if report.client_order_id == order.client_order_id), None)
-    return shown is not None and shown.status.open and shown.trigger == order.trigger
+    if not passed:
+        world.journal.lock(symbol, text[:300])
+    return Protection.CLOSED if flatten(world, symbol, purpose="flatten") else Protection.NAKED

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from celery import current_app
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django_celery_beat.models import PeriodicTask
@@ -22,8 +21,9 @@ from marketdata.models import Feed
 from marketdata.selectors import base_interval, market_clock
 from trading.domain.orders import FINAL
 from trading.domain.schedule import due, is_fresh, length_of, offset_for, slot_at, timeframes_for
-from trading.models import Order, Position
+from trading.models import Order, Position, Reconciliation
 from trading.services import periodic
+from trading.services.live_gate import live_allowed
 from vibex.lib.clock import Clock, WallClock
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.events import publish_on_commit
@@ -133,8 +133,10 @@ def accounts_in_play() -> list[int]:
     positions = Position.objects.filter(account=OuterRef("pk"), closed__isnull=True)
     orders = Order.objects.filter(account=OuterRef("pk")).exclude(state__in=FINAL)
     running = Bot.objects.filter(account=OuterRef("pk"), status=Status.RUNNING)
+    # On a live account somebody else may trade, or the venue may act: it is looked after whatever our books say.
+    begun = Exists(Reconciliation.objects.filter(account=OuterRef("pk"))) | Q(credentials__isnull=False)
     in_play = Account.objects.alias(priced_at=market_name()).filter(
-        Exists(positions) | Exists(orders) | Exists(running)
+        Exists(positions) | Exists(orders) | Exists(running) | (Q(mode=Account.Mode.LIVE) & begun)
     )
     return list(in_play.exclude(_on_standing_market(), mode=Account.Mode.PAPER).values_list("pk", flat=True))
 
@@ -148,8 +150,8 @@ def accounts_to_reconcile() -> list[int]:
 def _refuse_start(account: Account) -> None:
     if account.state == Account.State.HALTED:
         raise Rejected(f"The account {account.name} is halted: lift the halt before you start a bot.", code="halted")
-    if account.mode == Account.Mode.LIVE and not settings.FEATURES.live_trading:
-        raise Rejected("Live trading is switched off: set FEATURE_LIVE_TRADING=yes and restart.", code="live_off")
+    if reason := live_allowed(account):
+        raise Rejected(reason, code="live_off")
 
 
 def _refuse_shorter_than_candles(venue: str, interval: str) -> None:

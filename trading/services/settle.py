@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING, OrderState
 from trading.domain.venue import AccountState, OrderReport
 from trading.exchange.base import Unavailable
+from trading.services.closing import cancel_children, flatten
 from trading.services.execution import booked_position, position_of
-from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
-from trading.services.orders import book, book_income, cancel, look_up, too_late_to_arrive
-from trading.services.protection import Protection, flatten, place_target, protect
+from trading.services.foreign import attend_foreign
+from trading.services.journal.base import TrackedOrder, TrackedPosition
+from trading.services.ledger import book_income, check_wallet
+from trading.services.orders import book, look_up, too_late_to_arrive, working
+from trading.services.protection import Protection, protect, secure, secure_target
+from trading.services.stops import trail
 from trading.services.world import World
 
-NEVER_SENT_AFTER = timedelta(seconds=15)
+NEVER_SENT_AFTER: Final = timedelta(seconds=15)
 """A planned order leaves at once or never: one that is denied meanwhile cannot be sent any more."""
-ABSENCE_ANSWERS = 3
+ABSENCE_ANSWERS: Final = 3
 """Clean "no such order" answers that are needed after the window in which the order could arrive."""
+LOOKS: Final = 3
+"""How often books and exchange are compared, a second apart, before a difference is one: a fill may be on its way."""
+LOOKS_APART: Final = 1.0
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,6 +43,8 @@ class Settled:
     left: list[str] = field(default_factory=list)
     blocked: dict[str, str] = field(default_factory=dict)
     """Symbols on which nothing may be opened until this is cleared up, with the reason."""
+    shown: dict[str, OrderReport] = field(default_factory=dict)
+    """Orders that the exchange has shown to be open or over, by client id."""
 
     @property
     def clean(self) -> bool:
@@ -45,6 +55,11 @@ class Settled:
         self.left.append(f"{symbol}: {text}")
         self.blocked[symbol] = text
 
+    def see(self, state: AccountState) -> None:
+        """Take a newer statement of the account."""
+        self.state = state
+        self.shown |= {report.client_order_id: report for report in state.orders}
+
 
 def settle(world: World) -> Settled:
     """Settle the account and return its state. Raises Unavailable when the exchange does not answer.
@@ -52,25 +67,52 @@ def settle(world: World) -> Settled:
     A symbol that another writer holds is left to it, and blocked meanwhile.
     """
     settled = Settled(world.exchange.account())
-    book_income(world)
-    orders, positions = world.journal.orders(), world.journal.positions()
-    symbols = {tracked.order.symbol for tracked in orders} | {position.symbol for position in positions}
-    symbols |= {position.symbol for position in settled.state.positions}
+    settled.see(settled.state)
+    unread = book_income(world)
+    world.journal.take_in(settled.state.orders)
+    symbols = {tracked.order.symbol for tracked in world.journal.orders()}
+    symbols |= {position.symbol for position in world.journal.positions()}
+    symbols |= {position.symbol for position in settled.state.positions} | (unread or set())
     for symbol in sorted(symbols):
         if not world.journal.claim(symbol):
             settled.blocked[symbol] = "another writer is at work there"
             continue
         try:
-            for tracked in [order for order in orders if order.order.symbol == symbol]:
-                _resolve(world, tracked, settled)
-            book(world, symbol)
-            _mend(world, symbol, settled)
+            _attend(world, symbol, settled)
         finally:
             world.journal.release(symbol)
-    if symbols:
-        settled.state = world.exchange.account()
-    _check_wallet(world, settled)
+    if settled.mended:
+        settled.see(world.exchange.account())
+    if unread is not None:
+        _check_wallet(world, settled)
     return settled
+
+
+def _check_wallet(world: World, settled: Settled) -> None:
+    state, fault = check_wallet(world, settled.state)
+    settled.see(state)
+    if fault:
+        settled.left.append(fault)
+
+
+def _attend(world: World, symbol: str, settled: Settled) -> None:
+    """Settle one symbol. What is read here was read under the claim: nobody of ours moves it meanwhile."""
+    for tracked in world.journal.orders():
+        if tracked.order.symbol == symbol:
+            _resolve(world, tracked, settled)
+    book(world, symbol)
+    ours = _compare(world, symbol, settled)
+    held = settled.state.position(symbol)
+    if held is None:
+        settled.mended += cancel_children(world, symbol)
+        return
+    if ours is None or ours.foreign:
+        attended = attend_foreign(world, held, ours, settled.shown)
+        settled.mended += attended.mended
+        if attended.left:
+            settled.leave(symbol, attended.left)
+        return
+    _check_protection(world, ours, settled)
 
 
 def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
@@ -80,7 +122,7 @@ def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
             world.journal.move(key, OrderState.DENIED, reason="never sent: who planned it ended before")
             settled.mended.append(f"{key} was planned and never sent")
         return
-    shown = _shown(settled.state, key)
+    shown = settled.shown.get(key)
     if shown is not None:
         world.journal.observe(key, shown)
         return
@@ -90,7 +132,14 @@ def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
         if state in UNRESOLVED:
             settled.leave(tracked.order.symbol, f"the exchange did not say what became of order {key}")
         return
-    if found is None and state in UNRESOLVED:
+    if found is not None:
+        settled.shown[key] = found
+    elif not tracked.ours:
+        world.journal.move(key, OrderState.DONE, reason="gone from the exchange")
+    elif state in WORKING:
+        world.journal.move(key, OrderState.UNKNOWN, reason="the exchange does not know it any more")
+        settled.leave(tracked.order.symbol, f"the exchange does not know order {key} any more")
+    else:
         _judge_absence(world, tracked, settled)
 
 
@@ -100,7 +149,7 @@ def _judge_absence(world: World, tracked: TrackedOrder, settled: Settled) -> Non
     if tracked.facts.state is OrderState.SENDING:
         world.journal.move(key, OrderState.UNKNOWN, reason="no answer was ever seen")
     answers = tracked.absent_answers + too_late_to_arrive(tracked)
-    explained = not tracked.facts.filled and not _differ(settled.state, position_of(world, symbol))
+    explained = not tracked.facts.filled and not _differ(settled.state, position_of(world, symbol), symbol)
     if answers >= ABSENCE_ANSWERS and explained:
         world.journal.move(key, OrderState.ABSENT, reason=f"{answers} clean answers: the exchange has no such order")
         settled.mended.append(f"{key} is proved absent")
@@ -108,66 +157,53 @@ def _judge_absence(world: World, tracked: TrackedOrder, settled: Settled) -> Non
         settled.leave(symbol, f"nobody knows yet what became of order {key}")
 
 
-def _mend(world: World, symbol: str, settled: Settled) -> None:
-    state, booked = world.exchange.account(), booked_position(world, symbol)
-    if _differ(state, booked, symbol):
-        # A fill may have fallen between the two readings, or have come late with an earlier time.
+def _compare(world: World, symbol: str, settled: Settled) -> TrackedPosition | None:
+    """Compare the position with the exchange's, several times where they differ; return ours.
+
+    A fill may have fallen between two readings, or have come late with an earlier time.
+    """
+    for look in range(LOOKS):
+        booked = booked_position(world, symbol)
+        if not _differ(settled.state, booked, symbol):
+            world.journal.mended("position-mismatch", symbol)
+            return booked
+        if look:
+            world.sleep(LOOKS_APART)
         book(world, symbol, since=booked.opened_at if booked else DAWN)
-        state = world.exchange.account()
+        settled.see(world.exchange.account())
     ours = position_of(world, symbol)
-    if text := _differ(state, ours, symbol):
-        world.journal.incident("position-mismatch", f"{symbol}: {text}", critical=True)
+    if text := _differ(settled.state, ours, symbol):
+        held = settled.state.position(symbol)
+        if held is not None and ours is None:
+            return None  # nothing of it is in our books: it is somebody else's
+        world.journal.incident("position-mismatch", f"{symbol}: {text}", critical=True, subject=symbol)
         settled.leave(symbol, text)
-    if state.position(symbol) is None:
-        _sweep(world, symbol, settled)
-    elif ours is not None:
-        _check_protection(world, ours, state, settled)
+    return ours
 
 
-def _differ(state: AccountState, ours: TrackedPosition | None, symbol: str = "") -> str:
+def _differ(state: AccountState, ours: TrackedPosition | None, symbol: str) -> str:
     """Return in words how the two sides differ about a position, "" when they agree."""
-    held = state.position(symbol or (ours.symbol if ours else ""))
+    held = state.position(symbol)
     expected = f"{ours.side} {ours.quantity.normalize():f}" if ours else "flat"
     shown = f"{held.side} {held.quantity.normalize():f}" if held else "flat"
     return "" if expected == shown else f"our books say {expected}, the exchange says {shown}"
 
 
-def _check_wallet(world: World, settled: Settled) -> None:
-    """Compare the wallet with the sum of its ledger; a line that came late is found by reading all of it again."""
-    if world.journal.ledger_total() == settled.state.wallet:
+def _check_protection(world: World, position: TrackedPosition, settled: Settled) -> None:
+    held = settled.state.position(position.symbol)
+    if held is None:
         return
-    book_income(world, since=DAWN)
-    settled.state = world.exchange.account()
-    total = world.journal.ledger_total()
-    if total != settled.state.wallet:
-        text = f"the ledger adds up to {total:f}, the exchange says the wallet holds {settled.state.wallet:f}"
-        world.journal.incident("ledger-mismatch", text, critical=True)
-        settled.left.append(text)
-
-
-def _check_protection(world: World, position: TrackedPosition, state: AccountState, settled: Settled) -> None:
-    stops = _children(world, position.symbol, Role.STOP, state)
-    if not stops:
+    if not working(world, position.symbol, Role.STOP, shown=settled.shown):
         _protect_again(world, position, settled)
         return
-    for extra in stops[:-1]:
-        cancel(world, extra)
-        settled.mended.append(f"{position.symbol}: an extra stop was cancelled")
-    world.journal.bracket(position.symbol, Bracket.ARMED, verified_at=world.clock.now())
-    targets = _children(world, position.symbol, Role.TARGET, state)
-    for extra in targets[:-1]:
-        cancel(world, extra)
-    if position.target is not None and not targets and not _unresolved(world, position.symbol):
-        place_target(world, position, position.target)
-        settled.mended.append(f"{position.symbol}: the target was placed again")
+    settled.mended += secure(world, position, held, settled.shown)
+    unresolved = [one for one in world.journal.orders() if one.facts.state in UNRESOLVED]
+    if not any(one.order.symbol == position.symbol for one in unresolved):
+        settled.mended += secure_target(world, position, held, settled.shown)
+        settled.mended += trail(world, position.symbol, held)
 
 
 def _protect_again(world: World, position: TrackedPosition, settled: Settled) -> None:
-    if position.foreign:
-        text = f"{position.side} {position.quantity.normalize():f} was not opened by Vibex and has no stop of ours"
-        world.journal.incident("foreign-position", f"{position.symbol}: {text}", critical=True)
-        settled.leave(position.symbol, text)
-        return
     if position.stop is None:
         flatten(world, position.symbol, purpose="flatten")
         settled.mended.append(f"{position.symbol}: had no stop and none was known: closed")
@@ -176,31 +212,3 @@ def _protect_again(world: World, position: TrackedPosition, settled: Settled) ->
     settled.mended.append(f"{position.symbol}: had no working stop, now {protection}")
     if protection is Protection.NAKED:
         settled.leave(position.symbol, "it has no stop and could not be closed")
-
-
-def _sweep(world: World, symbol: str, settled: Settled) -> None:
-    """Cancel our children of a symbol that is flat."""
-    for child in world.journal.orders():
-        if child.order.symbol == symbol and child.role.protects and child.facts.state in WORKING:
-            cancel(world, child)
-            settled.mended.append(f"{symbol}: a {child.role} without a position was cancelled")
-
-
-def _children(world: World, symbol: str, role: Role, state: AccountState) -> list[TrackedOrder]:
-    """Return our stops or targets of a symbol that the exchange shows as working, oldest first."""
-    shown = {report.client_order_id for report in state.orders if report.status.open}
-    return [
-        tracked
-        for tracked in world.journal.orders()
-        if tracked.order.symbol == symbol and tracked.role is role and tracked.order.client_order_id in shown
-    ]
-
-
-def _unresolved(world: World, symbol: str) -> bool:
-    return any(
-        tracked.order.symbol == symbol and tracked.facts.state in UNRESOLVED for tracked in world.journal.orders()
-    )
-
-
-def _shown(state: AccountState, key: str) -> OrderReport | None:
-    return next((report for report in state.orders if report.client_order_id == key), None)

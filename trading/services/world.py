@@ -11,6 +11,7 @@ from decimal import Decimal
 from accounts.domain.limits import Limits
 from decisions.deciders.base import BotView, Decider, Feedback
 from marketdata.market import Market
+from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
 from trading.exchange.base import Exchange
 from trading.services.journal.base import Journal
@@ -18,6 +19,16 @@ from vibex.lib.clock import Clock
 
 DECISION_SECONDS = 30.0
 """What comes later than this after the ask is discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How what is open is looked after, by the settings of the account."""
+
+    foreign: Foreign = Foreign.ADOPT
+    """What becomes of a position that Vibex did not open."""
+    trailing_stop: Decimal | None = None
+    """Distance ÷ mark price at which stops follow; None: they stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class World:
     decider: Decider
     exchange: Exchange
     journal: Journal
+    care: Care = field(default_factory=Care)
     installation: str = "demo"
     """Four characters that mark our client order ids on the exchange."""
     sleep: Callable[[float], None] = time.sleep

@@ -80,9 +80,9 @@ def _run_until(point: str, bot_id: int) -> None:
 
 def _go_on(account_id: int, bot_id: int) -> dict[str, Any]:
     """Start again: reconcile, try the same candle, then the next one; return what stands."""
-    from trading.services.guard import account_reconcile
     from trading.services.lease import cycles_abandon
     from trading.services.live import cycle_run
+    from trading.services.reconcile import account_reconcile
 
     _install_the_market(SLOT + timedelta(seconds=70))
     cycles_abandon(account_id=account_id)

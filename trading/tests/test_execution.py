@@ -13,13 +13,14 @@ from decisions.deciders.base import BotView
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Proposal, Ruling, Side, Verdict
 from trading.domain.orders import ARRIVES_WITHIN, OrderState
+from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Refusal, Refused
 from trading.services.execution import entry_order, execute
 from trading.services.journal.base import IntentVoid
 from trading.services.settle import NEVER_SENT_AFTER, settle
-from trading.services.world import Run
+from trading.services.world import Care, Run
 from trading.tests.venue_support import (
     BTC,
     NOON,
@@ -302,15 +303,25 @@ def test_settling_finds_an_entry_that_was_filled_before_the_crash_and_protects_i
 
 def test_settling_names_both_figures_where_books_and_exchange_differ():
     desk = make_desk()
-    desk.exchange.inner.place(BY_HAND)
-    desk.exchange.faults["trades"] = [down, down]
+    carry_out(desk, BUY)
+    desk.exchange.inner.place(replace(BY_HAND, quantity=Decimal("0.02")))
+    desk.exchange.faults["trades"] = [down] * 9
     settled = settle(desk.world)
     assert not settled.clean
-    assert any("flat" in text and "0.05" in text for text in settled.left)
+    assert any("0.05" in text and "0.07" in text for text in settled.left)
 
 
-def test_settling_reports_a_position_that_is_not_ours_and_does_not_touch_it():
+def test_a_position_whose_trades_cannot_be_read_yet_is_nobodys_and_is_left_for_the_next_look():
     desk = make_desk()
+    desk.exchange.inner.place(BY_HAND)
+    desk.exchange.faults["trades"] = [down] * 9
+    settled = settle(desk.world)
+    assert settled.blocked.keys() == {"BTCUSDT"}
+    assert desk.exchange.placed == []
+
+
+def test_settling_reports_a_position_that_is_not_ours_and_does_not_touch_it_where_the_account_says_so():
+    desk = make_desk(care=Care(Foreign.FLAG))
     desk.exchange.inner.place(BY_HAND)
     settled = settle(desk.world)
     assert settled.blocked.keys() == {"BTCUSDT"}
@@ -408,6 +419,7 @@ def test_a_ledger_that_does_not_add_up_to_the_wallet_is_an_incident_with_both_fi
 def test_a_ledger_line_that_came_late_is_found_again():
     desk = make_desk()
     carry_out(desk, BUY)
+    settle(desk.world)
     desk.journal.ledger.popitem()
     desk.journal.total = sum((line.amount for line in desk.journal.ledger.values()), Decimal(0))
     desk.journal.latest_income = NOON + timedelta(hours=9)

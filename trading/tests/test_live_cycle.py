@@ -17,10 +17,11 @@ from trading.domain.schedule import slot_at
 from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.models import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, PaperOrder, Position
 from trading.services import live
-from trading.services.guard import account_reconcile, guard_run
+from trading.services.guard import guard_run
 from trading.services.journal.base import IntentVoid
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import cycle_run
+from trading.services.reconcile import account_reconcile
 from trading.tests.builders import make_bot
 from trading.tests.venue_support import NOON, StillMarket
 from vibex.lib.clock import SimulatedClock

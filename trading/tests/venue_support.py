@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -18,7 +18,7 @@ from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Tr
 from trading.exchange.base import Ambiguous, Refused, Unavailable
 from trading.exchange.simulated import SimulatedExchange
 from trading.services.journal.memory import MemoryJournal
-from trading.services.world import World
+from trading.services.world import Care, World
 from vibex.lib.clock import SimulatedClock
 
 NOON = datetime(2025, 10, 10, 12, tzinfo=UTC)
@@ -96,6 +96,11 @@ class UnrulyExchange:
     inner: SimulatedExchange
     faults: dict[str, list[Fault | None]] = field(default_factory=dict)
     placed: list[NewOrder] = field(default_factory=list)
+    supports_close_position: bool = True
+    income_reach: timedelta | None = None
+
+    def urgent(self) -> UnrulyExchange:
+        return self  # nothing queues here
 
     def account(self) -> AccountState:
         return self._call("account", self.inner.account)  # type: ignore[return-value]
@@ -144,12 +149,18 @@ class Desk:
         self.exchange.inner.quote(self.market.quote("BTCUSDT", at=self.clock.now()))
 
 
-def make_desk(rules: Callable[..., tuple[object, ...]] = lambda question: (), **faults: list[Fault | None]) -> Desk:
+def make_desk(
+    rules: Callable[..., tuple[object, ...]] = lambda question: (),
+    *,
+    care: Care | None = None,
+    by_position: bool = True,
+    **faults: list[Fault | None],
+) -> Desk:
     """Return a world over a market that stands still; faults by call name with spaces as underscores."""
     clock, market, journal = SimulatedClock(NOON), StillMarket(), MemoryJournal()
     inner = SimulatedExchange(instruments={"BTCUSDT": BTC}, clock=clock, deposit=Decimal(10_000))
     inner.quote(market.quote("BTCUSDT", at=NOON))
-    exchange = UnrulyExchange(inner, dict(faults))
+    exchange = UnrulyExchange(inner, dict(faults), supports_close_position=by_position)
     decider = RulesDecider("rules/test", rules)  # type: ignore[arg-type]
-    world = World(clock, market, decider, exchange, journal, sleep=lambda _: None)
+    world = World(clock, market, decider, exchange, journal, care=care or Care(), sleep=lambda _: None)
     return Desk(market, exchange, journal, clock, world)

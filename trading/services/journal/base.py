@@ -17,7 +17,7 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling, Side
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.orders import OrderFacts, OrderState
-from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
+from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from vibex.lib.errors import VibexError
 
 
@@ -66,6 +66,8 @@ class TrackedOrder:
     """Wall time."""
     absent_answers: int = 0
     """Clean "no such order" answers since it cannot arrive any more."""
+    ours: bool = True
+    """False: somebody else placed it. It is watched, and never touched but by a halt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class TrackedPosition:
     confidence: float | None = None
     risk_usd: Decimal | None = None
     foreign: bool = False
-    """Nobody here decided on it: it was opened by hand or by another program."""
+    """Nobody here decided on it, nor looks after it: it was opened by hand or by another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,14 @@ class Journal(Protocol):
         """Note that the order leaves now. Raises IntentVoid when it may not any more: then it must not be sent."""
         ...
 
+    def cancelling(self, client_order_id: str) -> None:
+        """Note that the cancel of an order leaves now. Raises IntentVoid when it may not any more."""
+        ...
+
+    def may_set(self) -> None:
+        """Check that a setting that an entry needs may leave now. Raises IntentVoid or EntryBarred when it may not."""
+        ...
+
     def observe(self, client_order_id: str, report: OrderReport) -> None:
         """Take in what the exchange says of an order."""
         ...
@@ -129,7 +139,11 @@ class Journal(Protocol):
         ...
 
     def orders(self) -> list[TrackedOrder]:
-        """Return our orders that are not over, oldest first."""
+        """Return the orders that are not over, oldest first; those of others that were taken in among them."""
+        ...
+
+    def take_in(self, reports: Sequence[OrderReport]) -> int:
+        """Keep working orders that are not known here as those of somebody else; return how many there were."""
         ...
 
     def claim(self, symbol: str) -> bool:
@@ -146,8 +160,19 @@ class Journal(Protocol):
         """Book the trades that are not booked yet and return how many they were."""
         ...
 
-    def book_income(self, income: Sequence[Income]) -> None:
-        """Copy ledger lines of the exchange that are not copied yet."""
+    def book_stated(self, held: VenuePosition, *, at: datetime) -> None:
+        """Book a position as the exchange states it, because its trades lie too far back to be read."""
+        ...
+
+    def adopted(self, symbol: str, *, stop: Decimal) -> None:
+        """Look after a foreign position from now on, with this stop."""
+        ...
+
+    def book_income(self, income: Sequence[Income]) -> set[str]:
+        """Copy ledger lines of the exchange that are not copied yet.
+
+        Returns the symbols of executions that a new line speaks of and that are not booked: trades to be read.
+        """
         ...
 
     def trades_since(self, symbol: str) -> datetime:
@@ -166,8 +191,8 @@ class Journal(Protocol):
         """Return what our newest entry order of a symbol filled while none of its trades could be booked yet."""
         ...
 
-    def ledger_total(self) -> Decimal:
-        """Return the sum of all ledger lines that we have: what the wallet should hold."""
+    def ledger_total(self) -> Decimal | None:
+        """Return the sum of all ledger lines in USDT that we have: what the wallet should hold. None without any line."""
         ...
 
     def bracket(
@@ -187,8 +212,28 @@ class Journal(Protocol):
         """Add a point to the equity series."""
         ...
 
-    def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
-        """Open an incident, once for each kind and text."""
+    def incident(
+        self,
+        kind: str,
+        text: str,
+        *,
+        critical: bool = False,
+        subject: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Open an incident, once for each kind and text; with a `subject`, once for each kind and subject."""
+        ...
+
+    def mended(self, kind: str, subject: str = "") -> None:
+        """Resolve the open incidents of a kind (about a subject), because it was proved that they are over."""
+        ...
+
+    def reducing(self, reason: str) -> None:
+        """Let the account only lower its exposure from now on, until a person lifts it."""
+        ...
+
+    def lock(self, symbol: str, reason: str) -> None:
+        """Let nothing be opened on a symbol until a person lifts it."""
         ...
 
     # -- the cycle ---------------------------------------------------------------------------------------------

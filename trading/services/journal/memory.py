@@ -14,7 +14,7 @@ from decisions.domain.proposal import Ruling
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
 from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
-from trading.domain.venue import ZERO, AccountState, Income, IncomeKind, NewOrder, OrderReport, Trade
+from trading.domain.venue import ZERO, AccountState, Income, IncomeKind, NewOrder, OrderReport, Trade, VenuePosition
 from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +47,7 @@ class KeptPosition:
     leverage: int = 1
     ruling: Ruling | None = None
     exit_reason: str = ""
+    adopted: bool = False
 
 
 @dataclass
@@ -88,6 +89,12 @@ class MemoryJournal:
     def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
         self._take(client_order_id, move(self.kept[client_order_id].facts, to, reason=reason))
 
+    def cancelling(self, client_order_id: str) -> None:
+        self.move(client_order_id, OrderState.CANCELLING)
+
+    def may_set(self) -> None:
+        """Nobody halts a backtest."""
+
     def asked_in_vain(self, client_order_id: str) -> None:
         self.kept[client_order_id].absent_answers += 1
 
@@ -96,6 +103,9 @@ class MemoryJournal:
             TrackedOrder(kept.role, kept.order, kept.facts, kept.planned_at, kept.sent_at, kept.absent_answers)
             for kept in self.working.values()
         ]
+
+    def take_in(self, reports: Sequence[OrderReport]) -> int:
+        return 0  # nobody else is there
 
     def claim(self, symbol: str) -> bool:
         return True  # nobody else is there
@@ -109,16 +119,36 @@ class MemoryJournal:
             self._book_one(trade)
         return len(fresh)
 
-    def book_income(self, income: Sequence[Income]) -> None:
+    def book_income(self, income: Sequence[Income]) -> set[str]:
+        unread = set()
         for line in income:
             if (line.kind, line.transaction_id) in self.ledger:
                 continue
             self.ledger[line.kind, line.transaction_id] = line
             self.total += line.amount
             self.latest_income = max(self.latest_income, line.at)
+            if line.trade_id and (line.symbol, line.trade_id) not in self.fills:
+                unread.add(line.symbol)
             held = self.open.get(line.symbol)
             if line.kind is IncomeKind.FUNDING_FEE and held:
                 held.booked = apply_funding(held.booked, line.amount)
+        return unread
+
+    def book_stated(self, held: VenuePosition, *, at: datetime) -> None:
+        booked = BookedPosition(
+            held.symbol,
+            held.side,
+            held.quantity,
+            held.quantity * held.entry_price,
+            at,
+            bought=held.quantity,
+            bought_value=held.quantity * held.entry_price,
+            peak=held.quantity,
+        )
+        self.open[held.symbol] = KeptPosition(booked, leverage=held.leverage)
+
+    def adopted(self, symbol: str, *, stop: Decimal) -> None:
+        self.open[symbol].stop, self.open[symbol].adopted = stop, True
 
     def unbooked(self, symbol: str) -> TrackedPosition | None:
         entries = [kept for kept in self.kept.values() if kept.role is Role.ENTRY and kept.order.symbol == symbol]
@@ -126,8 +156,8 @@ class MemoryJournal:
             return None
         return tracked_entry(entries[-1].order, entries[-1].facts, entries[-1].planned_at, entries[-1].ruling)
 
-    def ledger_total(self) -> Decimal:
-        return self.total
+    def ledger_total(self) -> Decimal | None:
+        return self.total if self.ledger else None
 
     def trades_since(self, symbol: str) -> datetime:
         return self.latest.get(symbol, DAWN)
@@ -157,8 +187,25 @@ class MemoryJournal:
     def equity(self, state: AccountState) -> None:
         self.points.append(state)
 
-    def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
+    def incident(
+        self,
+        kind: str,
+        text: str,
+        *,
+        critical: bool = False,
+        subject: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         self.incidents.setdefault((kind, text), data or {})
+
+    def mended(self, kind: str, subject: str = "") -> None:
+        """What once was wrong stays on record."""
+
+    def reducing(self, reason: str) -> None:
+        self.incident("reducing", reason)
+
+    def lock(self, symbol: str, reason: str) -> None:
+        self.incident("locked", f"{symbol}: {reason}")
 
     def stage(self, stage: Stage) -> None:
         """Nothing to keep: a backtest that dies is run again."""
@@ -241,5 +288,5 @@ def _tracked(kept: KeptPosition) -> TrackedPosition:
         plan=proposal.invalidation_condition if proposal else "",
         confidence=proposal.confidence if proposal else None,
         risk_usd=proposal.risk_usd if proposal else None,
-        foreign=kept.ruling is None,
+        foreign=kept.ruling is None and not kept.adopted,
     )

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import Account, Bot, Incident
-from accounts.services import incident_open
+from accounts.services import incident_open, incidents_mended
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
@@ -22,7 +22,7 @@ from decisions.services import decisions_record, interaction_record
 from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
 from trading.domain.orders import FINAL, UNRESOLVED, OrderState, Step, move, observe
-from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
+from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from trading.models import Order, Position
 from trading.services import bookkeeping
 from trading.services.claims import claim_release, claim_take
@@ -36,6 +36,8 @@ from trading.services.journal.rows import (
     tracked_position,
 )
 from trading.services.lease import cycle_renew
+from trading.services.live_gate import live_allowed
+from trading.services.standing import account_reduce, lock_put, locks_of
 from vibex.lib.events import publish_on_commit
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,16 @@ class OrmJournal:
                 raise IntentVoid(f"order {client_order_id} is {row.state} already: it took too long to leave")
             order_step(row, step, "sent", sent_at=now, deadline=now + ARRIVAL)
 
+    def cancelling(self, client_order_id: str) -> None:
+        with transaction.atomic():
+            row = self._locked(client_order_id)
+            self._still_allowed(Role(row.role), opening=False)
+            self._take(row, move(facts_of(row), OrderState.CANCELLING), "cancel")
+
+    def may_set(self) -> None:
+        with transaction.atomic():
+            self._still_allowed(Role.ENTRY)
+
     def observe(self, client_order_id: str, report: OrderReport) -> None:
         with transaction.atomic():
             row = self._locked(client_order_id)
@@ -104,6 +116,9 @@ class OrmJournal:
         rows = Order.objects.filter(account=self.account).exclude(state__in=FINAL).order_by("created", "pk")
         return [tracked_order(row) for row in rows]
 
+    def take_in(self, reports: Sequence[OrderReport]) -> int:
+        return bookkeeping.orders_take_in(account=self.account, reports=reports)
+
     def claim(self, symbol: str) -> bool:
         return claim_take(account_id=self.account.pk, symbol=symbol, holder=self.holder)
 
@@ -115,8 +130,15 @@ class OrmJournal:
     def book(self, trades: Sequence[Trade]) -> int:
         return bookkeeping.trades_book(account=self.account, trades=trades)
 
-    def book_income(self, income: Sequence[Income]) -> None:
-        bookkeeping.income_book(account=self.account, income=income)
+    def book_stated(self, held: VenuePosition, *, at: datetime) -> None:
+        bookkeeping.position_book_stated(account=self.account, held=held, at=at)
+
+    def adopted(self, symbol: str, *, stop: Decimal) -> None:
+        held = self.account.positions.filter(symbol=symbol, closed__isnull=True)
+        held.update(adopted=datetime.now(UTC), stop=stop)
+
+    def book_income(self, income: Sequence[Income]) -> set[str]:
+        return bookkeeping.income_book(account=self.account, income=income)
 
     def unbooked(self, symbol: str) -> TrackedPosition | None:
         entries = Order.objects.filter(account=self.account, symbol=symbol, role=Role.ENTRY.value)
@@ -125,7 +147,7 @@ class OrmJournal:
             return None
         return tracked_entry(newest)
 
-    def ledger_total(self) -> Decimal:
+    def ledger_total(self) -> Decimal | None:
         return bookkeeping.ledger_total(account=self.account)
 
     def trades_since(self, symbol: str) -> datetime:
@@ -155,15 +177,33 @@ class OrmJournal:
     def equity(self, state: AccountState) -> None:
         bookkeeping.equity_record(account=self.account, state=state)
 
-    def incident(self, kind: str, text: str, *, critical: bool = False, data: Mapping[str, Any] | None = None) -> None:
+    def incident(
+        self,
+        kind: str,
+        text: str,
+        *,
+        critical: bool = False,
+        subject: str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         log.log(logging.CRITICAL if critical else logging.ERROR, "incident %s: %s", kind, text)
         incident_open(
             account=self.account,
             kind=kind,
             text=text,
             severity=Incident.Severity.CRITICAL if critical else Incident.Severity.ERROR,
+            subject=subject,
             data=dict(data or {}),
         )
+
+    def mended(self, kind: str, subject: str = "") -> None:
+        incidents_mended(account=self.account, kind=kind, subject=subject)
+
+    def reducing(self, reason: str) -> None:
+        account_reduce(account=self.account, reason=reason)
+
+    def lock(self, symbol: str, reason: str) -> None:
+        lock_put(account=self.account, symbol=symbol, reason=reason)
 
     # -- the cycle ---------------------------------------------------------------------------------------------
 
@@ -201,13 +241,19 @@ class OrmJournal:
     def _held(self, symbol: str) -> Position | None:
         return self.account.positions.filter(symbol=symbol, closed__isnull=True).first()
 
-    def _still_allowed(self, role: Role) -> None:
-        """Refuse the intent when the account was halted since, or the cycle was overtaken. Inside the intent's transaction."""
+    def _still_allowed(self, role: Role, *, opening: bool = True) -> None:
+        """Refuse the intent when the account was halted since, or the cycle was overtaken. Inside the intent's transaction.
+
+        `opening` tells whether an entry would be placed by it: only then does it matter whether the account may open.
+        """
         now = Account.objects.select_for_update().values("epoch", "state", "state_reason").get(pk=self.account.pk)
         if now["epoch"] != self.account.epoch:
             raise IntentVoid(f"account {self.account.name} was halted after this was decided")
-        if role is Role.ENTRY and now["state"] != Account.State.ACTIVE:
-            raise EntryBarred(f"account {self.account.name} is {now['state']}: {now['state_reason']}")
+        if role is Role.ENTRY and opening:
+            if now["state"] != Account.State.ACTIVE:
+                raise EntryBarred(f"account {self.account.name} is {now['state']}: {now['state_reason']}")
+            if reason := live_allowed(self.account):
+                raise EntryBarred(reason)
         if not self._renewed():
             raise IntentVoid(f"cycle {self.cycle and self.cycle.pk} lost its lease")
 
@@ -215,6 +261,8 @@ class OrmJournal:
         """Refuse an entry that a person or another order has overtaken while it was decided on."""
         if Order.objects.filter(account=self.account, symbol=symbol, state__in=UNRESOLVED).exists():
             raise EntryBarred("nobody knows yet what became of an order on the symbol")
+        if lock := locks_of(self.account).filter(symbol__in=("", symbol)).first():
+            raise EntryBarred(lock.reason)
         if self.cycle is not None:
             bot = self.cycle.bot
             status = Bot.objects.values_list("status", flat=True).get(pk=bot.pk)
@@ -231,7 +279,7 @@ class OrmJournal:
             self._take(row, move(facts_of(row), to, reason=reason), kind, **stamps)
 
     def _locked(self, client_order_id: str) -> Order:
-        return Order.objects.select_for_update().get(client_order_id=client_order_id)
+        return Order.objects.select_for_update().get(account=self.account, client_order_id=client_order_id)
 
     def _take(self, row: Order, step: Step, kind: str, **stamps: datetime) -> None:
         if step.incident:

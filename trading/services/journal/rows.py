@@ -90,7 +90,8 @@ def tracked_order(row: Order) -> TrackedOrder:
         reduce_only=row.reduce_only,
         close_position=row.close_position,
     )
-    return TrackedOrder(Role(row.role), order, facts_of(row), row.created, row.sent_at, row.absent_answers)
+    ours = row.origin == Order.Origin.OURS
+    return TrackedOrder(Role(row.role), order, facts_of(row), row.created, row.sent_at, row.absent_answers, ours)
 
 
 def tracked_entry(row: Order) -> TrackedPosition:
@@ -125,5 +126,5 @@ def tracked_position(row: Position) -> TrackedPosition:
         plan=decision.invalidation_condition if decision else "",
         confidence=decision.confidence if decision else None,
         risk_usd=decision.risk_usd if decision else None,
-        foreign=decision is None,
+        foreign=decision is None and row.adopted is None,
     )

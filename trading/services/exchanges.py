@@ -1,0 +1,120 @@
+"""Where the exchange of an account is made: the matching engine on paper, the venue itself for a live account.
+
+A live account has one client in a process, and a second one for what must not wait; they are made anew when its keys
+are changed. Whoever holds one may look after what is open: whether anything may be *opened* is asked at each intent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from accounts.domain.credentials import AsterV1Keys, AsterV3Keys, Keys
+from accounts.models import Account
+from accounts.services.credentials import keys_of
+from marketdata.aster.clock import VenueClock
+from marketdata.aster.http import AsterHttp
+from marketdata.aster.signing import MAINNET_CHAIN, TESTNET_CHAIN, HmacSigner, Signer, V3Signer
+from marketdata.domain.instruments import InstrumentSpec
+from marketdata.market import Market
+from marketdata.selectors import market_clock, market_for
+from marketdata.services.budget import DatabaseBudget
+from marketdata.services.nonces import DatabaseNonces
+from marketdata.services.venues import ASTER
+from marketdata.venues.public import Purpose
+from trading.exchange.aster.adapter import AsterExchange
+from trading.exchange.base import Exchange
+from trading.exchange.live import LiveExchange
+from trading.exchange.paper import PaperExchange, open_paper_account
+from trading.models import PaperAccount
+from vibex.lib.clock import Clock
+from vibex.lib.errors import NeedsOperator
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An exchange and the keys that it was made with."""
+
+    keys: Keys
+    exchange: LiveExchange
+    clock: VenueClock | None
+
+
+_made: dict[int, _Made] = {}
+_lock = threading.Lock()
+
+
+def exchange_for(account: Account, market: Market, clock: Clock) -> Exchange:
+    """Return the exchange of an account. Raises NeedsOperator where its keys are missing, or its venue takes no orders."""
+    if account.live:
+        return live_exchange_for(account)
+    if not PaperAccount.objects.filter(account=account).exists():
+        open_paper_account(account, at=clock.now())
+    return PaperExchange(account.pk, market, clock)
+
+
+def live_exchange_for(account: Account) -> LiveExchange:
+    """Return the exchange that takes the orders of a live account. Raises NeedsOperator, Rejected for unusable keys."""
+    return _of(account).exchange
+
+
+def venue_clock_for(account: Account) -> VenueClock | None:
+    """Return what measures the clock of a live account's venue; None where nobody has to."""
+    return _of(account).clock if account.live else None
+
+
+def exchanges_forget() -> None:
+    """Make every exchange anew when it is next asked for, as after a fork."""
+    with _lock:
+        _made.clear()
+
+
+def _of(account: Account) -> _Made:
+    if not account.live:
+        raise NeedsOperator(f"{account.name} trades on paper: its orders leave this machine never.")
+    keys = keys_of(account)
+    with _lock:
+        made = _made.get(account.pk)
+        if made is None or made.keys != keys:
+            made = _made[account.pk] = _make(account, keys)
+        return made
+
+
+def _make(account: Account, keys: Keys) -> _Made:
+    market, clock = market_for(account.market), market_clock(account.market)
+    if account.venue == ASTER:
+        return _aster(account, keys, market.instrument, clock)
+    from trading.exchange.through_ccxt import ccxt_exchange
+
+    exchange = ccxt_exchange(account.venue, account.network, keys, specs=market.instrument, clock=clock)
+    return _Made(keys, exchange, None)
+
+
+def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec], clock: Clock) -> _Made:
+    testnet = account.network == Account.Network.TESTNET
+    url = settings.ASTERDEX_TESTNET_REST_URL if testnet else settings.ASTERDEX_REST_URL
+    http = AsterHttp(url, DatabaseBudget(urlsplit(url).netloc.rpartition("@")[2]), Purpose.FEED)
+    theirs = VenueClock(http)
+    exchange = AsterExchange(
+        http,
+        _signer(account, keys, theirs, chain=TESTNET_CHAIN if testnet else MAINNET_CHAIN),
+        generation="v3" if isinstance(keys, AsterV3Keys) else "v1",
+        specs=specs,
+        clock=clock,
+    )
+    return _Made(keys, exchange, theirs)
+
+
+def _signer(account: Account, keys: Keys, theirs: VenueClock, *, chain: int) -> Signer:
+    match keys:
+        case AsterV3Keys(user, signer, private_key):
+            nonces = DatabaseNonces(theirs.ahead)
+            return V3Signer(user=user, signer=signer, private_key=private_key, chain_id=chain, nonces=nonces)
+        case AsterV1Keys(key, secret):
+            return HmacSigner(key=key, secret=secret, clock=theirs.milliseconds)
+        case _:
+            raise NeedsOperator(f"The keys of {account.name} are none of AsterDEX: give it those of an API wallet.")

@@ -1,0 +1,83 @@
+"""The wallet and the exchange's own list of why it changed: copied line by line, and added up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from trading.domain.venue import SETTLED_IN, AccountState, Income, IncomeKind
+from trading.exchange.base import Unavailable
+from trading.services.world import World
+
+OPENING_ID: Final = "opening"
+READINGS: Final = 3
+"""How often wallet and list are read, a second apart, before a difference is one: a line may come after the money."""
+READINGS_APART: Final = 1.0
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def book_income(world: World, *, since: datetime | None = None) -> set[str] | None:
+    """Copy the lines of the ledger that we do not have yet, all of them from `since`. None when they cannot be read.
+
+    Returns the symbols of executions that it speaks of and that are not booked yet.
+    """
+    try:
+        if world.journal.ledger_total() is None and world.exchange.income_reach is not None:
+            _begin(world)
+            return set()  # what was traded before the account was ours is not ours to book
+        start = world.journal.income_since() if since is None else since
+        return world.journal.book_income(world.exchange.income(since=start))
+    except Unavailable as fault:
+        world.journal.incident("books-behind", f"the ledger could not be read ({fault})", subject="ledger")
+        return None
+
+
+def check_wallet(world: World, state: AccountState) -> tuple[AccountState, str]:
+    """Compare the wallet with the sum of its ledger; return the newest state and what differs, "" when nothing does.
+
+    A line that came late is found by reading all of it again.
+    """
+    for reading in range(READINGS):
+        if world.journal.ledger_total() == state.wallet:
+            world.journal.mended("ledger-mismatch")
+            return state, ""
+        if reading:
+            world.sleep(READINGS_APART)
+        if book_income(world, since=DAWN) is None:
+            return state, ""
+        state = world.exchange.account()
+    total = world.journal.ledger_total() or Decimal(0)
+    if total == state.wallet:
+        world.journal.mended("ledger-mismatch")
+        return state, ""
+    text = f"the ledger adds up to {total:f}, the exchange says the wallet holds {state.wallet:f}"
+    figures = {"ledger": str(total), "wallet": str(state.wallet)}
+    world.journal.incident("ledger-mismatch", text, critical=True, subject="wallet", data=figures)
+    return state, text
+
+
+def _begin(world: World) -> None:
+    """Copy a ledger for the first time, with one line for all that lies further back than the exchange tells.
+
+    The wallet has to be the same before and after the list was read: else a line of today would be taken for old money.
+    """
+    before = world.exchange.account().wallet
+    for _ in range(READINGS):
+        lines = world.exchange.income(since=DAWN)
+        wallet = world.exchange.account().wallet
+        if wallet == before:
+            world.journal.book_income([*_opening(world, lines, wallet), *lines])
+            return
+        before = wallet
+    raise Unavailable("the wallet changed each time its ledger was read")
+
+
+def _opening(world: World, lines: Sequence[Income], wallet: Decimal) -> list[Income]:
+    told = sum((line.amount for line in lines if line.asset == SETTLED_IN), Decimal(0))
+    reach = world.exchange.income_reach
+    if wallet == told or reach is None:
+        return []
+    at = min([world.clock.now() - reach, *(line.at for line in lines)])
+    return [Income(OPENING_ID, IncomeKind.OPENING, "", wallet - told, at)]

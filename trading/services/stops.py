@@ -1,0 +1,78 @@
+"""Moving the stop or the target of a position that stands. The new one is confirmed before the old one goes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from enum import StrEnum
+
+from trading.domain.protection import on_its_side, trailed
+from trading.domain.venue import OrderReport, VenuePosition
+from trading.services.closing import flatten
+from trading.services.execution import position_of
+from trading.services.journal.base import TrackedPosition
+from trading.services.protection import secure, secure_target
+from trading.services.world import World
+from vibex.lib.errors import Rejected
+
+
+class Moved(StrEnum):
+    """How moving a stop ended."""
+
+    MOVED = "moved"
+    KEPT = "kept"
+    """The new one could not be placed; the old one stands."""
+    CLOSED = "closed"
+    """The price had passed the new one: the position was closed."""
+
+
+def move_stop(world: World, symbol: str, to: Decimal) -> Moved:
+    """Move the stop of a position. Raises Rejected without a position, or for a stop on the side where it gains."""
+    position, held, shown = _standing(world, symbol)
+    to = world.market.instrument(symbol).price_near(to)
+    if not on_its_side(held.side, stop=to, mark=held.mark_price):
+        side = "below" if held.side.sign > 0 else "above"
+        raise Rejected(
+            f"The stop of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="stop"
+        )
+    secure(world, replace(position, stop=to), held, shown)
+    after = position_of(world, symbol)
+    return Moved.MOVED if after is not None and after.stop == to else Moved.KEPT
+
+
+def move_target(world: World, symbol: str, to: Decimal) -> Moved:
+    """Move the target of a position: the old one goes first, for the stop stands. Raises Rejected as `move_stop`."""
+    position, held, shown = _standing(world, symbol)
+    to = world.market.instrument(symbol).price_near(to)
+    if on_its_side(held.side, stop=to, mark=held.mark_price) or to == held.mark_price:
+        side = "above" if held.side.sign > 0 else "below"
+        raise Rejected(
+            f"The target of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="target"
+        )
+    world.journal.bracket(symbol, position.bracket, target=to)
+    secure_target(world, replace(position, target=to), held, shown)
+    return Moved.MOVED
+
+
+def trail(world: World, symbol: str, held: VenuePosition) -> list[str]:
+    """Let the stop follow a price that went the right way, where the account wants it; return what was done, in words."""
+    distance, position = world.care.trailing_stop, position_of(world, symbol)
+    if distance is None or position is None or position.stop is None or position.foreign:
+        return []
+    spec = world.market.instrument(symbol)
+    to = trailed(held.side, mark=held.mark_price, stop=position.stop, distance=distance, spec=spec)
+    if to is None:
+        return []
+    _, held, shown = _standing(world, symbol)
+    if not on_its_side(held.side, stop=to, mark=held.mark_price):
+        flatten(world, symbol, purpose="stop")
+        return [f"{symbol}: the price fell back past its trailing stop at {to:f}: closed"]
+    return secure(world, replace(position, stop=to), held, shown)
+
+
+def _standing(world: World, symbol: str) -> tuple[TrackedPosition, VenuePosition, dict[str, OrderReport]]:
+    state = world.exchange.account()
+    position, held = position_of(world, symbol), state.position(symbol)
+    if position is None or held is None:
+        raise Rejected(f"There is no open position in {symbol}.", code="position")
+    return position, held, {report.client_order_id: report for report in state.orders}
