@@ -63,7 +63,8 @@ class DatabaseNonces:
 
     def _now(self) -> int:
         """Return the venue's clock in microseconds."""
-        return microseconds() + (round(self._ahead() * 1_000_000) if self._ahead else 0)
+        ahead = round(self._ahead() * 1_000_000) if self._ahead else 0  # first, since it may take a moment to measure
+        return microseconds() + ahead
 
 
 def nonces_forget(*, signer: str) -> None:
