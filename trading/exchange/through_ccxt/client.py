@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from marketdata.aster.answers import Answer, BadGateway, Throttled
 from marketdata.aster.http import Budget
@@ -86,6 +87,13 @@ def made(
     # ccxt writes keys and signed bodies at the level of debugging.
     exchange.logger = _Quiet(exchange.logger.name)
     return exchange
+
+
+def shared_budget(address: str, *, limit: int) -> Budget:
+    """Return what all processes together may ask of the host of `address`: `limit` of weight a minute."""
+    from marketdata.services.budget import DatabaseBudget
+
+    return DatabaseBudget(urlsplit(address).netloc.rpartition("@")[2], limit=limit)
 
 
 @dataclass(slots=True)

@@ -10,17 +10,15 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from accounts.domain.credentials import ApiKeys
 from marketdata.aster.answers import Answer, read
 from marketdata.aster.http import Budget
 from marketdata.aster.values import whole
-from marketdata.services.budget import DatabaseBudget
 from marketdata.venues.public import Purpose, VenueRefused
 from trading.exchange.through_ccxt.binance.codes import RESTRICTED
 from trading.exchange.through_ccxt.binance.payloads import VENUE, said_by_binance
-from trading.exchange.through_ccxt.client import CcxtClient, made
+from trading.exchange.through_ccxt.client import CcxtClient, made, shared_budget
 from vibex.lib.clock import from_ms
 
 MAINNET: Final = "https://fapi.binance.com"
@@ -129,7 +127,7 @@ def calls_of(keys: ApiKeys, *, testnet: bool, address: str | None, budget: Budge
         exchange.nonce = clock.milliseconds
         return exchange
 
-    purse = budget or DatabaseBudget(urlsplit(base).netloc.rpartition("@")[2], limit=LIMIT)
+    purse = budget or shared_budget(base, limit=LIMIT)
     client = CcxtClient(make, venue=VENUE, judge=judge, budget=purse, weigh=weigh)
     client.begin()
     return BinanceCalls(client, clock)
