@@ -75,8 +75,10 @@ def apply_funding(position: BookedPosition, amount: Decimal) -> BookedPosition:
 
 
 def exit_reason(role: Role | None, trade: Trade, order_reason: str) -> str:
-    """Return in one word why a position ended: stop, target, close, flatten, liquidation or external."""
-    if trade.client_order_id.startswith(("autoclose-", "adl_autoclose")):
+    """Return in one word why a position ended: stop, target, close, flatten, liquidation, adl or external."""
+    if trade.client_order_id.startswith("adl_autoclose"):
+        return "adl"
+    if trade.client_order_id.startswith("autoclose-"):
         return "liquidation"
     match role:
         case Role.STOP | Role.TARGET:
