@@ -72,7 +72,7 @@ def signer_of(connection: bytes, signature: Any, source: str) -> str | None:
         raw = b"".join(int(signature[name], 16).to_bytes(32, "big") for name in ("r", "s"))
         raw += bytes([int(signature["v"]) - 27])
         public = coincurve.PublicKey.from_signature_and_message(raw, _digest(connection, source), hasher=None)
-    except Exception:  # noqa: BLE001  the library raises what it likes over what is no signature
+    except Exception:
         return None
     return _address(public.format(compressed=False))
 
