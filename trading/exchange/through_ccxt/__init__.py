@@ -29,12 +29,13 @@ def ccxt_exchange(
     clock: Clock,
     budget: Budget | None = None,
     address: str | None = None,
+    nonces: Callable[[], int] | None = None,
 ) -> LiveExchange:
     """Return the exchange that takes the orders of an account at `binance_usdm` or `hyperliquid`.
 
     `specs` returns the rules of a symbol and raises Rejected for one that is not there; `clock` is the market's.
     `budget` is what may be asked of the venue (default: what all processes share); `address` is that of a compatible
-    server. Raises Rejected with the remedy where ccxt is not installed, NeedsOperator for keys of another kind.
+    server; `nonces` returns the next number of a wallet that signs (default: what all processes share). Raises Rejected with the remedy where ccxt is not installed, NeedsOperator for keys of another kind.
     """
     if venue not in VENUES:
         raise Rejected(f"{venue} is not traded through ccxt. There is {', '.join(VENUES)}.", code="venue")
@@ -51,4 +52,6 @@ def ccxt_exchange(
         raise NeedsOperator("An account at Hyperliquid signs with a wallet: give it its address and a private key.")
     from trading.exchange.through_ccxt.hyperliquid import hyperliquid_exchange
 
-    return hyperliquid_exchange(keys, testnet=testnet, specs=specs, clock=clock, budget=budget, address=address)
+    return hyperliquid_exchange(
+        keys, testnet=testnet, specs=specs, clock=clock, budget=budget, address=address, nonces=nonces
+    )
