@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from marketdata.aster.http import AsterHttp
+from marketdata.aster.public import AsterPublic
 from marketdata.aster.signing import Signer
 from marketdata.aster.values import Row, rows_of
 from marketdata.domain.instruments import InstrumentSpec
@@ -18,12 +19,14 @@ from marketdata.venues.public import VenueDown, VenueRefused
 from trading.domain.venue import SETTLED_IN, AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.aster import payloads, setup
 from trading.exchange.aster.calls import Calls, Generation, broke_off
+from trading.exchange.aster.checking import connection_check
 from trading.exchange.aster.failures import UNKNOWN_ORDER, acted, asked, kind_of_order, never_sent
 from trading.exchange.aster.form import lowers, order_form
 from trading.exchange.aster.paging import LIMIT, rows_since
 from trading.exchange.aster.terms import with_terms
 from trading.exchange.aster_codes import Call
 from trading.exchange.base import Refusal, Refused, Unavailable
+from trading.exchange.live import ConnectionCheck
 from vibex.lib.clock import Clock
 from vibex.lib.errors import NeedsOperator, Rejected
 
@@ -55,6 +58,7 @@ class AsterExchange:
         self._specs = specs
         self._clock = clock
         self._names = _Names()
+        self._public = AsterPublic(http)
 
     # -- the port ----------------------------------------------------------------------------------------------------
 
@@ -164,6 +168,10 @@ class AsterExchange:
         spec = self._spec(symbol)
         with asked():
             return with_terms(self._calls, spec)
+
+    def check(self, symbols: Sequence[str]) -> ConnectionCheck:
+        """Read money, modes, permissions, fees and clock; change nothing. Raises NeedsOperator, Unavailable."""
+        return connection_check(self._calls, symbols, self._public)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
