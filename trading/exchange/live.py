@@ -42,6 +42,14 @@ class ConnectionCheck:
 class LiveExchange(Exchange, Protocol):
     """An account whose orders leave this machine."""
 
+    def urgent(self) -> LiveExchange:
+        """Return the same account for closing, and for what has to be read to prove that it is flat: halt, flatten, stops.
+
+        Whatever is called on it waits for nothing of ours: neither for a share of the request budget nor for a connection
+        that something slow holds. It has less time per call. Only what the venue itself has told us (a ban) holds it back.
+        """
+        ...
+
     def prepare(self, leverages: Mapping[str, int]) -> None:
         """Set the modes that Vibex trades in and these symbols' leverage, read everything back.
 

@@ -129,7 +129,8 @@ class Gate:
         if not text.isdecimal() or len(text) > 20:
             raise missing("nonce")
         nonce = int(text)
-        if abs(nonce / 1e6 - self.wall()) > self.nonce_seconds:
+        clocks = (self.market_ms() / 1000, self.wall())  # those who ask for the time sign by the market's
+        if all(abs(nonce / 1e6 - now) > self.nonce_seconds for now in clocks):
             raise expired_nonce()
         if not self._nonces.setdefault(signer, Nonces()).take(nonce):
             raise expired_nonce()
@@ -145,7 +146,7 @@ class Gate:
         stamp, window = given["timestamp"], given.get("recvWindow") or str(RECV_WINDOW)
         if not stamp.isdecimal() or not window.isdecimal() or int(window) > MOST_RECV_WINDOW:
             raise Refusal(-1130, "Data sent for parameter 'recvWindow' or 'timestamp' is not valid.")
-        clocks = (self.market_ms(), int(self.wall() * 1000))  # those who ask for the time sign by the market's
+        clocks = (self.market_ms(), int(self.wall() * 1000))
         if not any(int(stamp) < now + AHEAD_MS and now - int(stamp) <= int(window) for now in clocks):
             raise wrong_time()
 

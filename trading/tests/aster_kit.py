@@ -100,7 +100,11 @@ def specs(symbol: str) -> Any:
 
 
 def over(
-    script: Script, generation: str = "v3", purse: Purse | None = None, clock: SimulatedClock | None = None
+    script: Script,
+    generation: str = "v3",
+    purse: Purse | None = None,
+    clock: SimulatedClock | None = None,
+    venue_clock: Any = None,
 ) -> AsterExchange:
     """Return the adapter over a script, asking each question once."""
     transport = httpx2.MockTransport(script)
@@ -111,6 +115,7 @@ def over(
         generation=generation,  # type: ignore[arg-type]
         specs=specs,
         clock=clock or SimulatedClock(NOW),
+        venue_clock=venue_clock,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -159,7 +160,7 @@ def test_a_database_that_is_gone_is_told_by_whether_the_order_had_left(script):
     [
         (-2021, Refusal.WOULD_TRIGGER), (-2022, Refusal.REDUCE_ONLY), (-2019, Refusal.MARGIN),
         (-2027, Refusal.MARGIN), (-4164, Refusal.FILTER), (-1111, Refusal.FILTER), (-4014, Refusal.FILTER),
-        (-4116, Refusal.DUPLICATE_ID), (-1121, Refusal.UNKNOWN_SYMBOL), (-2025, Refusal.OTHER),
+        (-1121, Refusal.UNKNOWN_SYMBOL), (-2025, Refusal.OTHER),
     ],
 )  # fmt: skip
 def test_a_clean_no_is_refused_with_its_reason(script, code, expected):
@@ -168,6 +169,77 @@ def test_a_clean_no_is_refused_with_its_reason(script, code, expected):
     with pytest.raises(Refused) as caught:
         over(script).place(new)
     assert caught.value.refusal is expected
+
+
+MEANT = [
+    pytest.param(order("BUY", "LIMIT", "10", id="vx1", price="100.20", tif="GTC"), {"status": "NEW"}, id="limit"),
+    pytest.param(
+        stop("SELL", "95", id="vx1"),
+        {"side": "SELL", "type": "STOP_MARKET", "origType": "STOP_MARKET", "stopPrice": "95.0", "price": "0",
+         "origQty": "0", "executedQty": "0", "status": "NEW", "closePosition": True},
+        id="stop",
+    ),
+    pytest.param(
+        stop("SELL", "95", id="vx1"),
+        {"side": "SELL", "type": "MARKET", "origType": "STOP_MARKET", "stopPrice": "95.0", "price": "0",
+         "origQty": "10", "executedQty": "10", "status": "FILLED", "closePosition": True, "reduceOnly": True},
+        id="a stop that has fired since",
+    ),
+    pytest.param(
+        order("SELL", "STOP_MARKET", "2", id="vx1", trigger="95", reduce_only=True),
+        {"side": "SELL", "type": "STOP_MARKET", "origType": "STOP_MARKET", "stopPrice": "95", "price": "0",
+         "origQty": "2", "executedQty": "0", "status": "NEW", "reduceOnly": True},
+        id="stop by quantity",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("new", "row"), MEANT)
+def test_an_order_that_had_arrived_before_is_found_and_not_refused(script, new, row):
+    script.on("POST order", refusal(-4116)).on("GET order", order_row("vx1", **row))
+    purse = Purse()
+    report = over(script, purse=purse).place(new)
+    assert (report.client_order_id, report.type, report.trigger) == ("vx1", new.type, new.trigger)
+    assert [call for call, _ in script.asked] == ["POST order", "GET order"]
+    assert purse.taken[1] == (1, Purpose.CLOSING)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"side": "SELL"},
+        {"type": "MARKET", "origType": "MARKET", "price": "0"},
+        {"origQty": "9"},
+        {"price": "100.3"},
+        {"reduceOnly": True},
+        {"type": "STOP_MARKET", "origType": "STOP_MARKET", "stopPrice": "95"},
+        {"type": "STOP_MARKET", "origType": "STOP_MARKET", "stopPrice": "95", "closePosition": True},
+    ],
+)
+def test_another_order_of_the_same_client_id_is_a_refusal(script, other):
+    script.on("POST order", refusal(-4116)).on("GET order", order_row("vx1", **other))
+    with pytest.raises(Refused) as caught:
+        over(script).place(ENTRY)
+    assert caught.value.refusal is Refusal.DUPLICATE_ID
+
+
+@pytest.mark.parametrize("trigger", ["94.9", "95.1"])
+def test_a_stop_elsewhere_is_not_the_stop_that_was_meant(script, trigger):
+    row = MEANT[1].values[1] | {"stopPrice": trigger}
+    script.on("POST order", refusal(-4116)).on("GET order", order_row("vx1", **row))
+    with pytest.raises(Refused) as caught:
+        over(script).place(stop("SELL", "95", id="vx1"))
+    assert caught.value.refusal is Refusal.DUPLICATE_ID
+
+
+@pytest.mark.parametrize(
+    "answer", [NO_SUCH_ORDER, page(503), httpx2.ConnectError("refused"), refusal(-2015, 401), refusal(-1003, 429)]
+)
+def test_an_order_of_this_client_id_that_cannot_be_had_leaves_nothing_certain(script, answer):
+    script.on("POST order", refusal(-4116)).on("GET order", answer)
+    with pytest.raises(Ambiguous):
+        over(script).place(ENTRY)
+    assert [call for call, _ in script.asked] == ["POST order", "GET order"]
 
 
 @pytest.mark.parametrize("code", KEYS)
@@ -245,6 +317,38 @@ def test_closing_may_take_what_is_kept_for_it_and_entering_may_not(script):
     exchange.cancel(symbol="BTCUSDT", client_order_id="vx1")
     exchange.order(symbol="BTCUSDT", client_order_id="vx1")
     assert purse.taken == [(1, Purpose.FEED)] + [(1, Purpose.CLOSING)] * 4
+
+
+def test_a_view_for_closing_takes_what_is_kept_for_it_whatever_is_asked(script):
+    script.on("GET openOrders", []).on("GET positionRisk", []).on("GET balance", [])
+    script.on("POST order", order_row())
+    purse = Purse()
+    exchange = over(script, purse=purse)
+    urgent = exchange.urgent()
+    assert (exchange.urgent(), urgent.urgent()) == (urgent, urgent)
+    urgent.account()
+    urgent.place(ENTRY)
+    assert purse.taken == [(weight, Purpose.CLOSING) for weight in (40, 5, 5, 1)]
+    purse.taken.clear()
+    exchange.account()
+    assert {purpose for _, purpose in purse.taken} == {Purpose.FEED}, "the exchange itself stays as it is"
+
+
+@pytest.mark.parametrize("code", [-4225, -1021])
+def test_a_question_out_of_time_is_asked_once_more_and_a_change_is_not(script, code):
+    doubts = []
+    clock = SimpleNamespace(doubt=lambda: doubts.append(code))
+    exchange = over(script, venue_clock=clock)
+    script.on("GET order", refusal(code), order_row()).on("POST order", refusal(code))
+    assert exchange.order(symbol="BTCUSDT", client_order_id="vx1").status is VenueStatus.FILLED
+    script.on("GET order", refusal(code))
+    with pytest.raises(Unavailable):
+        exchange.order(symbol="BTCUSDT", client_order_id="vx1")
+    assert len(script.asked) == 4
+    with pytest.raises(Unavailable):
+        exchange.place(ENTRY)
+    assert len(script.asked) == 5
+    assert len(doubts) == 4, "the clocks are compared before the next, also after a second no"
 
 
 JSON = st.recursive(

@@ -1,13 +1,17 @@
 """The adapter and the test exchange, over HTTP: what was lost is found, and nothing is on the exchange twice."""
 
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
 
 import pytest
 
-from marketdata.venues.public import Purpose
+from marketdata.aster.clock import VenueClock
+from marketdata.aster.http import AsterHttp
+from marketdata.venues.public import Purpose, VenueBusy
 from trading.domain.venue import IncomeKind, OrderType, VenueStatus
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
+from trading.tests.aster_kit import Purse
 from trading.tests.aster_server_kit import SYMBOL, USER, aster
 from trading.tests.matching_kit import START, order, stop, target
 from vibex.lib.errors import NeedsOperator
@@ -16,6 +20,26 @@ GENERATIONS = ("v3", "v1")
 LOST_AFTER = ("drop-after", "503-after", "-1006-after", "-1007-after")
 LOST_BEFORE = ("drop", "503", "500", "403", "404", "200-html", "429-empty", "-1001")
 TURNED_AWAY = ("429", "418", "-1021", "-4225")
+
+
+class Blocked(Purse):
+    """A budget in memory that keeps blocks as that of the database does."""
+
+    def __init__(self):
+        super().__init__()
+        self.until = {False: datetime.min.replace(tzinfo=UTC), True: datetime.min.replace(tzinfo=UTC)}
+        self.reasons = {}
+
+    def take(self, weight, purpose):
+        for told in (True, False):
+            if self.until[told] > datetime.now(UTC) and (told or purpose is not Purpose.CLOSING):
+                raise VenueBusy(self.reasons[told], until=self.until[told])
+        super().take(weight, purpose)
+
+    def block(self, until, reason, *, told=False):
+        self.until[told], self.reasons[told] = max(until, self.until[told]), reason
+
+
 BUY = order("BUY", "LIMIT", "10", id="entry", price="100.2", tif="IOC")
 
 
@@ -189,6 +213,73 @@ def test_a_key_that_was_taken_away_needs_a_person():
             with pytest.raises(NeedsOperator, match="No agent found") as caught:
                 call()
             assert USER not in str(caught.value)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("off", [15, -15])
+def test_a_clock_that_is_15_seconds_wrong_signs_right_once_it_was_compared(generation, off):
+    """S13: without the comparison the venue takes nothing; with it, a close goes through, and nothing is opened."""
+    with aster(generation) as house:
+        theirs = datetime.now(UTC) + timedelta(seconds=off)
+        house.clock.move_to(theirs)
+        house.drive("100", theirs)
+        house.served.server.signed.gate.wall = lambda: time.time() + off
+        with pytest.raises(Unavailable):
+            house.exchange.place(BUY)
+        with AsterHttp(house.served.http, Purse(), Purpose.FEED) as http:
+            clock = VenueClock(http)
+            exchange = house.another(http, clock)
+            exchange.place(BUY)
+            assert exchange.urgent().place(order("SELL", quantity="10", reduce_only=True)).filled == D(10)
+            assert clock.ahead() == pytest.approx(off, abs=1.5)
+            assert "nothing is opened" in clock.clock_problem()
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_no_for_the_time_has_the_clocks_compared(generation):
+    with aster(generation) as house, AsterHttp(house.served.http, Purse(), Purpose.FEED) as http:
+        theirs = datetime.now(UTC)
+        house.clock.move_to(theirs)
+        house.drive("100", theirs)
+        clock = VenueClock(http)
+        exchange = house.another(http, clock)
+        exchange.account()
+        house.served.control.log(clear=True)
+        house.fault("-4225" if generation == "v3" else "-1021", path="*/order", method="POST")
+        with pytest.raises(Unavailable):
+            exchange.place(BUY)
+        assert exchange.place(BUY).filled == D(10)
+        asked = [entry["path"].rpartition("/")[2] for entry in house.served.control.log()]
+        assert asked == ["order", "time", "time", "order"]
+
+
+def test_closing_goes_through_where_everybody_else_is_held_up(house):
+    """An empty 429 silences this installation; flattening and its proof go out all the same."""
+    budget = Blocked()
+    with AsterHttp(house.served.http, budget, Purpose.FEED, attempts=1) as http:
+        exchange = house.another(http)
+        exchange.place(BUY)
+        house.fault("429-empty", path="*/openOrders")
+        with pytest.raises(Unavailable):
+            exchange.account()
+        with pytest.raises(Unavailable, match="429"):
+            exchange.place(order("BUY", quantity="1"))
+        urgent = exchange.urgent()
+        assert exchange.place(order("SELL", quantity="4", reduce_only=True)).filled == D(4)
+        assert urgent.place(order("SELL", quantity="6", reduce_only=True)).filled == D(6)
+        assert urgent.account().positions == ()
+
+
+def test_a_ban_holds_up_a_close_until_it_ends_and_not_a_byte_leaves(house):
+    with AsterHttp(house.served.http, Blocked(), Purpose.FEED, attempts=1) as http:
+        exchange = house.another(http)
+        house.fault("418", path="*/openOrders", seconds=60)
+        with pytest.raises(Unavailable):
+            exchange.account()
+        house.served.control.log(clear=True)
+        with pytest.raises(Unavailable):
+            exchange.urgent().place(order("SELL", quantity="1", reduce_only=True))
+        assert house.served.control.log() == []
 
 
 def test_a_stop_waits_for_the_mark_price(house):

@@ -12,6 +12,7 @@ from trading.tests.aster_kit import (
     held_row,
     order_row,
     over,
+    page,
     refusal,
     risk_row,
 )  # fmt: skip
@@ -166,3 +167,38 @@ def test_an_instrument_gets_the_accounts_own_fees_and_brackets(script):
     assert (spec.maker_fee, spec.taker_fee, spec.max_leverage) == (D(0), D("0.00035"), 75)
     assert spec.brackets == (Bracket(D(0), D(10000), 75, D("0.0065"), D(0)),)
     assert spec.tick_size == D("0.1")
+
+
+TABLE = {"symbol": "BTCUSDT", "brackets": [{"initialLeverage": 75, "notionalCap": 10000, "notionalFloor": 0,
+         "maintMarginRatio": 0.0065, "cum": 0.0}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "missing", [page(404), page(200), httpx2.Response(404, json={"error": "Not Found"}), refusal(-5000, 404)]
+)
+def test_brackets_are_asked_for_by_either_name_and_the_one_that_answers_is_remembered(script, missing):
+    script.on("GET commissionRate", {"symbol": "BTCUSDT", "makerCommissionRate": "0", "takerCommissionRate": "0"})
+    script.on("GET leverageBracket", missing).on("GET leverageBrackets", [TABLE])
+    exchange = over(script)
+    for _ in range(2):
+        assert exchange.terms("BTCUSDT").max_leverage == 75
+    names = [call for call, _ in script.asked if "leverage" in call]
+    assert names == ["GET leverageBracket", "GET leverageBrackets", "GET leverageBrackets"]
+    script.on("GET leverageBrackets", missing).on("GET leverageBracket", TABLE)
+    assert exchange.terms("BTCUSDT").max_leverage == 75
+
+
+def test_brackets_that_nobody_has_are_not_made_up(script):
+    script.on("GET commissionRate", {"symbol": "BTCUSDT", "makerCommissionRate": "0", "takerCommissionRate": "0"})
+    script.on("GET leverageBracket", page(404)).on("GET leverageBrackets", page(404))
+    with pytest.raises(Unavailable):
+        over(script).terms("BTCUSDT")
+
+
+@pytest.mark.parametrize("answer", [refusal(-1121), page(503), httpx2.ReadTimeout("slow")])
+def test_a_no_and_an_outage_are_not_taken_for_another_name(script, answer):
+    script.on("GET commissionRate", {"symbol": "BTCUSDT", "makerCommissionRate": "0", "takerCommissionRate": "0"})
+    script.on("GET leverageBracket", answer)
+    with pytest.raises((Unavailable, Refused)):
+        over(script).terms("BTCUSDT")
+    assert [call for call, _ in script.asked if "leverage" in call] == ["GET leverageBracket"]

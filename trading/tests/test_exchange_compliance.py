@@ -19,7 +19,7 @@ from trading.domain.venue import IncomeKind, VenueStatus
 from trading.exchange.base import Exchange, Refusal, Refused
 from trading.exchange.paper import PaperExchange, open_paper_account
 from trading.exchange.simulated import SimulatedExchange
-from trading.tests.aster_server_kit import aster
+from trading.tests.aster_server_kit import aster, the_connector
 from trading.tests.builders import make_account
 from trading.tests.matching_kit import SPECS, START, order, stop, target
 from trading.tests.paper_kit import TickMarket
@@ -70,11 +70,19 @@ def at_aster(generation: str, stack: ExitStack) -> Venue:
     return Venue(house.exchange, house.clock, house.drive)
 
 
+def through_the_connector(stack: ExitStack) -> Venue:
+    """The same, carried by what does as the venue's own library does."""
+    stack.enter_context(the_connector())
+    house = stack.enter_context(aster("v1", transport="connector"))
+    return Venue(house.exchange, house.clock, house.drive)
+
+
 VENUES = [
     simulated,
     pytest.param(paper, marks=pytest.mark.django_db(transaction=True)),
     pytest.param(partial(at_aster, "v3"), id="aster v3"),
     pytest.param(partial(at_aster, "v1"), id="aster v1"),
+    pytest.param(through_the_connector, id="aster v1 connector"),
 ]
 
 

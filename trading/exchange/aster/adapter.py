@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from marketdata.aster.clock import VenueClock
 from marketdata.aster.http import AsterHttp
 from marketdata.aster.public import AsterPublic
 from marketdata.aster.signing import Signer
@@ -20,12 +22,12 @@ from trading.domain.venue import SETTLED_IN, AccountState, Income, NewOrder, Ord
 from trading.exchange.aster import payloads, setup
 from trading.exchange.aster.calls import Calls, Generation, broke_off
 from trading.exchange.aster.checking import connection_check
-from trading.exchange.aster.failures import UNKNOWN_ORDER, acted, asked, kind_of_order, never_sent
-from trading.exchange.aster.form import lowers, order_form
+from trading.exchange.aster.failures import DUPLICATE_ID, UNKNOWN_ORDER, acted, asked, kind_of_order, never_sent
+from trading.exchange.aster.form import is_meant, lowers, order_form
 from trading.exchange.aster.paging import LIMIT, rows_since
 from trading.exchange.aster.terms import with_terms
 from trading.exchange.aster_codes import Call
-from trading.exchange.base import Refusal, Refused, Unavailable
+from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
 from trading.exchange.live import ConnectionCheck
 from vibex.lib.clock import Clock
 from vibex.lib.errors import NeedsOperator, Rejected
@@ -42,8 +44,12 @@ KEPT_NAMES: Final = 20_000
 class AsterExchange:
     """One account at AsterDEX. Safe from several threads; must not be called inside a database transaction.
 
-    `specs` returns the rules of a symbol and raises Rejected for one that is not there. `clock` is the market's.
+    `specs` returns the rules of a symbol and raises Rejected for one that is not there. `clock` is the market's,
+    `venue_clock` measures the venue's and is told when a request was out of time.
     """
+
+    supports_close_position: bool = True
+    income_reach: timedelta | None = REACH
 
     def __init__(
         self,
@@ -53,12 +59,14 @@ class AsterExchange:
         generation: Generation = "v3",
         specs: Callable[[str], InstrumentSpec],
         clock: Clock,
+        venue_clock: VenueClock | None = None,
     ) -> None:
-        self._calls = Calls(http, signer, generation)
+        self._calls = Calls(http, signer, generation, clock=venue_clock)
         self._specs = specs
         self._clock = clock
         self._names = _Names()
         self._public = AsterPublic(http)
+        self._urgent: AsterExchange | None = None
 
     # -- the port ----------------------------------------------------------------------------------------------------
 
@@ -94,12 +102,22 @@ class AsterExchange:
 
         Ambiguous is everything after which nobody knows: no answer, one that cannot be read, or one that is not the
         exchange's own. What only lowers exposure needs nothing but the venue: no rule of ours is looked up for it.
+
+        An order of this client id that is open already is asked for: it is returned when it is the one that was meant,
+        which then had arrived before; another one is Refused with DUPLICATE_ID.
         """
         closing = lowers(order)
         form = order_form(order, None if closing else self._spec(order.symbol))
         with acted(kind_of_order(order)):
-            payload = self._calls.send("POST", "order", form, closing=closing)
-            return self._report(payload, order.symbol, order.client_order_id)
+            try:
+                payload = self._calls.send("POST", "order", form, closing=closing)
+                return self._report(payload, order.symbol, order.client_order_id)
+            except VenueRefused as refused:
+                if refused.code != DUPLICATE_ID:
+                    raise
+                if found := self._arrived_before(order, str(refused)):
+                    return found
+                raise
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
         """Cancel an open order. Raises Refused with UNKNOWN_ORDER when it is not open, Unavailable or Ambiguous."""
@@ -148,12 +166,26 @@ class AsterExchange:
     def set_leverage(self, *, symbol: str, leverage: int) -> int:
         """Set the leverage of a symbol and return what the exchange now says, read back by positionRisk.
 
-        Raises Refused while a position or an entry is open, Unavailable when it cannot be read back.
+        Its margin is made isolated first, where it is not. Raises Refused while a position or an entry is open,
+        NeedsOperator for a margin mode that cannot be switched, Unavailable when it cannot be read back.
         """
         self._spec(symbol)
+        setup.isolate(self._calls, symbol)
         return setup.leverage_set(self._calls, symbol, leverage)
 
     # -- beyond the port ---------------------------------------------------------------------------------------------
+
+    def urgent(self) -> AsterExchange:
+        """Return the same account for closing and for what proves it: always the same view, with connections of its own.
+
+        Whatever is called on it takes the part of the budget that nothing of ours refuses, and has little patience.
+        """
+        if self._urgent is None:
+            view = copy(self)
+            view._calls = self._calls.urgent()
+            view._urgent = view
+            self._urgent = view
+        return self._urgent
 
     def prepare(self, leverages: Mapping[str, int]) -> None:
         """Bring the account to one-way mode without shared collateral, and these symbols to isolated margin and leverage.
@@ -174,6 +206,19 @@ class AsterExchange:
         return connection_check(self._calls, symbols, self._public)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _arrived_before(self, order: NewOrder, told: str) -> OrderReport | None:
+        """Return the order of a client id that is open, None where it is another one than was meant.
+
+        Raises Ambiguous where it cannot be had: an order of this id stands there, and nobody knows which.
+        """
+        try:
+            found = self.order(symbol=order.symbol, client_order_id=order.client_order_id)
+        except (Unavailable, NeedsOperator) as fault:
+            raise Ambiguous(f"{told} It could not be asked for: {fault}") from fault
+        if found is None:
+            raise Ambiguous(f"{told} Yet it was not found.")
+        return found if is_meant(order, found) else None
 
     def _spec(self, symbol: str) -> InstrumentSpec:
         with never_sent():

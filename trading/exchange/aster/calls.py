@@ -12,9 +12,11 @@ from typing import Any, Final, Literal
 
 from django.db import DatabaseError, InterfaceError
 
+from marketdata.aster.answers import BadGateway, Unreadable
+from marketdata.aster.clock import VenueClock
 from marketdata.aster.http import AsterHttp, Params
 from marketdata.aster.signing import Signed, Signer
-from marketdata.venues.public import Purpose, VenueDown
+from marketdata.venues.public import Purpose, VenueDown, VenueRefused
 from vibex.lib.errors import VibexError
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "GET commissionRate": 20,
     "GET income": 30,
     "GET leverageBracket": 1,
+    "GET leverageBrackets": 1,
     "GET multiAssetsMargin": 30,
     "GET openOrders": 1,
     "GET order": 1,
@@ -55,6 +58,11 @@ OPEN_ORDERS_OF_ALL: Final = 40
 URGENT: Final = frozenset({"GET order", "DELETE order"})
 """What became of an order, and its end, may take the part of the budget that is kept for closing: 1 each."""
 
+OUT_OF_TIME: Final = frozenset({"-1021", "-4225"})
+"""The venue says of a timestamp or nonce that it is not of now. The request was not looked at."""
+NO_SUCH_PATH: Final = frozenset({"-1020", "-4084", "-5000"})
+"""Not supported, not yet there, and what Binance's own code says of a path that is none."""
+
 
 def path_of(name: str, generation: Generation) -> str:
     """Return the path of a call."""
@@ -67,27 +75,76 @@ def weight_of(call: str, params: Params) -> int:
 
 
 class Calls:
-    """Calls for one account. Safe from several threads; the errors are those of AsterHttp."""
+    """Calls for one account. Safe from several threads; the errors are those of AsterHttp.
 
-    def __init__(self, http: AsterHttp, signer: Signer, generation: Generation = "v3") -> None:
+    `clock` is told when the venue finds a timestamp or nonce out of time.
+    """
+
+    def __init__(
+        self, http: AsterHttp, signer: Signer, generation: Generation = "v3", *, clock: VenueClock | None = None
+    ) -> None:
         self._http = http
         self._signer = signer
         self._generation: Generation = generation
+        self._clock = clock
+        self._answered: dict[tuple[str, ...], str] = {}
         self.user = signer.user
 
+    def urgent(self) -> Calls:
+        """Return the same calls as closing, over connections of their own."""
+        return Calls(self._http.urgent(), self._signer, self._generation, clock=self._clock)
+
     def ask(self, name: str, params: Params | None = None) -> Any:
-        """Return what the venue answers to a question. Asked again after a passing fault."""
-        call, given = f"GET {name}", params or {}
-        path, weight, purpose = path_of(name, self._generation), weight_of(call, given), _share(call, closing=False)
-        with _signed_by(self._signer) as signer:
-            return self._http.ask(path, given, signer=signer, weight=weight, purpose=purpose)
+        """Return what the venue answers to a question. Asked again after a passing fault, and once out of time."""
+        for last in (False, True):
+            try:
+                return self._ask(name, params or {})
+            except VenueRefused as refused:
+                if not self._out_of_time(refused) or last:
+                    raise
+        raise AssertionError("the second returns or raises")  # pragma: no cover
+
+    def ask_either(self, names: tuple[str, ...], params: Params) -> Any:
+        """Ask by the first of the names that the venue knows, and remember it."""
+        known = self._answered.get(names, names[0])
+        missing: list[VenueDown | VenueRefused] = []
+        for name in (known, *(one for one in names if one != known)):
+            try:
+                found = self.ask(name, params)
+            except VenueRefused as refused:
+                if refused.code not in NO_SUCH_PATH:
+                    raise
+                missing.append(refused)
+            except (BadGateway, Unreadable) as fault:
+                missing.append(fault)
+            else:
+                self._answered[names] = name
+                return found
+        raise missing[0]
 
     def send(self, method: str, name: str, params: Params, *, closing: bool = False) -> Any:
         """Send once and return the answer. `closing` may use the part of the budget that is kept for it."""
         call = f"{method} {name}"
         path, weight, purpose = path_of(name, self._generation), weight_of(call, params), _share(call, closing=closing)
+        try:
+            with _signed_by(self._signer) as signer:
+                return self._http.send(method, path, params, signer=signer, weight=weight, purpose=purpose)
+        except VenueRefused as refused:
+            self._out_of_time(refused)
+            raise
+
+    def _ask(self, name: str, given: Params) -> Any:
+        call = f"GET {name}"
+        path, weight, purpose = path_of(name, self._generation), weight_of(call, given), _share(call, closing=False)
         with _signed_by(self._signer) as signer:
-            return self._http.send(method, path, params, signer=signer, weight=weight, purpose=purpose)
+            return self._http.ask(path, given, signer=signer, weight=weight, purpose=purpose)
+
+    def _out_of_time(self, refused: VenueRefused) -> bool:
+        """Return whether a no is about the time of a request; then the clocks are compared before the next."""
+        found = refused.code in OUT_OF_TIME
+        if found and self._clock is not None:
+            self._clock.doubt()
+        return found
 
 
 def _share(call: str, *, closing: bool) -> Purpose | None:

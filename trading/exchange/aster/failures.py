@@ -19,6 +19,7 @@ from trading.exchange.base import Ambiguous, Held, Refused, Unavailable
 from vibex.lib.errors import NeedsOperator, Retryable, VibexError
 
 UNKNOWN_ORDER: Final = "-2013"
+DUPLICATE_ID: Final = "-4116"
 
 
 def kind_of_order(order: NewOrder) -> Call:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from marketdata.domain.instruments import InstrumentSpec
-from trading.domain.venue import NewOrder, OrderType, TimeInForce
+from trading.domain.venue import NewOrder, OrderReport, OrderType, TimeInForce
 from trading.exchange.base import Refusal, Refused
 
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
@@ -39,6 +39,16 @@ def order_form(order: NewOrder, spec: InstrumentSpec | None) -> dict[str, str]:
 def lowers(order: NewOrder) -> bool:
     """Return whether an order can only make a position smaller."""
     return order.reduce_only or order.close_position
+
+
+def is_meant(order: NewOrder, found: OrderReport) -> bool:
+    """Return whether an order at the venue is the one that was to be placed, and not another of the same client id."""
+    if (found.side, found.type, found.close_position) != (order.side, order.type, order.close_position):
+        return False
+    if (found.trigger, found.reduce_only or found.close_position) != (order.trigger, lowers(order)):
+        return False
+    # A MARKET order has no price, and one that closes the position no quantity: what is told of these says nothing.
+    return order.price in (None, found.price) and order.quantity in (None, found.quantity)
 
 
 def written(value: Decimal) -> str:

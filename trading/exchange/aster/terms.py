@@ -12,6 +12,8 @@ from marketdata.domain.instruments import Bracket, InstrumentSpec
 from trading.exchange.aster.calls import Calls
 from trading.exchange.aster.payloads import MOST_LEVERAGE
 
+BRACKETS: Final = ("leverageBracket", "leverageBrackets")
+"""As the documents have it, and as newer clients ask."""
 MOST_FEE: Final = Decimal("0.05")
 """As a fraction. More is no fee, but a percentage that was taken for a fraction."""
 
@@ -20,7 +22,7 @@ def with_terms(calls: Calls, spec: InstrumentSpec) -> InstrumentSpec:
     """Return the instrument with this account's own fees and brackets (weight 21). Errors are those of AsterHttp."""
     asked = {"symbol": spec.symbol}
     maker, taker = fees_of(calls.ask("commissionRate", asked), spec.symbol)
-    brackets = brackets_of(calls.ask("leverageBracket", asked), spec.symbol)
+    brackets = brackets_of(calls.ask_either(BRACKETS, asked), spec.symbol)
     most = max(bracket.max_leverage for bracket in brackets)
     return replace(spec, maker_fee=maker, taker_fee=taker, brackets=brackets, max_leverage=most)
 
