@@ -39,6 +39,12 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "admin-bots": ("operator@vibex.local", "/admin/accounts/bot/"),
     "admin-positions": ("operator@vibex.local", "/admin/trading/position/"),
     "admin-account": ("operator@vibex.local", "/admin/accounts/account/1/change/"),
+    "desk-live": ("operator@vibex.local", "/accounts/5/"),
+    "desk-testnet": ("operator@vibex.local", "/accounts/6/"),
+    "admin-account-live": ("operator@vibex.local", "/admin/accounts/account/5/change/"),
+    "admin-gate": ("operator@vibex.local", "/admin/accounts/account/5/live/"),
+    "admin-check": ("operator@vibex.local", "/admin/accounts/account/5/check/"),
+    "admin-promote": ("operator@vibex.local", "/admin/accounts/account/4/promote/"),
 }
 """Name of the picture: who looks (None: nobody signed in), and at which address."""
 

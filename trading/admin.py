@@ -7,7 +7,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-import trading.schedule_admin  # noqa: F401 - registers the schedules of the bots
+import trading.account_admin
+import trading.schedule_admin  # noqa: F401 - both register what they hold
 from accounts.admin import AuditedAdmin
 from accounts.models import Bot
 from decisions.models import Cycle, Decision, DiaryEntry

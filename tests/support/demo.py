@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from accounts.models import Account, AuditEntry, Bot, Incident, RiskLimits, User
+from accounts.models import Account, AuditEntry, Bot, Incident, LiveApproval, RiskLimits, User
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from marketdata.models import QuarantinedCandle, Snapshot
 from tests.support.demo_market import NOW, leftovers, market
@@ -363,6 +363,7 @@ def _around(made: Demo) -> None:
     Lock.objects.create(
         account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
     )
+    LiveApproval.objects.create(account=account, actor=made.user, revoked=now, revoked_by=made.user)
     Claim.objects.create(account=account, symbol="BTCUSDT", holder="guard", until=now)
     Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})

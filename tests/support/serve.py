@@ -24,6 +24,8 @@ from django.db.models.functions import Greatest, Least  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts.models import Account, User  # noqa: E402
+from accounts.services import account_create  # noqa: E402
+from accounts.services.promotion import account_promote  # noqa: E402
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
 from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
 from tests.support.demo_market import candles  # noqa: E402
@@ -46,7 +48,18 @@ def seed() -> None:
         venue="recorded", kind="recorded", source="candles/binance_um_2025_1h", speed=600, market_at=now, wall_at=now,
         running=False,
     )  # fmt: skip
+    _at_a_venue(second.owner)
     Account.objects.filter(pk=second.pk).update(state="reducing", state_reason="The daily loss limit was reached.")
+
+
+def _at_a_venue(owner: User) -> None:
+    """Write a paper account on live prices, the live account that follows from it, and one on the testnet."""
+    now = timezone.now()
+    Feed.objects.create(venue="aster", kind="live", source="https://fapi.asterdex.com", market_at=now, running=False)
+    paper = account_create(owner=owner, name="aster-paper", venue="aster")
+    bot_of(paper, "first", symbols=["BTCUSDT", "ETHUSDT"])
+    account_promote(paper=paper, name="main", actor=owner)
+    account_create(owner=owner, name="try-out", venue="aster", mode="live", network="testnet")
 
 
 def move_prices(stop: threading.Event) -> None:

@@ -1,0 +1,238 @@
+"""What a person does to an account in the admin: check its connection, reconcile, promote it, open and close its gate.
+
+It stands over the admin of accounts, which does not know of trading. Whatever acts is a POST of a page of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.validators import validate_slug
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from accounts.admin import AccountAdmin
+from accounts.models import Account, LiveApproval, User
+from vibex.lib.admin import HistoryAdmin, link_to
+from vibex.lib.errors import Rejected, VibexError
+
+PAGES: Final = ("check", "promote", "live")
+
+
+class PromoteForm(forms.Form):
+    name = forms.CharField(
+        label="Name of the live account",
+        max_length=40,
+        validators=[validate_slug],
+        help_text="Letters, digits, - and _. It is also part of the names of its variables.",
+    )
+
+
+class ApproveForm(forms.Form):
+    name = forms.CharField(
+        label="Name of the account",
+        max_length=40,
+        help_text="Type it exactly: from then on its bots open positions with real money.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+class RevokeForm(forms.Form):
+    reason = forms.CharField(label="Why", max_length=200)
+
+
+admin.site.unregister(Account)
+
+
+@admin.register(Account)
+class TradedAccountAdmin(AccountAdmin):
+    actions = ("check_connection", "reconcile", "promote", "open_gate", "close_gate")
+    change_form_template = "trading/admin/account.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        views: dict[str, Callable[..., HttpResponseBase]] = {
+            "check": self.check_view,
+            "promote": self.promote_view,
+            "live": self.live_view,
+        }
+        mine = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(views[name]), name=f"accounts_account_{name}")
+            for name in PAGES
+        ]
+        return [*mine, *super().get_urls()]
+
+    def has_trade_live_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.trade_live")
+
+    # -- actions of the list -----------------------------------------------------------------------------------------
+
+    @admin.action(description="Check connection", permissions=["change"])
+    def check_connection(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        return self._page_of_one(request, accounts, "check")
+
+    @admin.action(description="Reconcile with the exchange", permissions=["change"])
+    def reconcile(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
+        for account in accounts:
+            self._reconcile(request, account)
+
+    @admin.action(description="Promote to live", permissions=["add"])
+    def promote(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        return self._page_of_one(request, accounts, "promote")
+
+    @admin.action(description="Let it trade with real money", permissions=["trade_live"])
+    def open_gate(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        return self._page_of_one(request, accounts, "live")
+
+    @admin.action(description="Stop real-money trading", permissions=["change"])
+    def close_gate(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        return self._page_of_one(request, accounts, "live")
+
+    # -- pages -------------------------------------------------------------------------------------------------------
+
+    def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask the venue, by POST, and show what it says of the account."""
+        from trading.services.connection import connection_check, findings_of, symbols_of
+
+        account = self._changeable(request, pk)
+        context: dict[str, Any] = {"title": "Check connection", "symbols": symbols_of(account)}
+        if request.method == "POST":
+            try:
+                check = connection_check(account=account)
+            except VibexError as fault:
+                context["fault"] = str(fault)
+            else:
+                context["findings"] = findings_of(check, context["symbols"])
+        return self._page(request, account, "check", context)
+
+    def promote_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Make the live account of a paper account."""
+        from accounts.services.promotion import account_promote
+
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        account = self._changeable(request, pk)
+        form = PromoteForm(request.POST or None, initial={"name": f"{account.name}-live"})
+        if request.method == "POST" and form.is_valid():
+            try:
+                made = account_promote(paper=account, name=form.cleaned_data["name"], actor=_actor(request))
+            except Rejected as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                text = f"{made.name} is there. It opens nothing before its gate is open: enter its keys next."
+                self.message_user(request, text, messages.SUCCESS)
+                return redirect("admin:accounts_account_change", made.pk)
+        return self._page(request, account, "promote", {"title": "Promote to live", "form": form})
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the gate, and by POST open it, close it, confirm the limits or reconcile."""
+        from trading.services.live_gate import live_gate_of
+
+        account = self._changeable(request, pk)
+        forms_shown: dict[str, forms.Form] = {"approve": ApproveForm(), "revoke": RevokeForm()}
+        if request.method == "POST" and (done := self._act(request, account, forms_shown)):
+            return done
+        context = {
+            "title": "Real money",
+            "gate": live_gate_of(account),
+            "forms": forms_shown,
+            "approvals": account.approvals.select_related("actor", "revoked_by")[:10],
+            "may_approve": self.has_trade_live_permission(request),
+        }
+        return self._page(request, account, "live", context)
+
+    def _act(self, request: HttpRequest, account: Account, shown: dict[str, forms.Form]) -> HttpResponseRedirect | None:
+        """Do what was asked for; None when it was refused, with the reason on its form."""
+        act = request.POST.get("act", "")
+        form = shown.get(act)
+        if form is not None:
+            form = shown[act] = type(form)(request.POST)
+            if not form.is_valid():
+                return None
+        try:
+            if said := self._done(request, account, act):
+                self.message_user(request, said, messages.SUCCESS)
+        except Rejected as refusal:
+            if form is not None:
+                form.add_error(None, str(refusal))
+                return None
+            self.message_user(request, str(refusal), messages.ERROR)
+        return redirect("admin:accounts_account_live", account.pk)
+
+    def _done(self, request: HttpRequest, account: Account, act: str) -> str:
+        """Do it and return what is said of it. Raises Rejected."""
+        from accounts.services.promotion import limits_confirm
+        from trading.services.live_gate import live_approve, live_revoke
+
+        actor = _actor(request)
+        match act:
+            case "approve":
+                # As it was typed: the form would have taken spaces away.
+                live_approve(account=account, typed_name=request.POST["name"], actor=actor)
+                return f"{account.name} trades with real money from now on."
+            case "revoke":
+                live_revoke(account=account, reason=request.POST["reason"], actor=actor)
+                return f"{account.name} opens nothing any more. What is open stays protected and may be closed."
+            case "confirm":
+                limits_confirm(account=account, actor=actor)
+                return "The limits are confirmed as they are."
+            case "reconcile":
+                self._reconcile(request, account)
+                return ""
+        raise Rejected(f"There is nothing to do that is called {act!r}.", code="act")
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _reconcile(self, request: HttpRequest, account: Account) -> None:
+        from trading.services.reconcile import account_reconcile
+
+        try:
+            done = account_reconcile(account_id=account.pk, trigger="admin")
+        except VibexError as fault:
+            self.message_user(request, f"{account}: not compared: {fault}", messages.ERROR)
+            return
+        if done.agreed:
+            mended = f"; {len(done.mended)} mended" if done.mended else ""
+            self.message_user(request, f"{account}: books and exchange agree{mended}.", messages.SUCCESS)
+        else:
+            left = "; ".join(str(each) for each in done.left[:5])
+            self.message_user(request, f"{account}: {len(done.left)} left for a person: {left}", messages.ERROR)
+
+    def _page_of_one(self, request: HttpRequest, accounts: QuerySet[Account], page: str) -> HttpResponse | None:
+        chosen = list(accounts[:2])
+        if len(chosen) != 1:
+            self.message_user(request, "Choose one account: this is done to one at a time.", messages.ERROR)
+            return None
+        return redirect(f"admin:accounts_account_{page}", chosen[0].pk)
+
+    def _changeable(self, request: HttpRequest, pk: int) -> Account:
+        """Return an account that the person may change. Raises PermissionDenied, Http404."""
+        rows = self.get_queryset(request).select_related("owner", "promoted_from")
+        account: Account = get_object_or_404(rows, pk=pk)
+        if not self.has_change_permission(request, account):
+            raise PermissionDenied
+        return account
+
+    def _page(self, request: HttpRequest, account: Account, page: str, context: dict[str, Any]) -> HttpResponse:
+        shared = {"account": account, "original": account, "opts": self.opts, "subtitle": str(account)}
+        whole = self.admin_site.each_context(request) | shared | context
+        return TemplateResponse(request, f"trading/admin/{page}.html", whole)
+
+
+@admin.register(LiveApproval)
+class LiveApprovalAdmin(HistoryAdmin):
+    list_display = ("at", link_to("account"), link_to("actor"), "revoked", link_to("revoked_by"))
+    list_filter = (("revoked", admin.EmptyFieldListFilter), "account")
+    list_select_related = ("account", "actor", "revoked_by")
+    search_fields = ("account__name", "actor__email")
+    date_hierarchy = "at"
+
+
+def _actor(request: HttpRequest) -> User:
+    return cast("User", request.user)
