@@ -239,6 +239,14 @@ FAMILIES: Final = (
         Refusal.FILTER,
     ),
     Family(
+        "post only",
+        "It was to rest in the book and would have been filled: prices have moved.",
+        "re-read re-read re-read | bug bug | bug bug bug | bug bug",
+        """
+        5022:POST_ONLY_REJECTED
+        """,
+    ),
+    Family(
         "thin market",
         "The book has nobody, or nobody near enough: not done.",
         "retry retry retry | bug bug | bug bug bug | bug bug",

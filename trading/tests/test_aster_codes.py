@@ -22,8 +22,16 @@ from trading.exchange.base import Ambiguous, Held, Refusal, Refused, Unavailable
 from vibex.lib.errors import NeedsOperator
 
 PAGE = Path(__file__).parents[2] / "docs" / "aster-errors.md"
-SEEN_LIVE = {-1021, -2030, -4116, -4168, -4225, -5050, -5060, -5076}
+SEEN_LIVE = {-1021, -2030, -4116, -4168, -4225, -5022, -5050, -5060, -5076}
 """Not in the V3 documents: from the V1 documents, from other people's clients and from the live exchange."""
+THAT_MATTER = [
+    -1000, -1001, -1003, -1006, -1007, -1015, -1021, -1022, -1102, -1106, -1111, -1115, -1116, -1117, -1121, -1130,
+    -2010, -2011, -2013, -2014, -2015, -2018, -2019, -2021, -2022, -2023, -2025, -2026, -2027, -2028, -2030, -4001,
+    -4002, -4003, -4004, -4005, -4013, -4014, -4015, -4016, -4023, -4024, -4028, -4045, -4046, -4047, -4048, -4050,
+    -4051, -4059, -4060, -4061, -4062, -4067, -4068, -4087, -4088, -4116, -4118, -4131, -4135, -4137, -4138, -4139,
+    -4141, -4142, -4161, -4164, -4168, -4183, -4184, -4225, -5022, -5050, -5060, -5076,
+]  # fmt: skip
+"""All that research/aster.md speaks of, also where the venue's documents do not."""
 CODES = sorted(code for family in FAMILIES for code in family.codes)
 CHANGES = [call for call in Call if not call.question]
 
@@ -45,6 +53,13 @@ def test_every_code_that_was_ever_observed_is_known(shared_data):
     rows = json.loads((shared_data / "exchange" / "observed_errors.json").read_text())
     observed = {row["code"] for row in rows if "code" in row}
     assert observed <= set(CODES)
+
+
+@pytest.mark.parametrize("code", THAT_MATTER)
+def test_every_code_that_was_found_to_matter_has_an_action_of_its_own_for_each_call(code):
+    family = family_of(code)
+    assert family is not None
+    assert {call: action_of(code, call) for call in Call} == family.actions
 
 
 def test_no_code_stands_twice_and_no_family_either():
