@@ -41,7 +41,8 @@ class _Made:
 
     keys: Keys
     exchange: LiveExchange
-    clock: VenueClock | None
+    clock: VenueClock | None = None
+    close: Callable[[], None] = bool
 
 
 _made: dict[int, _Made] = {}
@@ -68,9 +69,12 @@ def venue_clock_for(account: Account) -> VenueClock | None:
 
 
 def exchanges_forget() -> None:
-    """Make every exchange anew when it is next asked for, as after a fork."""
+    """Close every exchange; it is made anew when it is next asked for."""
     with _lock:
+        made = list(_made.values())
         _made.clear()
+    for one in made:
+        one.close()
 
 
 def _of(account: Account) -> _Made:
@@ -91,7 +95,7 @@ def _make(account: Account, keys: Keys) -> _Made:
     from trading.exchange.through_ccxt import ccxt_exchange
 
     exchange = ccxt_exchange(account.venue, account.network, keys, specs=market.instrument, clock=clock)
-    return _Made(keys, exchange, None)
+    return _Made(keys, exchange)
 
 
 def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec], clock: Clock) -> _Made:
@@ -105,8 +109,9 @@ def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec],
         generation="v3" if isinstance(keys, AsterV3Keys) else "v1",
         specs=specs,
         clock=clock,
+        venue_clock=theirs,
     )
-    return _Made(keys, exchange, theirs)
+    return _Made(keys, exchange, theirs, http.close)
 
 
 def _signer(account: Account, keys: Keys, theirs: VenueClock, *, chain: int) -> Signer:

@@ -1,0 +1,161 @@
+"""A bot on a live account, from its keys to its books, against the running test exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal as D
+
+import pytest
+
+from accounts.models import Account
+from trading.models import AccountTerms, EquityPoint, IncomeEntry, Order, Position
+from trading.services.halt import account_halt
+from trading.services.reconcile import reconcile, reconcile_dry
+from trading.tests.live_kit import BUY, CLOSE, SYMBOL, LiveHouse, books_tie_out, live_house, nothing_hangs
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ci]
+
+
+@pytest.fixture(params=["v3", "v1"])
+def house(request, monkeypatch) -> Iterator[LiveHouse]:
+    with live_house(monkeypatch, generation=request.param) as made:
+        yield made
+
+
+def test_a_position_lives_from_its_entry_to_flat_and_everything_ties_out(house):
+    run = house.cycle(BUY)
+    assert run.status == "done", run.text
+    assert house.held() == D("0.02")
+    assert house.stops() == [D(98_000)]
+    books_tie_out(house)
+    nothing_hangs(house)
+    house.cycle(CLOSE)
+    assert (house.held(), house.truth.working()) == (0, [])
+    books_tie_out(house)
+    assert reconcile(house.account, trigger="test").agreed
+    assert house.incidents() == set()
+
+
+def test_before_the_first_order_modes_are_set_and_terms_are_read(house):
+    house.cycle(BUY)
+    truth = house.truth
+    assert (truth.margin_types[SYMBOL], truth.leverages[SYMBOL]) == ("ISOLATED", 2)
+    terms = AccountTerms.objects.get(symbol=SYMBOL)
+    assert terms.taker_fee == D("0.0004")
+    assert terms.brackets
+
+
+def test_a_stop_that_fires_between_two_looks_is_booked_and_its_sibling_goes(house):
+    house.cycle(BUY)
+    house.at(97_900)
+    assert house.held() == 0
+    house.guard()
+    assert house.truth.working() == []
+    assert Position.objects.get().exit_reason == "stop"
+    books_tie_out(house)
+    nothing_hangs(house)
+
+
+def test_a_deposit_is_no_profit(house):
+    house.cycle(BUY)
+    before = EquityPoint.objects.latest("at")
+    house.served.control.deposit(_user(), 500)
+    house.guard()
+    after = EquityPoint.objects.latest("at")
+    assert after.transfers - before.transfers == 500
+    assert IncomeEntry.objects.filter(kind="TRANSFER").count() == 2
+    books_tie_out(house)
+
+
+def test_reconcile_says_what_differs_mends_it_and_a_dry_run_touches_nothing(house):
+    house.cycle(BUY)
+    stop = Order.objects.get(role="stop")
+    exchange = house.world.exchange
+    exchange.cancel(symbol=SYMBOL, client_order_id=stop.client_order_id)
+    sent = len(house.truth.orders)
+    dry = reconcile_dry(house.account)
+    assert {one.kind.value for one in dry.differences} == {"order", "no stop"}
+    assert len(house.truth.orders) == sent
+    assert Order.objects.get(role="stop").state == "live"
+    done = reconcile(house.account, trigger="test")
+    assert done.agreed, done.left
+    assert any("no working stop" in text for text in done.mended)
+    assert house.stops() == [D(98_000)]
+    assert reconcile_dry(house.account).differences == []
+
+
+@pytest.mark.parametrize("setting", ["adopt", "flatten", "flag"])
+def test_a_position_opened_by_hand_is_attended_as_the_account_says(house, setting):
+    house.guard()
+    Account.objects.filter(pk=house.account.pk).update(foreign_positions=setting)
+    by_hand(house, "0.01")
+    house.guard()
+    assert "foreign-position" in house.incidents()
+    if setting == "adopt":
+        (stop,) = house.stops()
+        assert D(97_000) <= stop < D(100_000)
+        position = Position.objects.get()
+        assert (position.bracket, position.adopted is not None, position.bot) == ("armed", True, None)
+        house.guard()
+        assert len(house.stops()) == 1
+    elif setting == "flatten":
+        assert (house.held(), house.truth.working()) == (0, [])
+        assert Position.objects.get().exit_reason == "flatten"
+    else:
+        assert (house.held(), house.stops()) == (D("0.01"), [])
+    books_tie_out(house)
+
+
+def test_somebody_elses_stop_on_his_own_position_is_respected(house):
+    house.guard()
+    by_hand(house, "0.01")
+    raw(house, side="SELL", type="STOP_MARKET", stopPrice="95000", closePosition="true", workingType="MARK_PRICE")
+    house.guard(2)
+    assert house.stops() == [D(95_000)]
+    assert Order.objects.get(origin="external", role="stop").state == "live"
+    assert "foreign-position" in house.incidents()
+
+
+def test_an_old_account_begins_with_what_it_held_before_the_ledger_tells(monkeypatch):
+    with live_house(monkeypatch) as house:
+        server_account = house.served.server.signed.accounts.of(_user())
+        server_account.income[:] = []  # its only line lies further back than the venue tells
+        house.guard()
+        (line,) = IncomeEntry.objects.all()
+        assert (line.kind, line.amount) == ("OPENING", D(10_000))
+        assert house.incidents() == set()
+        assert EquityPoint.objects.latest("at").transfers == 10_000
+        house.cycle(BUY)
+        assert house.incidents() == set()
+
+
+def test_a_halt_latches_closes_everything_and_proves_it(house):
+    house.cycle(BUY)
+    house.world.exchange.set_leverage(symbol="ETHUSDT", leverage=2)
+    by_hand(house, "0.01", symbol="ETHUSDT")
+    raw(house, symbol="ETHUSDT", side="BUY", type="LIMIT", timeInForce="GTC", price="2000", quantity="1")
+    done = account_halt(account=house.account, reason="test")
+    assert (done.latched, done.flat, done.problem) == (True, True, "")
+    assert (house.state.positions, house.truth.working()) == ((), [])
+    account = house.account
+    assert (account.state, account.epoch) == ("halted", 1)
+    house.guard()
+    books_tie_out(house)
+    run = house.cycle(BUY)
+    assert house.held() == 0, run.text
+
+
+def _user() -> str:
+    from trading.tests.live_kit import USER
+
+    return USER
+
+
+def by_hand(house: LiveHouse, quantity: str, symbol: str = SYMBOL) -> None:
+    raw(house, symbol=symbol, side="BUY", type="MARKET", quantity=quantity)
+
+
+def raw(house: LiveHouse, **form: str) -> None:
+    """Send an order as a person's own program would: with the same keys, and a client id of its own."""
+    calls = house.world.exchange._calls
+    calls.send("POST", "order", {"symbol": SYMBOL, **form})
