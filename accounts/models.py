@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
@@ -129,13 +130,17 @@ class Account(models.Model):
         return f"{self.name} ({self.badge})"
 
     def clean(self) -> None:
-        """Refuse a testnet that is named as a venue, and a live account that venue or paper account do not allow.
+        """Refuse an unknown time zone, a testnet that is named as a venue, and a live account that venue or paper account do not allow.
 
         Whether money is real must be told by the network alone.
         """
         if self.venue.endswith(TESTNET):
             name = self.venue.removesuffix(TESTNET)
             raise ValidationError({"venue": f"Write {name} here and choose the network testnet."})
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError):
+            raise ValidationError({"time_zone": "There is no such time zone; write one like Europe/Berlin."}) from None
         if self._state.adding and self.live:
             if self.venue not in LIVE_VENUES:
                 raise ValidationError({"venue": f"An account can be live at {', '.join(LIVE_VENUES)}, nowhere else."})

@@ -108,6 +108,18 @@ def _refuse_unreadable(file: Path) -> None:
         raise BadEnvironment([Fault(file.name, f"line {number} sets nothing", "LLM_MODEL=name") for number in bad])
 
 
+def secret_of(name: str, root: Path = ROOT, process: Mapping[str, str] | None = None) -> str | None:
+    """Return the secret that a variable holds, or the file that NAME_FILE names; None when neither is set.
+
+    Raises BadEnvironment for a file that cannot be used.
+    """
+    reading = _Reading(layered(root, os.environ if process is None else process))
+    secret = _raw_value(reading, name)
+    if reading.faults:
+        raise BadEnvironment(reading.faults)
+    return secret
+
+
 def secret_values(environment: Environment) -> Iterator[str]:
     """Yield every secret that the environment holds."""
     for name, variable in VARIABLES.items():

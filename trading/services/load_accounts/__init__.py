@@ -1,0 +1,19 @@
+"""Accounts, limits, keys and bots from one file: read, checked whole, compared with what is there, and applied whole."""
+
+from trading.services.load_accounts.apply import accounts_load, owner_of
+from trading.services.load_accounts.difference import Difference, Item
+from trading.services.load_accounts.faults import BadFile, FileFault
+from trading.services.load_accounts.form import AccountsFile, file_check
+from trading.services.load_accounts.text import file_read
+
+__all__ = [
+    "AccountsFile",
+    "BadFile",
+    "Difference",
+    "FileFault",
+    "Item",
+    "accounts_load",
+    "file_check",
+    "file_read",
+    "owner_of",
+]
