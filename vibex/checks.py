@@ -19,6 +19,7 @@ def installation(**_: Any) -> list[CheckMessage]:
         *_live_on_sqlite(),
         *_live_with_debug(),
         *_processes_on_sqlite(),
+        *_connector_missing(),
     ]
 
 
@@ -62,6 +63,17 @@ def _processes_on_sqlite() -> list[CheckMessage]:
         return []
     hint = "Set DATABASE_URL too, or leave REDIS_URL out and run everything in one process."
     return [Caution("Several processes share one SQLite file.", hint=hint, id="vibex.W003")]
+
+
+def _connector_missing() -> list[CheckMessage]:
+    if settings.ASTERDEX_TRANSPORT != "connector":
+        return []
+    from trading.exchange.aster.connector import connector_problem
+
+    problem = connector_problem()
+    if problem is None:
+        return []
+    return [Error("AsterDEX's own library is asked for and cannot be used.", hint=problem, id="vibex.E004")]
 
 
 def _sqlite() -> bool:

@@ -44,6 +44,7 @@ LOOKS: Final = (
     Look("static files", looks.static_lines, asks_database=False, needs_tables=False),
     Look("redis", looks.redis_lines, seconds=10.0, remedy=NO_REDIS, asks_database=False, needs_tables=False),
     Look("model", market_looks.model_lines, seconds=10.0, asks_database=False, needs_tables=False),
+    Look("aster requests", looks.transport_lines, asks_database=False, needs_tables=False),
     Look("database", looks.database_lines, seconds=10.0, remedy=NO_DATABASE, needs_tables=False),
     Look("migrations", looks.migration_lines, seconds=10.0, remedy=MIGRATE, needs_tables=False),
     Look("timescaledb", looks.timescale_lines, needs_tables=False),

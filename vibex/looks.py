@@ -126,6 +126,21 @@ def settings_lines() -> Iterator[Line]:
         )
 
 
+def transport_lines() -> Iterator[Line]:
+    """Yield what carries the requests of AsterDEX accounts."""
+    if settings.ASTERDEX_TRANSPORT != "connector":
+        yield Line("aster requests", "info", "carried by Vibex itself")
+        return
+    from trading.exchange.aster.connector import connector_problem
+
+    if problem := connector_problem():
+        yield Line("aster requests", "fail", "aster-connector-python cannot be used", problem)
+    else:
+        yield Line(
+            "aster requests", "info", "with key and secret: carried by aster-connector-python; V3: by Vibex itself"
+        )
+
+
 def folder_lines() -> Iterator[Line]:
     """Yield whether data and log folder can be written, and how much room there is."""
     from vibex import checks

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from trading.tests.aster_server_kit import the_connector
 from vibex.checks import installation
 
 
@@ -70,3 +71,10 @@ def test_several_processes_on_one_sqlite_file_are_a_warning(sound):
     on_sqlite(sound)
     sound.REDIS_URL = "redis://127.0.0.1:6379/0"
     assert ids() == ["vibex.W003"]
+
+
+def test_a_library_that_is_asked_for_and_not_installed_is_an_error(sound):
+    sound.ASTERDEX_TRANSPORT = "connector"
+    assert ids() == ["vibex.E004"]
+    with the_connector():
+        assert ids() == []

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
@@ -26,11 +27,12 @@ from marketdata.models import Candle, Feed, Ticker
 from tests.support.demo import account_of, bot_of, person
 from tests.support.demo_market import candles, market
 from trading.services.periodic import system_heartbeat, system_schedules_install
+from trading.tests.aster_server_kit import the_connector
 from vibex import market_looks
 from vibex.doctor import LOOKS, Look, examine, sound
 from vibex.lib.env import ROOT
 from vibex.lib.masking import register_secret
-from vibex.looks import Line
+from vibex.looks import Line, transport_lines
 from vibex.market_looks import clock_line, model_lines
 
 
@@ -115,9 +117,10 @@ def test_an_open_data_incident_is_a_warning_and_no_failure() -> None:
 
 @pytest.mark.usefixtures("healthy")
 def test_a_migration_that_waits_is_named_and_what_needs_its_tables_is_not_asked() -> None:
-    MigrationRecorder(connection).record_unapplied("trading", "0001_initial")
+    (newest,) = MigrationLoader(connection).graph.leaf_nodes("trading")
+    MigrationRecorder(connection).record_unapplied(*newest)
     looked = lines()
-    assert "trading.0001_initial" in looked["migrations"].detail
+    assert ".".join(newest) in looked["migrations"].detail
     assert "manage.py migrate" in looked["migrations"].remedy
     assert looked["data"].detail.startswith("not looked at")
     assert failing() == ["migrations"]
@@ -300,3 +303,18 @@ def test_where_no_live_price_is_wanted_no_venue_is_asked(settings: Any) -> None:
     settings.MARKET = "simulated"
     (line,) = market_looks.venue_lines()
     assert line.state == "info"
+
+
+# -- what carries the requests of AsterDEX accounts -------------------------------------------------------
+
+
+def test_it_is_told_what_carries_the_requests_of_aster_accounts(settings: Any) -> None:
+    (own,) = transport_lines()
+    settings.ASTERDEX_TRANSPORT = "connector"
+    (missing,) = transport_lines()
+    with the_connector():
+        (there,) = transport_lines()
+    assert [line.state for line in (own, missing, there)] == ["info", "fail", "info"]
+    assert "Vibex itself" in own.detail
+    assert "set ASTERDEX_TRANSPORT=own" in missing.remedy
+    assert "carried by aster-connector-python" in there.detail
