@@ -16,6 +16,7 @@ from trading.exchange_server.accounts import TestAccount, Truth
 from trading.exchange_server.auth import new_key
 from trading.exchange_server.binance import binance_in_thread
 from trading.exchange_server.build import simulated_markets
+from trading.exchange_server.orders import Call, Private
 from trading.exchange_server.server import Logged, Served
 from trading.tests.aster_server_kit import _without_spread
 from trading.tests.matching_kit import SPECS, START
@@ -32,6 +33,8 @@ class House:
     served: Served
     exchange: RemoteExchange
     clock: SimulatedClock
+    sent: list[tuple[str, dict[str, str]]]
+    """Every signed request as it came: `POST order`, and its parameters without those of the signature."""
 
     def drive(self, price: str, at: datetime) -> None:
         """Let the market's clock be `at`, and the price `price`."""
@@ -75,9 +78,26 @@ def binance(
             },
         ) as remote,
     ):  # fmt: skip
-        house = House(served, remote, clock)
+        house = House(served, remote, clock, _recorded(served))
         house.trade_at("100")
         house.trade_at("100")  # the minute before this one had begun at a price of its own
         if prepared:
             remote.prepare({SYMBOL: 1, "SOLUSDT": 1})
         yield house
+
+
+def _recorded(served: Served) -> list[tuple[str, dict[str, str]]]:
+    sent: list[tuple[str, dict[str, str]]] = []
+
+    def recording(name: str, endpoint: Private) -> Private:
+        def answer(call: Call) -> Any:
+            given = {key: value for key, value in call.given.items() if key not in ("timestamp", "recvWindow")}
+            sent.append((name, given))
+            return endpoint(call)
+
+        return answer
+
+    endpoints = served.server.signed.endpoints
+    for (method, name), endpoint in list(endpoints.items()):
+        endpoints[method, name] = recording(f"{method} {name}", endpoint)
+    return sent

@@ -31,7 +31,11 @@ ALIKE: Final[Mapping[int, int]] = {
     # the stop is firing, or the order is not open
     **dict.fromkeys((-4117, -20124), -2011),
     -20132: -4116,
+    # the symbol
+    -1122: -4140,
+    -20121: -1121,
     # the form of a request
+    **dict.fromkeys((-1126, -20130, -20194, -20195, -20196, -20198, -20204), -1130),
     **dict.fromkeys((-1131, -4120, -4136, -5024, -5025, -5026, -5027, -5037, -5038, -5039, -5040, -5047), -1130),
     # nobody knows: it broke inside
     **dict.fromkeys((-1008, -2012), -1007),
