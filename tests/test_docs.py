@@ -28,6 +28,7 @@ COMMAND_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE 
 HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "github.com", "openrouter.ai"} | {
     "fapi.asterdex.com",
     "fstream.asterdex.com",
+    "fapi.asterdex-testnet.com",
 }
 """Hosts a page may name. Anything else is a mistake, or needs a reason to stand here."""
 
