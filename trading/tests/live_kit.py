@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -122,22 +122,28 @@ class SteadyClock(VenueClock):
 
 @contextmanager
 def live_house(
-    monkeypatch: pytest.MonkeyPatch, *, generation: str = "v3", price: int = 100_000, **account: Any
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    generation: str = "v3",
+    price: int = 100_000,
+    venue_clock: type[VenueClock] = SteadyClock,
+    start: datetime = START,
+    **account: Any,
 ) -> Iterator[LiveHouse]:
     """Run the exchange as a testnet with one account of 10,000 USDT, and a bot whose keys are sealed in the database."""
     agent, key = new_agent(), new_key()
-    markets = simulated_markets([SYMBOL, "ETHUSDT"], start=START, history_days=1)
+    markets = simulated_markets([SYMBOL, "ETHUSDT"], start=start, history_days=1)
     markets.clock.stand()
     _without_spread(markets)
     opened = TestAccount(USER, agents=(agent.address,), keys=(key,), **account)
     with serve_in_thread(markets, accounts=[opened], pulse=3600, weight_limit=10**9, chain_id=TESTNET) as served:
-        clock, market = SimulatedClock(START), StillMarket(Decimal(price), venue="aster_testnet")
+        clock, market = SimulatedClock(start), StillMarket(Decimal(price), venue="aster_testnet")
         house_proposals: list[tuple[Proposal, ...]] = []
         monkeypatch.setitem(rules.RULES, "scripted", lambda question: house_proposals.pop(0) if house_proposals else ())
         for module in (live, exchanges):
             monkeypatch.setattr(module, "market_for", lambda venue: market)
             monkeypatch.setattr(module, "market_clock", lambda venue: clock)
-        monkeypatch.setattr(exchanges, "VenueClock", SteadyClock)
+        monkeypatch.setattr(exchanges, "VenueClock", venue_clock)
         monkeypatch.setattr(live, "World", partial(World, sleep=lambda _: None))
         monkeypatch.setattr(settings, "ASTERDEX_TESTNET_REST_URL", served.http)
         monkeypatch.setattr(settings, "ASTERDEX_TESTNET_STREAM_URL", served.ws)

@@ -126,7 +126,7 @@ def test_nothing_is_moved_where_nothing_is_open():
 def test_a_target_is_moved_and_the_stop_is_not_touched():
     desk = make_desk()
     carry_out(desk, BUY)
-    (stop,) = [order for order in sent(desk, OrderType.STOP_MARKET)]
+    (stop,) = sent(desk, OrderType.STOP_MARKET)
     move_target(desk.world, "BTCUSDT", D(105_000))
     assert venue_orders(desk) == {("STOP_MARKET", D(98_000)), ("TAKE_PROFIT_MARKET", D(105_000))}
     assert sent(desk, OrderType.STOP_MARKET) == [stop]
