@@ -5,6 +5,7 @@ Run as a script it is the child; imported, it holds `RemoteExchange`, which look
 
 from __future__ import annotations
 
+import atexit
 import pickle
 import subprocess
 import sys
@@ -18,31 +19,54 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
+class Child:
+    """The other process. It is started once and makes an exchange whenever it is asked: its imports take seconds."""
+
+    def __init__(self, python: Path, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [python, __file__], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def call(self, *asked: Any) -> Any:
+        """Return what the child answers, raise what it raised."""
+        assert self._process.stdin
+        assert self._process.stdout
+        with self._lock:
+            pickle.dump(asked, self._process.stdin)
+            self._process.stdin.flush()
+            error, value, refusal = pickle.load(self._process.stdout)
+        if error:
+            raise _error(error, value, refusal)
+        return value
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 class RemoteExchange:
     """A `LiveExchange` whose calls are made in another process, at the time that `clock` shows here."""
 
-    def __init__(self, child: subprocess.Popen[bytes], clock: Any, prefix: str = "", lock: Any = None) -> None:
-        self._child, self._clock, self._prefix = child, clock, prefix
-        self._lock = lock or threading.Lock()
+    def __init__(self, child: Child, number: int, clock: Any, prefix: str = "") -> None:
+        self._child, self._number, self._clock, self._prefix = child, number, clock, prefix
         self.supports_close_position, self.income_reach = self._call("facts")
 
     def urgent(self) -> RemoteExchange:
         """Return the same account for closing, in the same process."""
-        return RemoteExchange(self._child, self._clock, "urgent.", self._lock)
+        return RemoteExchange(self._child, self._number, self._clock, "urgent.")
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **named: self._call(self._prefix + name, *args, **named)
 
     def _call(self, name: str, *args: Any, **named: Any) -> Any:
-        assert self._child.stdin
-        assert self._child.stdout
-        with self._lock:
-            pickle.dump((self._clock.now(), name, args, named), self._child.stdin)
-            self._child.stdin.flush()
-            error, value, refusal = pickle.load(self._child.stdout)
-        if error:
-            raise _error(error, value, refusal)
-        return value
+        return self._child.call(self._number, self._clock.now(), name, args, named)
+
+
+_children: dict[Path, Child] = {}
 
 
 @contextmanager
@@ -51,15 +75,13 @@ def exchange_in(python: Path, environment: dict[str, str], *, clock: Any, **made
 
     `timeout_ms` is the patience with one request, `attempts` how often a question is asked (once).
     """
-    command = [python, __file__]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
-        try:
-            assert child.stdin
-            pickle.dump({"now": clock.now(), **made}, child.stdin)
-            yield RemoteExchange(child, clock)
-        finally:
-            assert child.stdin
-            child.stdin.close()
+    child = _children.get(python)
+    if child is None or not child.alive:
+        child = _children[python] = Child(python, environment)
+        atexit.register(child.close)
+    number = child.call(0, clock.now(), "make", (), made)
+    yield RemoteExchange(child, number, clock)
+    child.call(number, clock.now(), "forget", (), {})
 
 
 class Purse:
@@ -93,42 +115,63 @@ def _error(name: str, text: str, refusal: str | None) -> Exception:
     return made
 
 
-def main() -> None:
-    """Be the child: make the exchange, then answer calls until there are no more."""
-    import stamina
+class Workshop:
+    """What the child holds: exchanges by number, each with its own clock and purse."""
 
-    from trading.exchange.base import Refused
-    from trading.exchange.through_ccxt import ccxt_exchange, client
-    from vibex.lib.clock import SimulatedClock
-    from vibex.lib.errors import Rejected, VibexError
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[Any, Any, Purse]] = {}
+        self._made = 0
 
-    given = pickle.load(sys.stdin.buffer)
-    answers = sys.stdout.buffer
-    sys.stdout = sys.stderr  # whatever logs must not write between the answers
-    clock, listed, purse = SimulatedClock(given.pop("now")), given.pop("specs"), Purse()
-    client.TIMEOUT_MS = given.pop("timeout_ms", client.TIMEOUT_MS)
-    stamina.set_testing(True, attempts=given.pop("attempts", 1))
-    if given["venue"] == "hyperliquid":
-        given["nonces"] = client.Increasing()  # there is no database here
-
-    def specs(symbol: str) -> Any:
-        if symbol not in listed:
-            raise Rejected(f"{symbol} is not an instrument here")
-        return listed[symbol]
-
-    exchange = ccxt_exchange(**given, specs=specs, clock=clock, budget=purse)
-    calls = {"facts": lambda: (exchange.supports_close_position, exchange.income_reach), "purse": lambda: purse}
-    while True:
-        try:
-            now, called, args, named = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
+    def answer(self, number: int, now: datetime, called: str, args: Any, named: Any) -> Any:
+        if called == "make":
+            return self.make(now, **named)
+        exchange, clock, purse = self._held[number]
         if now > clock.now():
             clock.move_to(now)
+        if called == "forget":
+            del self._held[number]
+            return None
+        if called == "purse":
+            return purse
+        if called == "facts":
+            return exchange.supports_close_position, exchange.income_reach
+        way, _, name = called.rpartition(".")
+        return getattr(exchange.urgent() if way else exchange, name)(*args, **named)
+
+    def make(self, now: datetime, *, specs: Any, timeout_ms: int = 10_000, attempts: int = 1, **given: Any) -> int:
+        import stamina
+
+        from trading.exchange.through_ccxt import ccxt_exchange, client
+        from vibex.lib.clock import SimulatedClock
+        from vibex.lib.errors import Rejected
+
+        def spec(symbol: str) -> Any:
+            if symbol not in specs:
+                raise Rejected(f"{symbol} is not an instrument here")
+            return specs[symbol]
+
+        client.TIMEOUT_MS = timeout_ms  # type: ignore[misc]
+        stamina.set_testing(True, attempts=attempts)
+        clock, purse = SimulatedClock(now), Purse()
+        self._made += 1
+        self._held[self._made] = ccxt_exchange(**given, specs=spec, clock=clock, budget=purse), clock, purse
+        return self._made
+
+
+def main() -> None:
+    """Be the child: answer calls until there are no more."""
+    from trading.exchange.base import Refused
+    from vibex.lib.errors import VibexError
+
+    answers, workshop = sys.stdout.buffer, Workshop()
+    sys.stdout = sys.stderr  # whatever logs must not write between the answers
+    while True:
         try:
-            way, _, name = called.rpartition(".")
-            call = calls.get(called) or getattr(exchange.urgent() if way else exchange, name)
-            answer: Any = (None, call(*args, **named), None)
+            asked = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer: Any = (None, workshop.answer(*asked), None)
         except VibexError as error:
             answer = (type(error).__name__, str(error), error.refusal.value if isinstance(error, Refused) else None)
         except Exception as error:

@@ -27,7 +27,7 @@ ALIKE: Final[Mapping[int, int]] = {
     # price band
     **dict.fromkeys((-4210, -4211), -4183),
     # nobody to trade with
-    **dict.fromkeys((-5021, -5022, -5041), -2020),
+    **dict.fromkeys((-5021, -5041), -2020),
     # the stop is firing, or the order is not open
     **dict.fromkeys((-4117, -20124), -2011),
     -20132: -4116,

@@ -22,7 +22,7 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.venues.public import VenueBusy, VenueDown, VenueRefused
 from trading.domain.venue import SETTLED_IN, Income, NewOrder, OrderReport, Trade, VenueStatus
 from trading.exchange.aster import payloads
-from trading.exchange.aster.form import lowers, order_form
+from trading.exchange.aster.form import is_meant, lowers, order_form
 from trading.exchange.aster.paging import LIMIT, rows_since
 from trading.exchange.aster_codes import Call
 from trading.exchange.live import ConnectionCheck
@@ -43,6 +43,7 @@ from vibex.lib.clock import Clock, from_ms
 from vibex.lib.errors import NeedsOperator, VibexError
 
 UNKNOWN_ORDER: Final = "-2013"
+DUPLICATE_IDS: Final = frozenset({"-4116", "-20132"})
 NOT_OPEN: Final = frozenset({"-2011", "-2013"})
 REACH: Final = timedelta(days=90)
 """Income from further back is not told."""
@@ -129,7 +130,23 @@ class Binance:
     # -- changes -----------------------------------------------------------------------------------------------------
 
     def place(self, order: NewOrder, spec: InstrumentSpec | None) -> OrderReport:
+        """Place an order in its service. One of this client id that is open there already is returned when it is the one
+        that was meant, which then had arrived before."""
         form = order_form(order, spec)
+        try:
+            return self._placed(order, form)
+        except VenueRefused as refused:
+            if refused.code not in DUPLICATE_IDS:
+                raise
+            try:
+                found = self.order(order.symbol, order.client_order_id)
+            except (VenueRefused, VenueBusy, VenueDown) as fault:  # there is one, and nobody knows which
+                raise VenueDown(str(fault)) from fault
+            if found is not None and found.status.open and is_meant(order, found):
+                return found
+            raise
+
+    def _placed(self, order: NewOrder, form: Mapping[str, str]) -> OrderReport:
         if not order.type.conditional:
             return self._learned(order_of(self._calls.send("POST", "order", form, closing=lowers(order))))
         asked = conditional_form(form)
