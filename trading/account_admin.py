@@ -125,7 +125,9 @@ class TradedAccountAdmin(AccountAdmin):
             except Rejected as refusal:
                 form.add_error(None, str(refusal))
             else:
-                text = f"{made.name} is there. It opens nothing before its gate is open: enter its keys next."
+                text = (
+                    f"The account {made.name} is there. It opens nothing before its gate is open: enter its keys next."
+                )
                 self.message_user(request, text, messages.SUCCESS)
                 return redirect("admin:accounts_account_change", made.pk)
         return self._page(request, account, "promote", {"title": "Promote to live", "form": form})
@@ -175,10 +177,10 @@ class TradedAccountAdmin(AccountAdmin):
             case "approve":
                 # As it was typed: the form would have taken spaces away.
                 live_approve(account=account, typed_name=request.POST["name"], actor=actor)
-                return f"{account.name} trades with real money from now on."
+                return f"The account {account.name} trades with real money from now on."
             case "revoke":
                 live_revoke(account=account, reason=request.POST["reason"], actor=actor)
-                return f"{account.name} opens nothing any more. What is open stays protected and may be closed."
+                return f"The account {account.name} opens nothing any more. What is open stays protected and may be closed."
             case "confirm":
                 limits_confirm(account=account, actor=actor)
                 return "The limits are confirmed as they are."
@@ -195,14 +197,14 @@ class TradedAccountAdmin(AccountAdmin):
         try:
             done = account_reconcile(account_id=account.pk, trigger="admin")
         except VibexError as fault:
-            self.message_user(request, f"{account}: not compared: {fault}", messages.ERROR)
+            self.message_user(request, f"Account {account}: not compared: {fault}", messages.ERROR)
             return
         if done.agreed:
             mended = f"; {len(done.mended)} mended" if done.mended else ""
-            self.message_user(request, f"{account}: books and exchange agree{mended}.", messages.SUCCESS)
+            self.message_user(request, f"Account {account}: books and exchange agree{mended}.", messages.SUCCESS)
         else:
             left = "; ".join(str(each) for each in done.left[:5])
-            self.message_user(request, f"{account}: {len(done.left)} left for a person: {left}", messages.ERROR)
+            self.message_user(request, f"Account {account}: {len(done.left)} left for a person: {left}", messages.ERROR)
 
     def _page_of_one(self, request: HttpRequest, accounts: QuerySet[Account], page: str) -> HttpResponse | None:
         chosen = list(accounts[:2])

@@ -26,6 +26,7 @@ from trading.selectors.installation import installation
 from trading.selectors.market import MarketView, account_to_show, market_view, next_decision, view_of
 from trading.selectors.standing import rules_of, standing_of
 from trading.selectors.trace import steps_of, trace_of
+from trading.services.live_gate import live_allowed
 from trading.services.schedule import bot_pause, bot_start, bot_stop
 from vibex.lib.errors import Rejected
 
@@ -168,15 +169,19 @@ def _own_account(request: HttpRequest, account_id: int) -> Account:
 
 def _page(request: HttpRequest, account: Account) -> dict[str, Any]:
     """Return what every page of an account shows: its market, the way to the other accounts, the time."""
+    return _above(request, account) | {"market": market_view(account)}
+
+
+def _above(request: HttpRequest, account: Account) -> dict[str, Any]:
+    """Return what stands above every page of an account, besides its market."""
     accounts = accounts_of(request.user).order_by("pk")
-    return {"account": account, "accounts": accounts, "market": market_view(account), "now": timezone.now()}
+    return {"account": account, "accounts": accounts, "barred": live_allowed(account), "now": timezone.now()}
 
 
 def _market(request: HttpRequest, account: Account) -> dict[str, Any]:
     """Return what the market page shows. What is asked for wrongly is told, and the usual chart shown."""
     feed = prices.feed_with_counts(account.market)
-    context: dict[str, Any] = {"account": account, "accounts": accounts_of(request.user).order_by("pk")}
-    context |= {"market": view_of(feed, account.market), "now": timezone.now(), "refusal": ""}
+    context = _above(request, account) | {"market": view_of(feed, account.market), "refusal": ""}
     return context | (_market_panels(request, account, feed, context) if feed else {})
 
 

@@ -55,11 +55,13 @@ def seed() -> None:
 def _at_a_venue(owner: User) -> None:
     """Write a paper account on live prices, the live account that follows from it, and one on the testnet."""
     now = timezone.now()
-    Feed.objects.create(venue="aster", kind="live", source="https://fapi.asterdex.com", market_at=now, running=False)
+    for venue, host in (("aster", "fapi.asterdex.com"), ("aster_testnet", "fapi.asterdex-testnet.com")):
+        Feed.objects.create(venue=venue, kind="live", source=f"https://{host}", market_at=now, running=False)
     paper = account_create(owner=owner, name="aster-paper", venue="aster")
     bot_of(paper, "first", symbols=["BTCUSDT", "ETHUSDT"])
     account_promote(paper=paper, name="main", actor=owner)
-    account_create(owner=owner, name="try-out", venue="aster", mode="live", network="testnet")
+    testnet = account_create(owner=owner, name="try-out", venue="aster", mode="live", network="testnet")
+    bot_of(testnet, "first", symbols=["BTCUSDT", "SOLUSDT"])
 
 
 def move_prices(stop: threading.Event) -> None:

@@ -148,7 +148,7 @@ def _limits(seen_by: str) -> Condition:
 def _keys(missing: str) -> Condition:
     if not missing:
         return Condition("keys", met=True, text="keys are there")
-    return Condition("keys", met=False, text=f"no keys: {missing}", remedy="Enter them on the account's page.")
+    return Condition("keys", met=False, text="no usable keys", remedy=missing)
 
 
 def _compared(compared: Compared | None, now: datetime) -> Condition:
