@@ -1,57 +1,35 @@
-"""From the exchange's trades and ledger to our fills, positions and equity. Each line is booked once."""
+"""From the exchange's ledger and statements to our rows: payments, positions as stated, orders of others, equity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Q, Sum
 
-from accounts.models import Account, Incident
-from accounts.services import incident_open
+from accounts.models import Account
 from decisions.domain.portfolio import Role
-from decisions.domain.proposal import Side
-from trading.domain.books import BookedPosition, apply_trade, exit_reason
-from trading.domain.orders import OrderState, filled_to
+from trading.domain.orders import OrderState
 from trading.domain.venue import (
     MOVED,
     SETTLED_IN,
-    ZERO,
     AccountState,
     Income,
     IncomeKind,
     OrderReport,
     OrderType,
-    Trade,
     VenuePosition,
 )
 from trading.models import EquityPoint, Fill, IncomeEntry, Order, Position
-from trading.services.journal.rows import facts_of, order_step
+from trading.services.fills import places
 from vibex.lib.money import booked
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 OVERLAP = timedelta(hours=1)
 """A line may carry an earlier time than one that was booked before it. Lines that come later still are found by a full
 reading as soon as the sums or the positions differ."""
-
-
-def trades_book(*, account: Account, trades: Sequence[Trade]) -> int:
-    """Book the trades that are not booked yet, oldest first; return how many they were."""
-    if not trades:
-        return 0
-    with transaction.atomic():
-        Account.objects.select_for_update().get(pk=account.pk)  # one bookkeeper at a time
-        ids = [trade.trade_id for trade in trades]
-        known = Fill.objects.filter(account=account, symbol__in={trade.symbol for trade in trades})
-        seen = set(known.filter(exchange_trade_id__in=ids).values_list("symbol", "exchange_trade_id"))
-        fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in seen]
-        for trade in fresh:
-            _book_one(account, trade)
-    return len(fresh)
 
 
 def income_book(*, account: Account, income: Sequence[Income]) -> set[str]:
@@ -103,7 +81,7 @@ def position_book_stated(*, account: Account, held: VenuePosition, at: datetime)
             "cost": value,
             "bought": held.quantity,
             "bought_value": value,
-            "entry_price": _places(held.entry_price),
+            "entry_price": places(held.entry_price),
             "leverage": held.leverage,
             "opened": at,
         },
@@ -147,121 +125,6 @@ def equity_record(*, account: Account, state: AccountState) -> None:
         unique_fields=["account", "at"],
         update_fields=["wallet", "unrealised", "equity", "transfers"],
     )
-
-
-def _book_one(account: Account, trade: Trade) -> None:
-    order = Order.objects.select_for_update().filter(account=account, client_order_id=trade.client_order_id).first()
-    order = order or _external_order(account, trade)
-    row = Position.objects.select_for_update().filter(account=account, symbol=trade.symbol, closed=None).first()
-    # A fee in another asset never left this wallet: the fill keeps it, the position's result is in one asset.
-    for position in apply_trade(_booked(row) if row else None, _in_own_asset(account, trade)):
-        row = _store(account, row, position, order, trade)
-        row = None if position.closed_at else row
-    Fill.objects.create(
-        account=account,
-        order=order,
-        position=order.position,
-        symbol=trade.symbol,
-        exchange_trade_id=trade.trade_id,
-        side=trade.side.value,
-        quantity=trade.quantity,
-        price=trade.price,
-        fee=trade.fee,
-        fee_asset=trade.fee_asset,
-        realised=trade.realised,
-        maker=trade.maker,
-        at=trade.at,
-    )
-    filled = order.fills.values_list("quantity", "price")
-    total = sum((quantity for quantity, _ in filled), Decimal(0))
-    value = sum((quantity * price for quantity, price in filled), Decimal(0))
-    step = filled_to(facts_of(order), total, _places(value / total))
-    if step.incident and order.origin == Order.Origin.OURS:
-        incident_open(account=account, kind="order-state", text=f"{order.client_order_id}: {step.incident}")
-    order_step(order, step, "trade")
-
-
-def _in_own_asset(account: Account, trade: Trade) -> Trade:
-    """Return the trade as it counts for the result of its position. A person is told of fees that are not in it."""
-    if trade.fee_asset == SETTLED_IN or not trade.fee:
-        return trade
-    text = f"Fees are paid in {trade.fee_asset}: fills and ledger hold them, results in {SETTLED_IN} do not."
-    incident_open(account=account, kind="foreign-fee", text=text, severity=Incident.Severity.WARNING)
-    return replace(trade, fee=ZERO)
-
-
-def _store(account: Account, row: Position | None, position: BookedPosition, order: Order, trade: Trade) -> Position:
-    values: dict[str, Any] = {
-        "quantity": position.quantity,
-        "peak_quantity": position.peak,
-        "cost": position.cost,
-        "bought": position.bought,
-        "bought_value": position.bought_value,
-        "sold": position.sold,
-        "sold_value": position.sold_value,
-        "entry_price": _places(position.entry_price),
-        "exit_price": None if position.exit_price is None else _places(position.exit_price),
-        "realised": position.realised,
-        "fees": position.fees,
-        "funding": position.funding,
-        "closed": position.closed_at,
-    }
-    if position.closed_at:
-        values |= {"bracket": Position.Bracket.RELEASED, "exit_reason": _reason(order, trade)}
-    if row is None:
-        row = Position.objects.create(
-            account=account,
-            bot_id=order.bot_id,
-            decision_id=order.decision_id,
-            symbol=position.symbol,
-            side=position.side.value,
-            leverage=order.decision.leverage or 1 if order.decision else 1,
-            opened=position.opened_at,
-            **values,
-        )
-    else:
-        Position.objects.filter(pk=row.pk).update(**values)
-    order.position = row
-    Order.objects.filter(pk=order.pk).update(position=row)
-    return row
-
-
-def _booked(row: Position) -> BookedPosition:
-    return BookedPosition(
-        symbol=row.symbol,
-        side=Side(row.side),
-        quantity=row.quantity,
-        cost=row.cost,
-        opened_at=row.opened,
-        bought=row.bought,
-        bought_value=row.bought_value,
-        sold=row.sold,
-        sold_value=row.sold_value,
-        realised=row.realised,
-        fees=row.fees,
-        funding=row.funding,
-        peak=row.peak_quantity,
-    )
-
-
-def _external_order(account: Account, trade: Trade) -> Order:
-    """Keep a trade whose order is not ours: by hand, a liquidation, another program."""
-    row, _ = Order.objects.get_or_create(
-        account=account,
-        client_order_id=trade.client_order_id or f"external-{trade.symbol}-{trade.exchange_id}",
-        defaults={
-            "origin": Order.Origin.EXTERNAL,
-            "role": Role.CLOSE.value,
-            "symbol": trade.symbol,
-            "side": trade.side.value,
-            "type": OrderType.MARKET.value,
-            "quantity": trade.quantity,
-            "state": OrderState.DONE.value,
-            "reason": "external",
-            "exchange_id": trade.exchange_id,
-        },
-    )
-    return row
 
 
 def _taken_in(account: Account, report: OrderReport) -> Order:
@@ -312,13 +175,3 @@ def _entry(account: Account, line: Income) -> IncomeEntry:
         trade_id=line.trade_id,
         at=line.at,
     )
-
-
-def _reason(order: Order, trade: Trade) -> str:
-    external = order.origin == Order.Origin.EXTERNAL
-    return exit_reason(None if external else Role(order.role), trade, order.purpose)
-
-
-def _places(price: Decimal) -> Decimal:
-    """Quantise an average price for storing."""
-    return price.quantize(Decimal("0.00000001"))

@@ -27,6 +27,8 @@ from marketdata.services.nonces import DatabaseNonces
 from marketdata.services.venues import ASTER
 from marketdata.venues.public import Purpose
 from trading.exchange.aster.adapter import AsterExchange
+from trading.exchange.aster.calls import Generation
+from trading.exchange.aster.listen_key import ListenKeys
 from trading.exchange.base import Exchange
 from trading.exchange.live import LiveExchange
 from trading.exchange.paper import PaperExchange, open_paper_account
@@ -42,7 +44,8 @@ class _Made:
     keys: Keys
     exchange: LiveExchange
     clock: VenueClock | None = None
-    close: Callable[[], None] = bool
+    listen_keys: ListenKeys | None = None
+    close: Callable[[], object] = bool
 
 
 _made: dict[int, _Made] = {}
@@ -66,6 +69,11 @@ def live_exchange_for(account: Account) -> LiveExchange:
 def venue_clock_for(account: Account) -> VenueClock | None:
     """Return what measures the clock of a live account's venue; None where nobody has to."""
     return _of(account).clock if account.live else None
+
+
+def listen_keys_for(account: Account) -> ListenKeys | None:
+    """Return what opens the stream of a live account's events; None where its venue has none. Errors as above."""
+    return _of(account).listen_keys if account.venue == ASTER else None
 
 
 def exchanges_forget() -> None:
@@ -103,15 +111,10 @@ def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec],
     url = settings.ASTERDEX_TESTNET_REST_URL if testnet else settings.ASTERDEX_REST_URL
     http = AsterHttp(url, DatabaseBudget(urlsplit(url).netloc.rpartition("@")[2]), Purpose.FEED)
     theirs = VenueClock(http)
-    exchange = AsterExchange(
-        http,
-        _signer(account, keys, theirs, chain=TESTNET_CHAIN if testnet else MAINNET_CHAIN),
-        generation="v3" if isinstance(keys, AsterV3Keys) else "v1",
-        specs=specs,
-        clock=clock,
-        venue_clock=theirs,
-    )
-    return _Made(keys, exchange, theirs, http.close)
+    signer = _signer(account, keys, theirs, chain=TESTNET_CHAIN if testnet else MAINNET_CHAIN)
+    generation: Generation = "v3" if isinstance(keys, AsterV3Keys) else "v1"
+    exchange = AsterExchange(http, signer, generation=generation, specs=specs, clock=clock, venue_clock=theirs)
+    return _Made(keys, exchange, theirs, ListenKeys(http, signer, generation=generation), http.close)
 
 
 def _signer(account: Account, keys: Keys, theirs: VenueClock, *, chain: int) -> Signer:

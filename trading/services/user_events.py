@@ -31,7 +31,7 @@ from trading.domain.venue_events import (
     VenueEvent,
 )
 from trading.models import Fill, Lock, Order, Position
-from trading.services.bookkeeping import trades_book
+from trading.services.fills import trades_book
 from trading.services.journal.orm import OrmJournal
 from trading.services.standing import lock_put
 

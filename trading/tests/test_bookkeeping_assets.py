@@ -9,7 +9,8 @@ import pytest
 from accounts.models import Incident
 from trading.domain.venue import Income, IncomeKind, OrderSide, Trade
 from trading.models import Fill, IncomeEntry, Position
-from trading.services.bookkeeping import income_book, ledger_total, trades_book
+from trading.services.bookkeeping import income_book, ledger_total
+from trading.services.fills import trades_book
 from trading.tests.builders import make_account
 
 NOON = datetime(2025, 10, 10, 12, tzinfo=UTC)

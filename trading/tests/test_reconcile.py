@@ -32,7 +32,8 @@ from trading.domain.venue import (
     VenueStatus,
 )
 from trading.models import Position
-from trading.services.bookkeeping import income_book, trades_book
+from trading.services.bookkeeping import income_book
+from trading.services.fills import trades_book
 from trading.services.tie_out import money_check
 from trading.tests.builders import make_account
 

@@ -24,7 +24,7 @@ from trading.domain.venue_events import (
     TakenBy,
 )
 from trading.models import Fill, Lock, Order, Position
-from trading.services.bookkeeping import trades_book
+from trading.services.fills import trades_book
 from trading.services.journal.orm import OrmJournal
 from trading.services.journal.rows import order_create
 from trading.services.user_events import takeovers_note, venue_event_apply

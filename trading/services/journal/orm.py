@@ -26,6 +26,7 @@ from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Tr
 from trading.models import Order, Position
 from trading.services import bookkeeping
 from trading.services.claims import claim_release, claim_take
+from trading.services.fills import trades_book
 from trading.services.journal.base import Bracket, EntryBarred, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
 from trading.services.journal.rows import (
     facts_of,
@@ -128,7 +129,7 @@ class OrmJournal:
     # -- positions ---------------------------------------------------------------------------------------------
 
     def book(self, trades: Sequence[Trade]) -> int:
-        return bookkeeping.trades_book(account=self.account, trades=trades)
+        return trades_book(account=self.account, trades=trades)
 
     def book_stated(self, held: VenuePosition, *, at: datetime) -> None:
         bookkeeping.position_book_stated(account=self.account, held=held, at=at)

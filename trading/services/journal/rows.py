@@ -61,14 +61,14 @@ def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> bool:
         **stamps,
     }
     Order.objects.filter(pk=row.pk).update(**changes)
-    OrderEvent.objects.create(
-        order=row,
-        sequence=row.events.count() + 1,
-        kind=kind[:20],
-        state=after.state.value,
-        data={"filled": str(after.filled), "reason": after.reason},
-    )
+    event_of(row, after, kind, sequence=row.events.count() + 1).save()
     return True
+
+
+def event_of(row: Order, after: OrderFacts, kind: str, *, sequence: int) -> OrderEvent:
+    """Return the event that tells of an order what it is now."""
+    data = {"filled": str(after.filled), "reason": after.reason}
+    return OrderEvent(order=row, sequence=sequence, kind=kind[:20], state=after.state.value, data=data)
 
 
 def facts_of(row: Order) -> OrderFacts:
