@@ -1,7 +1,7 @@
 """What aster-connector-python does with one request, for tests: written from research/aster.md section 3, not copied.
 
 Parameters go in the query, also of a POST; the timestamp is of this machine's clock; errors and their faults (KeyError on
-JSON without a code) are the library's. Where that uses requests, this has its classes by name over urllib.
+JSON without a code) are the library's. Where that uses requests, this has its classes by name over http.client.
 """
 
 import hashlib
@@ -9,9 +9,8 @@ import hmac
 import json
 import logging
 import time
-import urllib.error
-import urllib.request
-from urllib.parse import urlencode
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlencode, urlsplit
 
 log = logging.getLogger(__name__)
 wire_log = logging.getLogger("urllib3.connectionpool")
@@ -58,16 +57,6 @@ class Session:
         self.closed = True
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def __init__(self, session):
-        self.session = session
-
-    def redirect_request(self, *given):
-        if self.session.max_redirects == 0:
-            raise TooManyRedirects("Exceeded 0 redirects.")
-        return super().redirect_request(*given)
-
-
 class Client:
     made = []
 
@@ -78,7 +67,6 @@ class Client:
         self.key, self.secret, self.base_url, self.timeout = key, secret, base_url, timeout
         self.show_limit_usage, self.show_header = show_limit_usage, show_header
         self.session = Session()
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Redirects(self.session))
         Client.made.append(self)
 
     def sign_request(self, http_method, url_path, payload=None):
@@ -92,8 +80,7 @@ class Client:
         url = f"{self.base_url}{url_path}?{urlencode(payload)}"
         log.debug("url: %s", self.base_url + url_path)
         headers = {"Content-Type": "application/json;charset=utf-8", "X-MBX-APIKEY": self.key}
-        request = urllib.request.Request(url, method=http_method, headers=headers)
-        status, headers, text = self._opened(request, url)
+        status, headers, text = self._opened(http_method, url, headers)
         wire_log.debug('"%s %s HTTP/1.1" %s', http_method, url, status)
         log.debug("raw response from server:%s", text)
         if 400 <= status < 500:
@@ -117,24 +104,30 @@ class Client:
             shown["header"] = headers
         return {**shown, "data": data} if shown else data
 
-    def _opened(self, request, url):
-        """Return status, headers and text. requests takes a pair of timeouts; urllib knows one."""
-        seconds = self.timeout[1] if isinstance(self.timeout, tuple) else self.timeout
+    def _opened(self, method, url, headers, followed=0):
+        """Return status, headers and text. requests takes a pair of timeouts, and follows what leads elsewhere."""
+        connect, read = self.timeout if isinstance(self.timeout, tuple) else (self.timeout, self.timeout)
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname, parts.port, timeout=connect)
         try:
-            with self._opener.open(request, timeout=seconds) as response:
-                return response.status, dict(response.headers), response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, dict(error.headers), error.read().decode()
+            try:
+                connection.connect()
+            except OSError as error:
+                raise ConnectionError(MaxRetryError(url, NewConnectionError(str(error)))) from error
+            connection.sock.settimeout(read)
+            connection.request(method, f"{parts.path}?{parts.query}", headers=headers)
+            response = connection.getresponse()
+            status, found, text = response.status, dict(response.headers), response.read().decode()
         except TimeoutError as slow:
             raise ReadTimeout(f"Read timed out: {url}") from slow
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, TooManyRedirects):
-                raise error.reason from None
-            if isinstance(error.reason, ConnectionRefusedError):
-                raise ConnectionError(MaxRetryError(url, NewConnectionError(str(error.reason)))) from error
-            raise ConnectionError(str(error.reason), url) from error
-        except (OSError, ValueError) as error:
-            if isinstance(error, TooManyRedirects):
+        except (HTTPException, OSError) as error:
+            if isinstance(error, ConnectionError):
                 raise
             raise ConnectionError("Connection aborted.", url, error) from error
+        finally:
+            connection.close()
+        if 300 <= status < 400 and "Location" in found:
+            if followed >= self.session.max_redirects:
+                raise TooManyRedirects(f"Exceeded {followed} redirects.")
+            return self._opened(method, found["Location"], headers, followed + 1)
+        return status, found, text
