@@ -43,6 +43,14 @@ def test_a_nonce_is_the_venues_time_where_its_clock_is_known_to_differ(clock):
     assert DatabaseNonces(lambda: -2.0).next(SIGNER) == NOW + 2_500_001
 
 
+def test_a_nonce_is_of_the_moment_after_the_clocks_were_compared_however_long_that_takes(clock):
+    def compared():
+        clock.shift(2)
+        return 1.0
+
+    assert DatabaseNonces(compared).next(SIGNER) >= NOW + 3_000_000
+
+
 def test_signers_count_for_themselves_whatever_the_case_of_their_address(clock):
     nonces = DatabaseNonces()
     assert nonces.next(SIGNER) == nonces.next("0x" + "1" * 40) == NOW
