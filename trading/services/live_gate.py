@@ -6,7 +6,8 @@ What has to be so is in `trading/domain/live_gate.py`. A testnet has no gate: it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -72,9 +73,11 @@ def live_allowed(account: Account) -> str:
     approvals = LiveApproval.objects.filter(account_id=account.pk, revoked__isnull=True)
     times = approvals.values_list("at", "account__credentials__updated").first()
     if times is None:
-        return f"Nobody has let {account.name} trade with real money: the account's page in the admin is where to do so."
-    approved, keys_entered = times
-    if keys_entered and keys_entered > approved:
+        return (
+            f"Nobody has let {account.name} trade with real money: the account's page in the admin is where to do so."
+        )
+    approved, keys_entered = cast("tuple[datetime, datetime | None]", times)  # an account may have no row of keys
+    if keys_entered is not None and keys_entered > approved:
         return f"The keys of {account.name} were changed after somebody let it trade with real money: let it again."
     return ""
 
@@ -195,4 +198,4 @@ def _keys_missing(account: Account) -> str:
 
 def _compared(account: Account) -> Compared | None:
     newest = Reconciliation.objects.filter(account=account).order_by("-at", "-pk").first()
-    return newest and Compared(newest.at, newest.agreed, len(newest.left))
+    return Compared(newest.at, newest.agreed, len(newest.left)) if newest else None

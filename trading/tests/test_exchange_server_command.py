@@ -53,7 +53,8 @@ def test_an_account_to_try_with_trades_with_the_keys_that_were_shown():
     from trading.tests.signed_kit import Trader
 
     with started("--symbols", "BTCUSDT", "--account", "250", "--testnet") as (_, text):
-        address = next(word for word in text.split() if word.startswith("ASTERDEX_REST_URL=")).split("=")[1]
+        address = next(word for word in text.split() if word.startswith("ASTERDEX_TESTNET_REST_URL=")).split("=")[1]
+        assert "MARKET=live VENUE=aster_testnet" in text
         shown = {line.split()[1]: line.split()[2] for line in text.splitlines() if line.startswith("  V3 ")}
         old = {line.split()[1]: line.split()[2] for line in text.splitlines() if line.startswith("  V1 ")}
         where = SimpleNamespace(http=address)

@@ -63,12 +63,13 @@ class Command(BaseCommand):
             chain_id = TESTNET if options["testnet"] else MAINNET
             server = ExchangeServer(markets, weight_limit=options["weight_limit"], chain_id=chain_id)
             demo = None if options["account"] is None else _demo(server, host, options["account"])
-            asyncio.run(serve(server, host=host, port=port, ready=partial(self._ready, markets, host, demo)))
+            ready = partial(self._ready, markets, host, demo, options["testnet"])
+            asyncio.run(serve(server, host=host, port=port, ready=ready))
         except VibexError as fault:
             raise CommandError(str(fault)) from None
         self.stdout.write("Stopped.")
 
-    def _ready(self, markets: Markets, host: str, demo: Demo | None, port: int) -> None:
+    def _ready(self, markets: Markets, host: str, demo: Demo | None, testnet: bool, port: int) -> None:
         self.stdout.write(f"AsterDEX-compatible test exchange, {markets.title}: {len(markets.contracts)} symbols")
         self.stdout.write(f"  clock     {markets.describe()['now']}, speed {markets.clock.speed:g}")
         self.stdout.write(f"  REST      http://{host}:{port}/fapi/v3/")
@@ -82,8 +83,9 @@ class Command(BaseCommand):
             self.stdout.write(f"  V1 key    {demo.key.key}")
             self.stdout.write(f"  V1 secret {demo.key.secret}")
         self.stdout.write("Point Vibex at it:")
-        where = f"ASTERDEX_REST_URL=http://{host}:{port} ASTERDEX_STREAM_URL=ws://{host}:{port}"
-        self.stdout.write(f"  MARKET=live {where}")
+        name, venue = ("ASTERDEX_TESTNET", "VENUE=aster_testnet ") if testnet else ("ASTERDEX", "")
+        where = f"{name}_REST_URL=http://{host}:{port} {name}_STREAM_URL=ws://{host}:{port}"
+        self.stdout.write(f"  MARKET=live {venue}{where}")
         self.stdout.write("Ctrl-C stops it.")
         self.stdout.flush()
 
