@@ -30,6 +30,7 @@ from trading.services import schedule
 from trading.services.lease import cycles_abandon
 from trading.services.periodic import system_schedules_install
 from trading.services.reconcile import account_reconcile
+from trading.services.user_streams import UserStreams
 from vibex.celery import app
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.variables import venue_symbols
@@ -132,6 +133,11 @@ def tables_prepare() -> None:
     call_command("migrate", interactive=False, verbosity=0)
     prompt_template_install()
     system_schedules_install()
+
+
+def user_streams() -> UserStreams:
+    """Return the threads that listen to what venues tell of live accounts."""
+    return UserStreams()
 
 
 def scheduler() -> Scheduler:

@@ -49,6 +49,7 @@ LOOKS: Final = (
     Look("migrations", looks.migration_lines, seconds=10.0, remedy=MIGRATE, needs_tables=False),
     Look("timescaledb", looks.timescale_lines, needs_tables=False),
     Look("scheduler and market", looks.running_lines),
+    Look("events", looks.hearing_lines),
     Look("venue", market_looks.venue_lines, seconds=15.0),
     Look("data", market_looks.freshness_lines, seconds=30.0),
     Look("data incidents", market_looks.incident_lines),

@@ -17,7 +17,9 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from accounts.models import Account
 from marketdata.models import Feed
+from trading.selectors.hearing import hearing_of
 from trading.services.periodic import HEARTBEAT
 
 HEARTBEAT_LIMIT: Final = 60.0
@@ -28,6 +30,7 @@ DISK_LIMIT_MB: Final = 100
 """Less room than this in the data folder, and the next candle or decision may not fit."""
 DISK_WARN_MB: Final = 1_000
 CONNECT_SECONDS: Final = 4
+LISTEN: Final = "Check the keys and the network; with several processes one of them is manage.py user_streams."
 START: Final = "Start Vibex with `make up`; with several processes see docs/operations.md."
 MIGRATE: Final = "uv run manage.py migrate (`make up` does it by itself)"
 
@@ -249,6 +252,18 @@ def running_lines() -> Iterator[Line]:
     """Yield whether tasks run and a market moves."""
     for check in (scheduler(), market()):
         yield Line(check.name, "ok" if check.ok else "fail", check.detail, "" if check.ok else START)
+
+
+def hearing_lines() -> Iterator[Line]:
+    """Yield whether what venues tell of live accounts is heard. Without that they are asked, every half minute."""
+    for account in Account.objects.filter(mode=Account.Mode.LIVE).order_by("name"):
+        hearing = hearing_of(account, now=timezone.now())
+        if hearing is None or hearing.well:
+            yield Line("events", "ok", f"{account.name}: what its venue tells is heard")
+        elif hearing.untold:
+            yield Line("events", "info", f"{account.name}: {hearing.problem}, so it is asked only")
+        else:
+            yield Line("events", "warn", f"{account.name}: its venue is asked only, {hearing.problem}", LISTEN)
 
 
 def _folder(name: str, folder: Path, faults: list[Any]) -> Line:

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
 
 from accounts.models import Account
 from trading.domain.venue_events import VenueEvent
+from trading.exchange.aster.user_stream import AsterUserStream
 from trading.exchange.user_stream import UserStream
 from trading.models import UserStreamState
+from trading.selectors.hearing import UNTOLD
+from trading.services.exchanges import listen_keys_for
 from trading.services.guard import guard_run
 from trading.services.user_events import takeovers_note, venue_event_apply
 from vibex.lib.errors import VibexError
@@ -43,6 +47,18 @@ WITHOUT_SECONDS: Final = 30.0
 """An account whose stream could not be made is tried again after this."""
 STOP_SECONDS: Final = 5.0
 LONGEST_PROBLEM: Final = 300
+
+
+def user_stream_for(account: Account) -> UserStream | None:
+    """Return the stream of a live account; None where its venue tells no events, and only asking helps.
+
+    Raises NeedsOperator where its keys are missing, Rejected for unusable ones.
+    """
+    keys = listen_keys_for(account)
+    if keys is None:
+        return None
+    testnet = account.network == Account.Network.TESTNET
+    return AsterUserStream(settings.ASTERDEX_TESTNET_STREAM_URL if testnet else settings.ASTERDEX_STREAM_URL, keys)
 
 
 def look_by_guard(account_id: int) -> bool:
@@ -198,7 +214,9 @@ class Listener:
 class UserStreams:
     """Keeps one listener for each live account, from `start` to `stop`."""
 
-    def __init__(self, factory: Factory, look: Look = look_by_guard, *, period: float = PERIOD_SECONDS) -> None:
+    def __init__(
+        self, factory: Factory = user_stream_for, look: Look = look_by_guard, *, period: float = PERIOD_SECONDS
+    ) -> None:
         """`factory` returns None for an account whose venue tells no events."""
         self._factory, self._look, self._period = factory, look, period
         self._listeners: dict[int, tuple[object, Listener]] = {}
@@ -223,6 +241,10 @@ class UserStreams:
             return True
         thread.join(2 * STOP_SECONDS)
         return not thread.is_alive() and not self._ending
+
+    def left_behind(self) -> list[int]:
+        """Return the accounts whose listener had not ended in time."""
+        return sorted(self._ending)
 
     def end(self) -> None:
         """Ask everything to end. Returns at once."""
@@ -274,8 +296,10 @@ class UserStreams:
             listener.start()
 
     def _made(self, account: Account) -> UserStream | None:
+        problem = UNTOLD
         try:
-            return self._factory(account)
+            if stream := self._factory(account):
+                return stream
         except (DatabaseError, InterfaceError):
             raise
         except VibexError as fault:

@@ -102,8 +102,8 @@ class UserConnection:
         except Exception as fault:  # noqa: BLE001  whatever it is, this connection is over and a new one is made
             self.give_up(f"{type(fault).__name__}")
             return
-        fault = self._socket.exception()
-        why = type(fault).__name__ if fault else f"code {self._socket.close_code}"
+        broken = self._socket.exception()
+        why = type(broken).__name__ if broken else f"code {self._socket.close_code}"
         self.give_up(f"the connection ended ({why})")
 
     async def _ping(self) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from django.db import connections
@@ -35,7 +36,7 @@ KEPT: Final = 10_000
 STOP_SECONDS: Final = 3.0
 CLOSE_KEY_SECONDS: Final = 1.5
 DOUBLINGS: Final = 10
-REFUSED_SECONDS: Final = 60.0
+REFUSED_SECONDS: Final = 20.0
 """After a clear no, to the keys of an account for example, nobody asks again sooner."""
 
 log = logging.getLogger(__name__)
@@ -301,24 +302,19 @@ async def aside[T](work: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, fault: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if fault is not None:
-            outcome.set_exception(fault)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]  there is one where there is no fault
+    def settle(how: Callable[[], None]) -> None:
+        if not outcome.done():
+            how()
 
     def run() -> None:
-        result, fault = None, None
         try:
-            result = work()
+            how = partial(outcome.set_result, work())
         except Exception as error:  # noqa: BLE001  it is raised again where it was asked for
-            fault = error
+            how = partial(outcome.set_exception, error)
         finally:
             connections.close_all()
         with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, fault)
+            loop.call_soon_threadsafe(settle, how)
 
     threading.Thread(target=run, name="user-stream-ask", daemon=True).start()
     return await outcome

@@ -70,7 +70,9 @@ class Command(BaseCommand):
         market = bootstrap.market_prepare(options["data"], options["speed"], run=alone)
         demo = bootstrap.demo_prepare(market) if options["demo"] else None
         self._tell(host, port, market, demo)
-        parts: list[serve.Part] = [bootstrap.feed_runner(market), bootstrap.scheduler()] if alone else []
+        parts: list[serve.Part] = []
+        if alone:
+            parts = [bootstrap.feed_runner(market), bootstrap.scheduler(), bootstrap.user_streams()]
         if not serve.run(host, port, parts):
             self.stderr.write(
                 "Something was still at work and was cut off; the next start asks the exchange what became of it."

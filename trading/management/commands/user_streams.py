@@ -1,0 +1,34 @@
+"""`manage.py user_streams`: listen to what venues tell of live accounts, as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    help = (
+        "Listen to what venues tell of live accounts until stopped. One process of an installation does; `up` has it."
+    )
+
+    def handle(self, **_options: Any) -> None:
+        from trading.services.user_streams import UserStreams
+
+        streams = UserStreams()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: streams.end())
+        self._say("Live accounts are listened to. Ctrl-C stops it.")
+        streams.run()
+        if streams.left_behind():
+            self.stderr.write(
+                "An account was still being looked at and was left; the next look finds what became of it."
+            )
+            sys.exit(1)
+        self._say("Stopped.")
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()

@@ -1,0 +1,364 @@
+"""The supervisor: one listener for each live account, one look for many events, and no account holds up another."""
+
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import OperationalError, connections, transaction
+from django.utils import timezone
+
+from accounts.models import Account, Credentials, Incident
+from trading.domain.venue_events import AccountChanged, ConfigChanged, MarginCalled
+from trading.exchange.aster.event_queue import EventQueue
+from trading.models import UserStreamState
+from trading.selectors.hearing import NOBODY, UNTOLD, hearing_of
+from trading.services import user_streams
+from trading.services.user_streams import UserStreams, user_stream_for
+from trading.tests.builders import make_account
+from vibex.lib.errors import NeedsOperator, Retryable
+from vibex.looks import hearing_lines
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+START = datetime(2025, 10, 10, tzinfo=UTC)
+SECONDS = 10.0
+
+
+def until(condition, seconds=SECONDS):
+    ends = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.005)
+    return found
+
+
+def written(write):
+    """Write while other threads read: SQLite in memory refuses at once instead of waiting."""
+    made = []
+
+    def tried():
+        with suppress(OperationalError):
+            made.append(write())
+        return made
+
+    return until(tried)[0]
+
+
+def live(name):
+    def make():
+        with transaction.atomic():
+            return make_account(name, venue="aster", mode=Account.Mode.LIVE, network=Account.Network.TESTNET)
+
+    return written(make)
+
+
+class Hand:
+    """A stream that says what a test puts into it."""
+
+    def __init__(self, problem=""):
+        self.queue = EventQueue(hold=0, kept=1_000)
+        self.started = self.stopped = 0
+        self.trouble = problem
+        self.drain, self.wait = self.queue.drain, self.queue.wait
+
+    def start(self):
+        self.started += 1
+        self.queue.put_gap(START, "connected")
+
+    def stop(self):
+        self.stopped += 1
+
+    def tell(self, *events):
+        for event in events:
+            self.queue.put(event)
+
+    def heard_at(self):
+        return datetime.now(UTC)
+
+    def connected_at(self):
+        return START if self.connected() else None
+
+    def connected(self):
+        return not self.trouble and self.started > self.stopped
+
+    def problem(self):
+        return self.trouble
+
+
+class House:
+    """A supervisor with streams by hand, and looks that are written down."""
+
+    def __init__(self):
+        self.hands, self.looks, self.faults = {}, [], {}
+        self.held = threading.Event()
+        self.held.set()
+        self.answer = lambda _: True
+        self.streams = UserStreams(self.make, self.look, period=0.02)
+
+    def make(self, account):
+        fault = self.faults.get(account.name)
+        if fault is not None:
+            raise fault
+        hand = Hand()
+        self.hands.setdefault(account.name, []).append(hand)
+        return hand
+
+    def look(self, account_id):
+        self.looks.append(account_id)
+        self.held.wait(SECONDS)
+        return self.answer(account_id)
+
+    def hand(self, account, number=1):
+        return until(lambda: self.hands.get(account.name, [])[number - 1 : number])[0]
+
+    def looked(self, times):
+        return until(lambda: len(self.looks) >= times)
+
+
+@pytest.fixture
+def house(monkeypatch):
+    monkeypatch.setattr(user_streams, "FIRST_PAUSE", 0.02)
+    made = House()
+    yield made
+    made.held.set()
+    made.streams.stop()
+    connections.close_all()
+
+
+def still(house, looks):
+    """Check that no further look follows."""
+    time.sleep(0.15)
+    assert len(house.looks) == looks
+
+
+def test_a_live_account_is_listened_to_and_looked_at_after_the_connection(house):
+    account = live("a")
+    make_account("paper")
+    house.streams.start()
+    house.streams.start()
+    hand = house.hand(account)
+    house.looked(1)
+    assert house.looks == [account.pk]
+    assert list(house.hands) == ["a"]
+    state = until(lambda: UserStreamState.objects.filter(account=account, caught_up_at__isnull=False).first())
+    assert (state.connected_at, state.problem) == (START, "")
+    assert house.streams.listening() == [account.pk]
+    assert house.streams.stop()
+    assert (hand.started, hand.stopped) == (1, 1)
+    state.refresh_from_db()
+    assert (state.connected_at, state.problem) == (None, "stopped")
+    still(house, 1)
+
+
+def test_many_events_are_one_look_and_those_that_come_meanwhile_one_more(house):
+    account = live("a")
+    house.streams.start()
+    hand = house.hand(account)
+    house.looked(1)
+    house.held.clear()
+    hand.tell(*[ConfigChanged(START, f"{number}") for number in range(20)])
+    house.looked(2)
+    for number in range(30):
+        hand.tell(ConfigChanged(START, f"again {number}"))
+        hand.queue.put_gap(START, f"gap {number}")
+    still(house, 2)
+    house.held.set()
+    house.looked(3)
+    still(house, 3)
+
+
+def test_events_that_demand_nothing_are_applied_without_a_look(house):
+    account = live("a")
+    house.streams.start()
+    hand = house.hand(account)
+    house.looked(1)
+    hand.tell(AccountChanged(START, "ORDER", None))
+    still(house, 1)
+
+
+@pytest.mark.parametrize("fault", [None, Retryable("the exchange is silent"), RuntimeError("a fault of ours")])
+def test_a_look_that_failed_is_repeated_until_it_is_done(house, fault):
+    account = live("a")
+    tries = []
+
+    def answer(_):
+        tries.append(1)
+        if len(tries) < 3:
+            if fault is not None:
+                raise fault
+            return False
+        return True
+
+    house.answer = answer
+    house.streams.start()
+    house.hand(account)
+    house.looked(3)
+    until(lambda: UserStreamState.objects.filter(account=account, caught_up_at__isnull=False).exists())
+    still(house, 3)
+
+
+def test_a_new_event_does_not_wait_for_the_pause_of_a_failed_look(house, monkeypatch):
+    monkeypatch.setattr(user_streams.Pause, "failed", lambda self: setattr(self, "seconds", 60.0) or 60.0)
+    account = live("a")
+    house.answer = lambda _: False
+    house.streams.start()
+    hand = house.hand(account)
+    house.looked(1)
+    hand.tell(MarginCalled(START, ("BTCUSDT",)))
+    house.looked(2)
+    assert Incident.objects.get().kind == "liquidation-near"
+
+
+def test_a_fault_of_one_account_touches_no_other(house):
+    broken, slow, good = live("broken"), live("slow"), live("good")
+    house.faults["broken"] = NeedsOperator("The keys of broken are missing.")
+    blocked = threading.Event()
+
+    def answer(account_id):
+        if account_id == slow.pk:
+            blocked.wait(SECONDS)
+        return True
+
+    house.answer = answer
+    house.streams.start()
+    try:
+        hand = house.hand(good)
+        until(lambda: slow.pk in house.looks)
+        for number in range(1, 4):
+            hand.tell(ConfigChanged(START, str(number)))
+            until(lambda n=number: house.looks.count(good.pk) > n)
+        assert house.looks.count(slow.pk) == 1
+        state = until(lambda: UserStreamState.objects.filter(account=broken).first())
+        assert state.problem == "The keys of broken are missing."
+    finally:
+        blocked.set()
+
+
+def test_accounts_that_come_go_and_change_their_keys_are_noticed(house):
+    first = live("first")
+    house.streams.start()
+    hand = house.hand(first)
+    second = live("second")
+    house.hand(second)
+    row = written(lambda: Credentials.objects.create(account=first, kind=Credentials.Kind.ASTER_V3, sealed="x"))
+    again = house.hand(first, 2)
+    until(lambda: hand.stopped)
+    row.updated = timezone.now()
+    written(row.save)
+    house.hand(first, 3)
+    until(lambda: again.stopped)
+    written(lambda: Account.objects.filter(pk=second.pk).update(mode=Account.Mode.PAPER))
+    until(lambda: house.hands["second"][0].stopped)
+
+
+def test_a_listener_that_broke_is_replaced(house):
+    account = live("a")
+    house.streams.start()
+    hand = house.hand(account)
+    hand.wait = lambda _: 1 / 0
+    house.hand(account, 2)
+    assert hand.stopped == 1
+
+
+def test_events_wait_for_a_database_that_is_gone(house, monkeypatch):
+    account = live("a")
+    house.streams.start()
+    hand = house.hand(account)
+    house.looked(1)
+    gone, taken = [True], []
+    apply = user_streams.venue_event_apply
+
+    def sometimes(*, account, event):
+        if gone[0]:
+            raise OperationalError("the database is gone")
+        taken.append(event)
+        return apply(account=account, event=event)
+
+    monkeypatch.setattr(user_streams, "venue_event_apply", sometimes)
+    events = [ConfigChanged(START, str(number)) for number in range(5)]
+    hand.tell(*events)
+    still(house, 1)
+    gone[0] = False
+    house.looked(2)
+    assert taken == events
+    still(house, 2)
+
+
+def test_an_event_that_a_fault_of_ours_keeps_out_is_made_up_for_by_a_look(house, monkeypatch):
+    account = live("a")
+    house.streams.start()
+    hand = house.hand(account)
+    house.looked(1)
+    monkeypatch.setattr(user_streams, "venue_event_apply", lambda **_: 1 / 0)
+    hand.tell(ConfigChanged(START, "x"))
+    house.looked(2)
+    still(house, 2)
+
+
+def test_stopping_does_not_wait_for_a_look_that_hangs(house, monkeypatch):
+    monkeypatch.setattr(user_streams, "STOP_SECONDS", 0.1)
+    account = live("a")
+    house.held.clear()
+    house.streams.start()
+    house.hand(account)
+    house.looked(1)
+    assert not house.streams.stop()
+    assert house.streams.left_behind() == [account.pk]
+    house.held.set()
+    until(lambda: house.hands["a"][0].stopped)
+
+
+def test_a_venue_without_a_stream_and_missing_keys():
+    silent = make_account("b", venue="binance_usdm", mode=Account.Mode.LIVE, network=Account.Network.TESTNET)
+    assert user_stream_for(silent) is None
+    with pytest.raises(NeedsOperator, match="a"):
+        user_stream_for(live("a"))
+
+
+def test_what_is_heard_is_told_to_the_doctor():
+    account, other, third = live("a"), live("b"), live("c")
+    now = timezone.now()
+    assert hearing_of(make_account("paper"), now=now) is None
+    assert hearing_of(account, now=now).problem == NOBODY
+    UserStreamState.objects.create(account=account, connected_at=now, heard_at=now)
+    UserStreamState.objects.create(account=other, problem=UNTOLD)
+    assert hearing_of(account, now=now).well
+    lines = list(hearing_lines())
+    assert [(line.state, line.detail.partition(":")[0]) for line in lines] == [
+        ("ok", "a"),
+        ("info", "b"),
+        ("warn", "c"),
+    ]
+    assert "manage.py user_streams" in lines[2].remedy
+    UserStreamState.objects.filter(account=account).update(heard_at=now - timedelta(minutes=2))
+    assert hearing_of(account, now=now).problem == NOBODY
+    UserStreamState.objects.filter(account=account).update(heard_at=now, problem="the venue answered 503")
+    assert hearing_of(account, now=now).problem == "the venue answered 503"
+    assert third.live
+
+
+def test_the_command_listens_until_it_is_stopped(monkeypatch, capsys):
+    import signal
+
+    from trading.services.user_streams import UserStreams as Real
+
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    made = []
+
+    class Soon(Real):
+        def run(self):
+            made.append(self)
+            signal.raise_signal(signal.SIGTERM)
+            super().run()
+
+    monkeypatch.setattr(user_streams, "UserStreams", Soon)
+    try:
+        call_command("user_streams")
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert len(made) == 1
+    assert "Stopped." in capsys.readouterr().out
