@@ -20,6 +20,7 @@ def installation(**_: Any) -> list[CheckMessage]:
         *_live_with_debug(),
         *_processes_on_sqlite(),
         *_connector_missing(),
+        *_testnet_is_real(),
     ]
 
 
@@ -74,6 +75,19 @@ def _connector_missing() -> list[CheckMessage]:
     if problem is None:
         return []
     return [Error("AsterDEX's own library is asked for and cannot be used.", hint=problem, id="vibex.E004")]
+
+
+def _testnet_is_real() -> list[CheckMessage]:
+    from marketdata.services.venues import testnet_is_real
+
+    if not testnet_is_real():
+        return []
+    hint = "Set ASTERDEX_TESTNET_REST_URL to the address of the testnet, or leave it out."
+    return [
+        Error(
+            "What is set for AsterDEX's testnet leads to its mainnet, where real money is.", hint=hint, id="vibex.E005"
+        )
+    ]
 
 
 def _sqlite() -> bool:

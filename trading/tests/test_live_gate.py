@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.utils import timezone
 
 from accounts.domain.credentials import AsterV3Keys
@@ -306,6 +309,29 @@ def test_keys_that_are_changed_afterwards_need_a_person_again(live: Account, act
     live_approve(account=live, typed_name="main", actor=actor)
     assert live_allowed(live) == ""
     assert LiveApproval.objects.filter(revoked__isnull=False).count() == 1
+
+
+@pytest.mark.ci
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_on")
+def test_of_two_people_who_open_it_at_once_one_does(live: Account, actor: User) -> None:
+    ready(live, actor)
+    at_once = threading.Barrier(2)
+
+    def approve(_: int) -> str:
+        try:
+            at_once.wait(10)
+            live_approve(account=Account.objects.get(pk=live.pk), typed_name="main", actor=actor)
+        except Rejected as refusal:
+            return refusal.code
+        finally:
+            connection.close()
+        return "approved now"
+
+    with ThreadPoolExecutor(2) as both:
+        assert sorted(both.map(approve, range(2))) == ["approved", "approved now"]
+    assert AuditEntry.objects.filter(action="live-approve").count() == 1
 
 
 # -- where it is asked -----------------------------------------------------------------------------------------------

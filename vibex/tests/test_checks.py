@@ -78,3 +78,8 @@ def test_a_library_that_is_asked_for_and_not_installed_is_an_error(sound):
     assert ids() == ["vibex.E004"]
     with the_connector():
         assert ids() == []
+
+
+def test_a_testnet_that_leads_to_real_money_is_an_error(sound):
+    sound.ASTERDEX_TESTNET_REST_URL = "https://fapi.asterdex.com"
+    assert ids() == ["vibex.E005"]
