@@ -32,9 +32,14 @@ CHANGED: Final = ["state", "filled", "average_price", "reason", "position"]
 
 
 def trades_book(*, account: Account, trades: Sequence[Trade]) -> int:
-    """Book the trades that are not booked yet, oldest first; return how many they were."""
-    if not trades:
-        return 0
+    """Book the trades that are not booked yet, oldest first; return how many they were.
+
+    A long history goes in pieces, each committed: nobody else waits for all of it.
+    """
+    return sum(_book_some(account, some) for some in _batches(trades))
+
+
+def _book_some(account: Account, trades: Sequence[Trade]) -> int:
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)  # one bookkeeper at a time
         fresh = _unbooked(account, trades)
@@ -79,7 +84,7 @@ class _Book:
 
     def take(self, trade: Trade) -> None:
         """Book one trade: on the open position of its symbol, which it may open, change, close or turn round."""
-        order = self.orders.get(trade.client_order_id) or self._external(trade)
+        order = self.orders[_name(trade)]
         row = self.open.get(trade.symbol)
         # A fee in another asset never left this wallet: the fill keeps it, the position's result is in one asset.
         for position in apply_trade(booked_position(row) if row else None, _in_own_asset(self.account, trade)):
@@ -124,50 +129,47 @@ class _Book:
             del self.changed[row.pk]
         return row
 
-    def _external(self, trade: Trade) -> Order:
-        order = external_order(self.account, trade)
-        self.orders[order.client_order_id] = order
-        if trade.client_order_id:
-            self.orders[trade.client_order_id] = order
-        return order
-
-
-def external_order(account: Account, trade: Trade) -> Order:
-    """Return the row of an order that is not ours: by hand, a liquidation, another program. Made where there is none."""
-    row, _ = Order.objects.get_or_create(
-        account=account,
-        client_order_id=trade.client_order_id or f"external-{trade.symbol}-{trade.exchange_id}",
-        defaults={
-            "origin": Order.Origin.EXTERNAL,
-            "role": Role.CLOSE.value,
-            "symbol": trade.symbol,
-            "side": trade.side.value,
-            "type": OrderType.MARKET.value,
-            "quantity": trade.quantity,
-            "state": OrderState.DONE.value,
-            "reason": "external",
-            "exchange_id": trade.exchange_id,
-        },
-    )
-    return row
-
 
 def _unbooked(account: Account, trades: Sequence[Trade]) -> list[Trade]:
     """Return the trades that no fill is of, each once."""
     known = Fill.objects.filter(account=account, symbol__in={trade.symbol for trade in trades})
-    seen: set[tuple[str, str]] = set()
-    for ids in _batches([trade.trade_id for trade in trades]):
-        seen |= set(known.filter(exchange_trade_id__in=ids).values_list("symbol", "exchange_trade_id"))
+    known = known.filter(exchange_trade_id__in=[trade.trade_id for trade in trades])
+    seen = set(known.values_list("symbol", "exchange_trade_id"))
     fresh = {(trade.symbol, trade.trade_id): trade for trade in trades if (trade.symbol, trade.trade_id) not in seen}
     return list(fresh.values())
 
 
 def _orders(account: Account, trades: Sequence[Trade]) -> dict[str, Order]:
-    found: dict[str, Order] = {}
-    rows = Order.objects.select_for_update(of=("self",)).select_related("decision").filter(account=account)
-    for names in _batches(sorted({trade.client_order_id for trade in trades if trade.client_order_id})):
-        found |= {row.client_order_id: row for row in rows.filter(client_order_id__in=names)}
-    return found
+    """Return the orders of the trades by name. One that is not known is somebody else's, and is kept as his."""
+    named = {_name(trade): trade for trade in trades}
+    rows = Order.objects.select_for_update(of=("self",)).select_related("decision")
+    rows = rows.filter(account=account, client_order_id__in=named)
+    found = {row.client_order_id: row for row in rows}
+    strangers = [_external(account, name, trade) for name, trade in named.items() if name not in found]
+    if strangers:
+        Order.objects.bulk_create(strangers, batch_size=AT_ONCE // 20)
+    return found | {row.client_order_id: row for row in strangers}
+
+
+def _name(trade: Trade) -> str:
+    return trade.client_order_id or f"external-{trade.symbol}-{trade.exchange_id}"
+
+
+def _external(account: Account, name: str, trade: Trade) -> Order:
+    """Return the row of an order that is not ours: by hand, a liquidation, another program."""
+    return Order(
+        account=account,
+        client_order_id=name,
+        origin=Order.Origin.EXTERNAL,
+        role=Role.CLOSE.value,
+        symbol=trade.symbol,
+        side=trade.side.value,
+        type=OrderType.MARKET.value,
+        quantity=trade.quantity,
+        state=OrderState.DONE.value,
+        reason="external",
+        exchange_id=trade.exchange_id,
+    )
 
 
 def _positions(account: Account, trades: Sequence[Trade]) -> dict[str, Position]:
@@ -177,14 +179,12 @@ def _positions(account: Account, trades: Sequence[Trade]) -> dict[str, Position]
 
 def _orders_filled(account: Account, orders: dict[int, Order]) -> None:
     """Bring the filled quantities of orders up to the sum of their distinct trades, each with an event that says so."""
-    sums, events = defaultdict[int, Decimal](Decimal), dict[int, int]()
-    values = defaultdict[int, Decimal](Decimal)
-    for keys in _batches(sorted(orders)):
-        for key, quantity, price in Fill.objects.filter(order_id__in=keys).values_list("order_id", "quantity", "price"):
-            sums[key] += quantity
-            values[key] += quantity * price
-        counts = OrderEvent.objects.filter(order_id__in=keys).order_by().values_list("order_id")
-        events |= dict(counts.annotate(Count("pk")))
+    sums, values = defaultdict[int, Decimal](Decimal), defaultdict[int, Decimal](Decimal)
+    for key, quantity, price in Fill.objects.filter(order_id__in=orders).values_list("order_id", "quantity", "price"):
+        sums[key] += quantity
+        values[key] += quantity * price
+    counts = OrderEvent.objects.filter(order_id__in=orders).order_by().values_list("order_id")
+    events = dict(counts.annotate(Count("pk")))
     told = list[OrderEvent]()
     for key, order in orders.items():
         step = filled_to(facts_of(order), sums[key], places(values[key] / sums[key]))

@@ -60,7 +60,9 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         began, clock = timezone.now(), time.monotonic()
         world = world_for(account)
         account_ready(account)
-        found = compare(*_both_sides(world, account))
+        # An account that is new to the books has nothing to compare yet, and all of its past to be read once.
+        new = world.journal.ledger_total() is None
+        found = [] if new else compare(*_both_sides(world, account))
         settled = settle(world)
         money = money_check(account, now=world.clock.now())
         world.journal.equity(settled.state)
