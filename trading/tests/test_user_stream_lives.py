@@ -79,7 +79,7 @@ def all_is_well(house):
     assert house.sent_twice() == []
 
 
-def test_after_a_stop_has_fired_its_sibling_goes_within_five_seconds(house, record_property):
+def test_after_a_stop_has_fired_its_sibling_goes_within_five_seconds(house):
     house.cycle(BUY)
     assert len(house.truth.working()) == 2
     with Listened() as listened:
@@ -87,7 +87,6 @@ def test_after_a_stop_has_fired_its_sibling_goes_within_five_seconds(house, reco
         assert house.held() == 0
         _, seconds = listened.until(lambda: not house.truth.working())
         listened.until(listened.booked_flat)
-    record_property("seconds to no order left", round(seconds, 3))
     assert seconds < GOAL
     assert Position.objects.get().exit_reason == "stop"
     all_is_well(house)

@@ -226,7 +226,7 @@ def test_a_fault_of_one_account_touches_no_other(house):
     house.streams.start()
     try:
         hand = house.hand(good)
-        until(lambda: slow.pk in house.looks)
+        until(lambda: slow.pk in house.looks and good.pk in house.looks)
         for number in range(1, 4):
             hand.tell(ConfigChanged(START, str(number)))
             until(lambda n=number: house.looks.count(good.pk) > n)
