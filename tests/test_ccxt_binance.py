@@ -230,27 +230,10 @@ def test_keys_are_in_no_log_even_at_its_lowest_level(python_with_ccxt, house):
     assert "X-MBX-APIKEY" not in log
 
 
-def test_a_request_is_not_sent_again_to_where_an_answer_points(python_with_ccxt):
-    told = over_there(
-        python_with_ccxt,
-        MADE + "import threading\n"
-        "from http.server import BaseHTTPRequestHandler, HTTPServer\n"
-        "seen = []\n"
-        "class Points(BaseHTTPRequestHandler):\n"
-        "    def do_POST(self):\n"
-        "        seen.append(self.path)\n"
-        "        self.send_response(307); self.send_header('Location', '/fapi/v1/elsewhere')\n"
-        "        self.send_header('Content-Length', '0'); self.end_headers()\n"
-        "    do_GET = do_POST\n"
-        "    def log_message(self, *_): pass\n"
-        "server = HTTPServer(('127.0.0.1', 0), Points)\n"
-        "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
-        "calls = made(address=f'http://127.0.0.1:{server.server_port}')\n"
-        "try: calls.send('POST', 'order', {'symbol': 'BTCUSDT'})\n"
-        "except Exception as error: said = [type(error).__name__, error.arrived]\n"
-        "print(json.dumps([seen, said]))",
-    )
-    assert told == [["/fapi/v1/order"], ["VenueDown", None]]
+def test_a_change_is_sent_once_whatever_comes_back_and_not_to_where_an_answer_points(python_with_ccxt):
+    told = over_there(python_with_ccxt, (ROOT / "tests/oracles/sends_once.py").read_text(encoding="utf-8"))
+    assert [(arrived, sent) for _, arrived, sent in told] == [(None, 1)] * 7
+    assert {kind for kind, _, _ in told} == {"VenueDown", "VenueBusy", "Unreadable"}
 
 
 # A life, a halt, another process
