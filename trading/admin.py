@@ -1,7 +1,7 @@
 """Admin of bots, and of the books as they are."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 import trading.account_admin
 import trading.schedule_admin  # noqa: F401 - both register what they hold
 from accounts.admin import AuditedAdmin
-from accounts.models import Bot
+from accounts.models import Bot, User
 from decisions.models import Cycle, Decision, DiaryEntry
 from trading.forms import BotForm
 from trading.models import (
@@ -211,6 +211,17 @@ class LockAdmin(HistoryAdmin):
     list_select_related = ("account", "lifted_by")
     search_fields = ("reason", "symbol")
     date_hierarchy = "since"
+    actions = ("lift",)
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("trading.change_lock")
+
+    @admin.action(description="Lift: positions may be opened again", permissions=["lift"])
+    def lift(self, request: HttpRequest, locks: QuerySet[Lock]) -> None:
+        from trading.services.standing import lock_lift
+
+        lifted = sum(lock_lift(lock=lock, actor=cast("User", request.user)) for lock in locks)
+        self.message_user(request, f"{lifted} lifted.")
 
 
 @admin.register(Claim)

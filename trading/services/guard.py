@@ -14,6 +14,7 @@ from trading.services.halt import halt_go_on
 from trading.services.live import world_for
 from trading.services.settle import Settled, settle
 from trading.services.standing import account_reduce
+from trading.services.user_events import takeovers_note
 from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.lib.events import publish_on_commit
 from vibex.lib.logging import bound
@@ -47,6 +48,7 @@ def _look(account: Account) -> Settled | None:
         text = f"the exchange of {account.name} could not be read: {fault}"
         world.journal.incident("guard-blind", text, subject="exchange")
         return None
+    takeovers_note(account=account)
     world.journal.equity(settled.state)
     incidents_clear(account, before=began)
     publish_on_commit(account_id=account.pk, kind="equity")

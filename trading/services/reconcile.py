@@ -20,6 +20,7 @@ from trading.services.live import world_for
 from trading.services.ready import account_ready
 from trading.services.settle import settle
 from trading.services.tie_out import money_check
+from trading.services.user_events import takeovers_note
 from trading.services.world import World
 from vibex.lib.events import publish_on_commit
 from vibex.lib.logging import bound
@@ -64,6 +65,7 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         new = world.journal.ledger_total() is None
         found = [] if new else compare(*_both_sides(world, account))
         settled = settle(world)
+        takeovers_note(account=account)
         money = money_check(account, now=world.clock.now())
         world.journal.equity(settled.state)
         incidents_clear(account, before=began)
