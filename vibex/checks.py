@@ -82,7 +82,7 @@ def _testnet_is_real() -> list[CheckMessage]:
 
     if not testnet_is_real():
         return []
-    hint = "Set ASTERDEX_TESTNET_REST_URL to the address of the testnet, or leave it out."
+    hint = "Set ASTERDEX_TESTNET_REST_URL and ASTERDEX_TESTNET_STREAM_URL to those of the testnet, or leave them out."
     return [
         Error(
             "What is set for AsterDEX's testnet leads to its mainnet, where real money is.", hint=hint, id="vibex.E005"

@@ -27,6 +27,11 @@ LIVE_VENUES: Final = (ASTER, *THROUGH_CCXT[:2], ASTER_TESTNET, *THROUGH_CCXT[2:]
 REAL_MONEY: Final = "asterdex.com"
 """Hosts of AsterDEX below this name keep real money; those of the testnet are below another one."""
 
+TESTNET_IS_REAL: Final = (
+    "ASTERDEX_TESTNET_REST_URL or ASTERDEX_TESTNET_STREAM_URL leads to the mainnet, where real money is: set both to the "
+    "addresses of the testnet, or leave them out."
+)
+
 
 def public_venue(venue: str, *, purpose: Purpose) -> PublicVenue:
     """Return the client of a venue's public data. Raises Rejected for a venue that is not known."""
@@ -43,20 +48,15 @@ def aster_address(venue: str) -> str:
     if venue != ASTER_TESTNET:
         return settings.ASTERDEX_REST_URL
     if testnet_is_real():
-        raise Rejected(
-            f"ASTERDEX_TESTNET_REST_URL leads to {_host(settings.ASTERDEX_TESTNET_REST_URL)}, where real money is: set it "
-            "to the address of the testnet.",
-            code="testnet_address",
-        )
+        raise Rejected(TESTNET_IS_REAL, code="testnet_address")
     return settings.ASTERDEX_TESTNET_REST_URL
 
 
 def testnet_is_real() -> bool:
-    """Return whether the address of AsterDEX's testnet leads to its mainnet: then no account on it is harmless."""
-    testnet, mainnet = _host(settings.ASTERDEX_TESTNET_REST_URL), _host(settings.ASTERDEX_REST_URL)
-    if testnet == REAL_MONEY or testnet.endswith(f".{REAL_MONEY}"):
-        return True
-    return testnet == mainnet and not _loopback(testnet)
+    """Return whether an address of AsterDEX's testnet leads to its mainnet: then no account on it is harmless."""
+    return _same_money(settings.ASTERDEX_TESTNET_REST_URL, settings.ASTERDEX_REST_URL) or _same_money(
+        settings.ASTERDEX_TESTNET_STREAM_URL, settings.ASTERDEX_STREAM_URL
+    )
 
 
 def source_of(venue: str) -> str:
@@ -72,6 +72,7 @@ def price_stream(venue: str) -> PriceStream | None:
     """Return a new stream of prices, not started; None for a venue that is only asked."""
     if known(venue) not in OWN:
         return None
+    aster_address(venue)  # it refuses a testnet that is none
     from marketdata.aster.stream import AsterStream
 
     return AsterStream(settings.ASTERDEX_STREAM_URL if venue == ASTER else settings.ASTERDEX_TESTNET_STREAM_URL)
@@ -151,6 +152,13 @@ def _ask_aster(venue: str, seconds: float) -> None:
 
     with AsterHttp(aster_address(venue), Unmetered(), Purpose.FEED, timeout=seconds, attempts=1) as http:
         AsterPublic(http).server_time()
+
+
+def _same_money(testnet_url: str, mainnet_url: str) -> bool:
+    testnet = _host(testnet_url)
+    if testnet == REAL_MONEY or testnet.endswith(f".{REAL_MONEY}"):
+        return True
+    return testnet == _host(mainnet_url) and not _loopback(testnet)
 
 
 def _host(url: str) -> str:

@@ -245,5 +245,18 @@ def test_a_testnet_that_leads_to_real_money_is_refused(settings, mainnet, testne
     assert venues.testnet_is_real() is real
     if real:
         for ask in (venues.source_of, lambda name: venues.public_venue(name, purpose=Purpose.FEED)):
-            with pytest.raises(Rejected, match="ASTERDEX_TESTNET_REST_URL leads to"):
+            with pytest.raises(Rejected, match="leads to the mainnet"):
                 ask("aster_testnet")
+
+
+@pytest.mark.parametrize(
+    ("mainnet", "testnet", "real"),
+    [
+        ("wss://fstream.asterdex.com", "wss://fstream.asterdex-testnet.com", False),
+        ("wss://fstream.asterdex.com", "wss://fstream5.asterdex.com", True),
+        ("wss://proxy.example.com", "wss://proxy.example.com/ws", True),
+    ],
+)
+def test_so_is_one_whose_stream_does(settings, mainnet, testnet, real):
+    settings.ASTERDEX_STREAM_URL, settings.ASTERDEX_TESTNET_STREAM_URL = mainnet, testnet
+    assert venues.testnet_is_real() is real

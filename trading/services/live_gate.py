@@ -19,7 +19,7 @@ from accounts.services import audit_write
 from accounts.services.credentials import keys_of
 from decisions.models import Cycle, Decision
 from marketdata.models import Feed
-from marketdata.services.venues import ASTER_TESTNET, testnet_is_real
+from marketdata.services.venues import ASTER_TESTNET, TESTNET_IS_REAL, testnet_is_real
 from trading.domain.live_gate import (
     Compared,
     Condition,
@@ -65,7 +65,7 @@ class GateView:
 def live_allowed(account: Account) -> str:
     """Return why an account may not open positions now; empty when it may. One query. Nothing ever asks it for a close."""
     if account.market == ASTER_TESTNET and account.live and testnet_is_real():
-        return "ASTERDEX_TESTNET_REST_URL leads to the mainnet, where real money is: set it to the testnet's address."
+        return TESTNET_IS_REAL
     if not account.real:
         return ""
     if not settings.FEATURES.live_trading:
