@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 import threading
 
 from accounts.domain.credentials import ApiKeys
@@ -88,4 +89,4 @@ for one in ANSWERS:
         calls.send("POST", "order", {"symbol": "BTCUSDT"})
     except Exception as error:
         told.append([type(error).__name__, getattr(error, "arrived", "?"), venue.posts])
-print(json.dumps(told))
+sys.stdout.write(json.dumps(told))
