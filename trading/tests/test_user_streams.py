@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connections, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, Credentials, Incident
@@ -338,6 +339,26 @@ def test_what_is_heard_is_told_to_the_doctor():
     UserStreamState.objects.filter(account=account).update(heard_at=now, problem="the venue answered 503")
     assert hearing_of(account, now=now).problem == "the venue answered 503"
     assert third.live
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ({"connected_at": START, "heard_at": timezone.now}, "<dd>heard</dd>"),
+        ({"problem": "the venue answered 503"}, "the venue answered 503"),
+        ({"problem": UNTOLD}, "<dd>asked for</dd>"),
+        (None, NOBODY),
+    ],
+)
+def test_the_desk_of_a_live_account_says_whether_it_is_heard(client, state, shown):
+    account = live("a")
+    client.force_login(account.owner)
+    if state is not None:
+        values = {name: value() if callable(value) else value for name, value in state.items()}
+        UserStreamState.objects.create(account=account, **values)
+    page = client.get(reverse("desk", args=[account.pk])).content.decode()
+    assert "<dt>Events</dt>" in page
+    assert shown in page
 
 
 def test_the_command_listens_until_it_is_stopped(monkeypatch, capsys):
