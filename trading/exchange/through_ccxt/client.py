@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,20 +39,6 @@ type Judge = Callable[[Answer, str], object]
 """Reads an answer before ccxt does. Raises VenueRefused, VenueDown or Throttled for one that is not good."""
 type Weigh = Callable[[str, str, Mapping[str, Any], float], float]
 """Returns the weight of a request by method, path, parameters and what ccxt takes for it."""
-
-
-class Increasing:
-    """Milliseconds of the clock, each once and always more than the one before, from any thread."""
-
-    def __init__(self, now: Callable[[], int] | None = None) -> None:
-        self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._lock = threading.Lock()
-        self._last = 0
-
-    def __call__(self) -> int:
-        with self._lock:
-            self._last = max(self._last + 1, self._now())
-            return self._last
 
 
 def made(

@@ -34,6 +34,7 @@ LIMIT: Final = 2_400
 """Weight a minute."""
 RECV_WINDOW: Final = 5_000
 """What arrives later than this many milliseconds after it was signed is refused."""
+SURE: Final = timedelta(seconds=3)
 IN_V3: Final = frozenset({"balance", "positionRisk"})
 WEIGHTS: Final = {
     "GET accountConfig": 5,
@@ -102,7 +103,8 @@ class BinanceCalls:
         with said_by_binance():
             theirs = from_ms(whole(told, "serverTime", "time", least=1))
         ahead = theirs - (before + took / 2)
-        self._clock.ahead_ms = round(ahead / timedelta(milliseconds=1))
+        if took < SURE:  # what took longer says too little of the moment at which it was told
+            self._clock.ahead_ms = round(ahead / timedelta(milliseconds=1))
         return ahead, took
 
     def _asked(self, name: str, params: Mapping[str, Any], purpose: Purpose | None) -> Any:
