@@ -23,7 +23,7 @@ from accounts.models import Account, LiveApproval, User
 from vibex.lib.admin import HistoryAdmin, link_to
 from vibex.lib.errors import Rejected, VibexError
 
-PAGES: Final = ("check", "promote", "live")
+PAGES: Final = ("check", "promote", "live", "resume")
 
 
 class PromoteForm(forms.Form):
@@ -48,12 +48,16 @@ class RevokeForm(forms.Form):
     reason = forms.CharField(label="Why", max_length=200)
 
 
+class ResumeForm(forms.Form):
+    reason = forms.CharField(label="Why", max_length=200, help_text="It stays on record with your name.")
+
+
 admin.site.unregister(Account)
 
 
 @admin.register(Account)
 class TradedAccountAdmin(AccountAdmin):
-    actions = ("check_connection", "reconcile", "promote", "open_gate", "close_gate")
+    actions = ("check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate")
     change_form_template = "trading/admin/account.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -61,6 +65,7 @@ class TradedAccountAdmin(AccountAdmin):
             "check": self.check_view,
             "promote": self.promote_view,
             "live": self.live_view,
+            "resume": self.resume_view,
         }
         mine = [
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(views[name]), name=f"accounts_account_{name}")
@@ -94,7 +99,27 @@ class TradedAccountAdmin(AccountAdmin):
     def close_gate(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
         return self._page_of_one(request, accounts, "live")
 
+    @admin.action(description="Let it open positions again", permissions=["change"])
+    def resume(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        return self._page_of_one(request, accounts, "resume")
+
     # -- pages -------------------------------------------------------------------------------------------------------
+
+    def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Lift a halt, or the state in which only exposure is lowered, by POST: books have to agree, and a reason is kept."""
+        from trading.services.resume import account_resume
+
+        account = self._changeable(request, pk)
+        form = ResumeForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                account_resume(account=account, actor=_actor(request), reason=form.cleaned_data["reason"])
+            except VibexError as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                self.message_user(request, f"The account {account.name} may open positions again.", messages.SUCCESS)
+                return redirect("admin:accounts_account_change", account.pk)
+        return self._page(request, account, "resume", {"title": "Let it open positions again", "form": form})
 
     def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the venue, by POST, and show what it says of the account."""

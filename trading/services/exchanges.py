@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
 from accounts.domain.credentials import AsterV1Keys, AsterV3Keys, Keys
 from accounts.models import Account
 from accounts.services.credentials import keys_of
@@ -24,7 +22,7 @@ from marketdata.market import Market
 from marketdata.selectors import market_clock, market_for
 from marketdata.services.budget import DatabaseBudget
 from marketdata.services.nonces import DatabaseNonces
-from marketdata.services.venues import ASTER
+from marketdata.services.venues import ASTER, aster_address
 from marketdata.venues.public import Purpose
 from trading.exchange.aster.adapter import AsterExchange
 from trading.exchange.aster.calls import Generation
@@ -34,7 +32,7 @@ from trading.exchange.live import LiveExchange
 from trading.exchange.paper import PaperExchange, open_paper_account
 from trading.models import PaperAccount
 from vibex.lib.clock import Clock
-from vibex.lib.errors import NeedsOperator
+from vibex.lib.errors import NeedsOperator, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def exchange_for(account: Account, market: Market, clock: Clock) -> Exchange:
 
 
 def live_exchange_for(account: Account) -> LiveExchange:
-    """Return the exchange that takes the orders of a live account. Raises NeedsOperator, Rejected for unusable keys."""
+    """Return the exchange that takes the orders of a live account. Raises NeedsOperator for keys that are missing or unusable."""
     return _of(account).exchange
 
 
@@ -91,8 +89,12 @@ def _of(account: Account) -> _Made:
     keys = keys_of(account)
     with _lock:
         made = _made.get(account.pk)
-        if made is None or made.keys != keys:
+        if made is not None and made.keys == keys:
+            return made
+        try:
             made = _made[account.pk] = _make(account, keys)
+        except Rejected as wrong:  # keys or addresses that cannot be used: nobody but a person can put them right
+            raise NeedsOperator(f"{account.name}: {wrong}") from wrong
         return made
 
 
@@ -108,7 +110,7 @@ def _make(account: Account, keys: Keys) -> _Made:
 
 def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec], clock: Clock) -> _Made:
     testnet = account.network == Account.Network.TESTNET
-    url = settings.ASTERDEX_TESTNET_REST_URL if testnet else settings.ASTERDEX_REST_URL
+    url = aster_address(account.market)
     http = AsterHttp(url, DatabaseBudget(urlsplit(url).netloc.rpartition("@")[2]), Purpose.FEED)
     theirs = VenueClock(http)
     signer = _signer(account, keys, theirs, chain=TESTNET_CHAIN if testnet else MAINNET_CHAIN)

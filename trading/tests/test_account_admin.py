@@ -24,6 +24,7 @@ from marketdata.models import Feed
 from tests.support.demo import person
 from trading.models import Reconciliation
 from trading.services.live_gate import live_allowed
+from trading.services.standing import account_reduce
 from trading.tests.live_kit import LiveHouse, live_house
 
 pytestmark = pytest.mark.django_db
@@ -284,3 +285,26 @@ def test_nothing_on_these_pages_breaks_the_policy(boss: Any, live: Account, pape
     for answer in pages:
         text = answer.content.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text), answer.request["PATH_INFO"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_only_reduces_is_lifted_with_a_reason_once_its_books_agree(boss: Any, house: LiveHouse) -> None:
+    account_reduce(account=house.account, reason="a code that nobody knows")
+    url = f"/admin/accounts/account/{house.account.pk}/resume/"
+    page = boss.get(url).content.decode()
+    assert "a code that nobody knows" in page
+    assert "required" in boss.post(url, {"reason": ""}).content.decode()
+    house.served.control.fault("503", path="*")
+    assert "503" in boss.post(url, {"reason": "looked at it"}).content.decode()
+    assert house.account.state == "reducing"
+    house.served.control.clear()
+    assert boss.post(url, {"reason": "looked at it"}).status_code == 302
+    assert (house.account.state, house.account.state_reason) == ("active", "looked at it")
+    assert AuditEntry.objects.filter(action="account-activate").exists()
+    assert "nothing to lift" in boss.get(url).content.decode()
+
+
+@pytest.mark.django_db
+def test_only_who_may_change_accounts_lifts_anything(client: Any, live: Account) -> None:
+    client.force_login(User.objects.create(email="reader@example.com", is_staff=True))
+    assert client.post(f"/admin/accounts/account/{live.pk}/resume/", {"reason": "please"}).status_code == 403
