@@ -35,7 +35,8 @@ def ccxt_exchange(
 
     `specs` returns the rules of a symbol and raises Rejected for one that is not there; `clock` is the market's.
     `budget` is what may be asked of the venue (default: what all processes share); `address` is that of a compatible
-    server; `nonces` returns the next number of a wallet that signs (default: what all processes share). Raises Rejected with the remedy where ccxt is not installed, NeedsOperator for keys of another kind.
+    server; `nonces` returns the next number of a wallet that signs (default: what all processes share). Raises Rejected
+    with the remedy where ccxt is not installed, NeedsOperator for keys of another kind.
     """
     if venue not in VENUES:
         raise Rejected(f"{venue} is not traded through ccxt. There is {', '.join(VENUES)}.", code="venue")
