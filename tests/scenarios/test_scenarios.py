@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
+from random import Random
 from typing import Any
 
 import pytest
@@ -27,12 +28,16 @@ from marketdata.models import VenueBudget
 from marketdata.services import nonces
 from trading.domain.orders import ARRIVES_WITHIN, new_client_order_id
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
-from trading.models import EquityPoint, Order, Position
+from trading.domain.venue_events import OrderChanged, VenueEvent
+from trading.exchange.user_stream import UserStream
+from trading.models import EquityPoint, Fill, Order, Position
 from trading.services import exchanges
 from trading.services.guard import guard_run
 from trading.services.halt import account_halt
 from trading.services.live import cycle_run, world_for
 from trading.services.reconcile import account_reconcile
+from trading.services.user_events import venue_event_apply
+from trading.services.user_streams import user_stream_for
 from trading.tests.live_kit import (
     BUY,
     CLOSE,
@@ -269,6 +274,39 @@ def test_S10_a_person_adds_to_the_position_outside(house):
     whole(house)
 
 
+@pytest.mark.parametrize("order", ["as they came", "backwards", "shuffled"])
+def test_S11_messages_come_three_times_late_and_out_of_order(house, order):
+    stream = user_stream_for(house.account)
+    assert stream is not None
+    house.served.control.stream_fault("duplicate", path="*")
+    stream.start()
+    try:
+        assert stream.wait(10), "the stream says that it is connected"
+        house.cycle(BUY)
+        house.at(97_900)
+        events = _heard(stream, until=lambda all_: any("FILLED" in str(one) and "98000" in str(one) for one in all_))
+    finally:
+        stream.stop()
+    executions = [one for one in events if isinstance(one, OrderChanged) and one.trade]
+    assert {one.trade.trade_id for one in executions} == {one.trade_id for one in house.truth.trades}
+    told = list(events) * 3
+    if order == "backwards":
+        told.reverse()
+    elif order == "shuffled":
+        Random(11).shuffle(told)
+    for event in told:
+        venue_event_apply(account=house.account, event=event)
+    house.guard()
+    for event in told:
+        venue_event_apply(account=house.account, event=event)
+    assert Fill.objects.count() == len(house.truth.trades)
+    assert Position.objects.get().exit_reason == "stop"
+    assert Order.objects.get(role="stop").state == "done"
+    house.guard()
+    assert house.truth.working() == []
+    whole(house)
+
+
 def test_S12_stale_data_no_decision_no_model_call_and_stops_still_managed(house):
     house.cycle(BUY)
     snapshot = house.market.snapshot
@@ -379,6 +417,15 @@ def test_S15b_a_worker_that_lost_its_lease_can_neither_place_nor_cancel(house):
         flatten(stale, SYMBOL, purpose="close")
     assert len(house.truth.orders) == sent
     assert len(house.truth.working(SYMBOL)) == 2
+
+
+def _heard(stream: UserStream, *, until: Any, seconds: float = 10.0) -> list[VenueEvent]:
+    """Return the events that came until `until` says of all of them that it is enough."""
+    events, ends = list[VenueEvent](), time.monotonic() + seconds
+    while time.monotonic() < ends and not until(events):
+        stream.wait(0.2)
+        events += stream.drain()
+    return events
 
 
 def _decided(house: LiveHouse, *, arrives: bool = True) -> Order:

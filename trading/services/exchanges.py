@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from accounts.domain.credentials import AsterV1Keys, AsterV3Keys, Keys
 from accounts.models import Account
 from accounts.services.credentials import keys_of
 from marketdata.aster.clock import VenueClock
 from marketdata.aster.http import AsterHttp
 from marketdata.aster.signing import MAINNET_CHAIN, TESTNET_CHAIN, HmacSigner, Signer, V3Signer
+from marketdata.aster.wire import Wire
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.market import Market
 from marketdata.selectors import market_clock, market_for
@@ -26,6 +29,7 @@ from marketdata.services.venues import ASTER, aster_address
 from marketdata.venues.public import Purpose
 from trading.exchange.aster.adapter import AsterExchange
 from trading.exchange.aster.calls import Generation
+from trading.exchange.aster.connector import wire_for
 from trading.exchange.aster.listen_key import ListenKeys
 from trading.exchange.base import Exchange
 from trading.exchange.live import LiveExchange
@@ -111,12 +115,20 @@ def _make(account: Account, keys: Keys) -> _Made:
 def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec], clock: Clock) -> _Made:
     testnet = account.network == Account.Network.TESTNET
     url = aster_address(account.market)
-    http = AsterHttp(url, DatabaseBudget(urlsplit(url).netloc.rpartition("@")[2]), Purpose.FEED)
+    budget = DatabaseBudget(urlsplit(url).netloc.rpartition("@")[2])
+    http = AsterHttp(url, budget, Purpose.FEED, wire=_wire(url, keys))
     theirs = VenueClock(http)
     signer = _signer(account, keys, theirs, chain=TESTNET_CHAIN if testnet else MAINNET_CHAIN)
     generation: Generation = "v3" if isinstance(keys, AsterV3Keys) else "v1"
     exchange = AsterExchange(http, signer, generation=generation, specs=specs, clock=clock, venue_clock=theirs)
     return _Made(keys, exchange, theirs, ListenKeys(http, signer, generation=generation), http.close)
+
+
+def _wire(url: str, keys: Keys) -> Wire | None:
+    """Return what carries the requests where it is not our own client. Raises NeedsOperator without the library."""
+    if not isinstance(keys, AsterV1Keys):
+        return None
+    return wire_for(settings.ASTERDEX_TRANSPORT, url, key=keys.key, secret=keys.secret)
 
 
 def _signer(account: Account, keys: Keys, theirs: VenueClock, *, chain: int) -> Signer:
