@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -29,7 +30,7 @@ from marketdata.services.venues import ASTER, aster_address
 from marketdata.venues.public import Purpose
 from trading.exchange.aster.adapter import AsterExchange
 from trading.exchange.aster.calls import Generation
-from trading.exchange.aster.connector import wire_for
+from trading.exchange.aster.connector import Transport, wire_for
 from trading.exchange.aster.listen_key import ListenKeys
 from trading.exchange.base import Exchange
 from trading.exchange.live import LiveExchange
@@ -128,7 +129,7 @@ def _wire(url: str, keys: Keys) -> Wire | None:
     """Return what carries the requests where it is not our own client. Raises NeedsOperator without the library."""
     if not isinstance(keys, AsterV1Keys):
         return None
-    return wire_for(settings.ASTERDEX_TRANSPORT, url, key=keys.key, secret=keys.secret)
+    return wire_for(cast("Transport", settings.ASTERDEX_TRANSPORT), url, key=keys.key, secret=keys.secret)
 
 
 def _signer(account: Account, keys: Keys, theirs: VenueClock, *, chain: int) -> Signer:
