@@ -121,6 +121,7 @@ class Workshop:
     def __init__(self) -> None:
         self._held: dict[int, tuple[Any, Any, Purse]] = {}
         self._made = 0
+        self._nonces: Any = None
 
     def answer(self, number: int, now: datetime, called: str, args: Any, named: Any) -> Any:
         if called == "make":
@@ -152,6 +153,8 @@ class Workshop:
 
         client.TIMEOUT_MS = timeout_ms  # type: ignore[misc]
         stamina.set_testing(True, attempts=attempts)
+        if given["venue"] == "hyperliquid" and "nonces" not in given:
+            given["nonces"] = self._nonces = self._nonces or client.Increasing()  # there is no database here
         clock, purse = SimulatedClock(now), Purse()
         self._made += 1
         self._held[self._made] = ccxt_exchange(**given, specs=spec, clock=clock, budget=purse), clock, purse
