@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from math import ceil
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -142,11 +143,11 @@ class CcxtClient:
 
     def ask[T](self, what: str, call: Callable[[Any], T], *, purpose: Purpose | None = None) -> T:
         """Return what a question gives; asked again after a passing fault. `what` names it for a person."""
-        import stamina
-
         share = purpose or self._purpose
         patience = URGENT_PATIENCE if share is Purpose.CLOSING else PATIENCE
-        for attempt in stamina.retry_context(on=_passing, attempts=self.attempts, timeout=patience, wait_initial=0.3):
+        for attempt in _stamina().retry_context(
+            on=_passing, attempts=self.attempts, timeout=patience, wait_initial=0.3
+        ):
             with attempt, self._seat(what, share) as seat:
                 return call(seat.exchange)
         raise AssertionError("stamina raises the last error by itself")  # pragma: no cover
@@ -239,6 +240,16 @@ class _Quiet(logging.Logger):
 
 def _passing(error: Exception) -> bool:
     return isinstance(error, VenueDown) and not isinstance(error, BadGateway)
+
+
+@cache
+def _stamina() -> Any:
+    """Return the library, told to log as everything else does: left alone it would print to standard output."""
+    import stamina
+    from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
+
+    set_on_retry_hooks([LoggingOnRetryHook])
+    return stamina
 
 
 def _ccxt() -> Any:

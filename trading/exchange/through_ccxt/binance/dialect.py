@@ -6,9 +6,7 @@ an order in the other one, under another number and another client id: its fills
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,6 +27,7 @@ from trading.exchange.live import ConnectionCheck
 from trading.exchange.through_ccxt.adapter import Books, CcxtExchange
 from trading.exchange.through_ccxt.binance import codes, setup
 from trading.exchange.through_ccxt.binance.calls import BinanceCalls, calls_of
+from trading.exchange.through_ccxt.binance.names import Names
 from trading.exchange.through_ccxt.binance.payloads import (
     VENUE,
     child_of,
@@ -50,7 +49,6 @@ REACH: Final = timedelta(days=90)
 TRADES_REACH: Final = timedelta(days=180)
 FIRING: Final = timedelta(minutes=1)
 """So long a stop may be on its way to become an order before its fills are taken for somebody else's."""
-KEPT_NAMES: Final = 20_000
 
 
 def binance_exchange(
@@ -76,7 +74,7 @@ class Binance:
 
     def __init__(self, calls: BinanceCalls, clock: Clock) -> None:
         self._calls, self._clock = calls, clock
-        self._names = _Names()
+        self._names = Names()
 
     def urgent(self) -> Binance:
         """Return the same account for closing, and for what proves that it is closed."""
@@ -289,63 +287,10 @@ class Binance:
         self._names.list_from(symbol, min(open_ids, default=max([first, *map(_algo_id, rows)])))
 
 
-class _Names:
-    """Client ids by symbol and the venue's number, never changed once known; and which ids are conditional orders."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._listed: dict[str, int] = {}
-
-    def learn(self, reports: Iterable[OrderReport]) -> None:
-        """Remember orders of the order service, and which ones are not of it."""
-        for one in reports:
-            if one.type.conditional:
-                self.waiting(one.client_order_id)
-            else:
-                self.add(one.symbol, one.exchange_id, one.client_order_id)
-
-    def add(self, symbol: str, number: str, client_order_id: str) -> None:
-        with self._lock:
-            self._kept.setdefault((symbol, number), client_order_id)
-            _bounded(self._kept)
-
-    def waiting(self, client_order_id: str) -> None:
-        with self._lock:
-            self._waiting[client_order_id] = None
-            _bounded(self._waiting)
-
-    def is_waiting(self, client_order_id: str) -> bool:
-        with self._lock:
-            return client_order_id in self._waiting
-
-    def unknown(self, symbol: str, numbers: Iterable[str]) -> list[str]:
-        with self._lock:
-            return sorted(number for number in numbers if (symbol, number) not in self._kept)
-
-    def known(self, symbol: str, numbers: Iterable[str]) -> dict[str, str]:
-        with self._lock:
-            return {number: self._kept[symbol, number] for number in numbers if (symbol, number) in self._kept}
-
-    def listed_to(self, symbol: str) -> int:
-        with self._lock:
-            return self._listed.get(symbol, 1)
-
-    def list_from(self, symbol: str, algo_id: int) -> None:
-        with self._lock:
-            self._listed[symbol] = algo_id
-
-
 def conditional_form(form: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of POST algoOrder for those that POST order had before 9 December 2025."""
     renamed = {"stopPrice": "triggerPrice", "newClientOrderId": "clientAlgoId"}
     return {"algoType": "CONDITIONAL", **{renamed.get(name, name): value for name, value in form.items()}}
-
-
-def _bounded(kept: OrderedDict[Any, Any]) -> None:
-    while len(kept) > KEPT_NAMES:
-        kept.popitem(last=False)
 
 
 def _profit(row: Row) -> Decimal:
