@@ -143,6 +143,7 @@ class Workshop:
         import stamina
 
         from trading.exchange.through_ccxt import ccxt_exchange, client
+        from trading.exchange.through_ccxt.hyperliquid.wallets import LocalMilliseconds
         from vibex.lib.clock import SimulatedClock
         from vibex.lib.errors import Rejected
 
@@ -154,7 +155,7 @@ class Workshop:
         client.TIMEOUT_MS = timeout_ms  # type: ignore[misc]
         stamina.set_testing(True, attempts=attempts)
         if given["venue"] == "hyperliquid" and "nonces" not in given:
-            given["nonces"] = self._nonces = self._nonces or client.Increasing()  # there is no database here
+            given["nonces"] = self._nonces = self._nonces or LocalMilliseconds()  # there is no database here
         clock, purse = SimulatedClock(now), Purse()
         self._made += 1
         self._held[self._made] = ccxt_exchange(**given, specs=spec, clock=clock, budget=purse), clock, purse

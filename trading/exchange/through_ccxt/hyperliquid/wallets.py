@@ -1,8 +1,11 @@
-"""Wallets of an account: whose money it is, and who signs for it. Pure."""
+"""Wallets of an account: whose money it is, who signs for it, and the numbers that a signer uses up."""
 
 from __future__ import annotations
 
 import re
+import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 from accounts.domain.credentials import WalletKeys
@@ -10,6 +13,20 @@ from vibex.lib.errors import NeedsOperator
 
 ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+
+
+class LocalMilliseconds:
+    """Nonces of one process, for tools and tests: what trades takes them from the database."""
+
+    def __init__(self, now: Callable[[], int] | None = None) -> None:
+        self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def __call__(self) -> int:
+        with self._lock:
+            self._last = max(self._last + 1, self._now())
+            return self._last
 
 
 def address_of(keys: WalletKeys) -> str:
