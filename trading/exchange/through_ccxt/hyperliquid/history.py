@@ -22,6 +22,8 @@ from vibex.lib.clock import Clock, to_ms
 
 SMALL_PAGE: Final = 500
 """Fewer rows than the smallest full page are all there are."""
+FEW: Final = 5
+"""Up to so many orders are asked for one by one."""
 AHEAD: Final = timedelta(minutes=1)
 """By so much the venue's clock may be ahead of ours without that the newest rows are missed."""
 
@@ -35,6 +37,9 @@ class History:
     def trades(self, symbol: str, since: datetime) -> list[Trade]:
         """Return executions of a symbol under our names of their orders."""
         made = [(row, trade) for row, trade in self._fills(to_ms(since)) if trade.symbol == symbol]
+        nameless = {trade.exchange_id for row, trade in made if not isinstance(row.get("cloid"), str)}
+        if sum(self._names.by_number(number) is None for number in nameless) > FEW:
+            self._learn_newest()
         return [replace(trade, client_order_id=self._name(row, trade)) for row, trade in made]
 
     def income(self, since: datetime) -> list[Income]:
@@ -73,6 +78,13 @@ class History:
             return f"oid:{trade.exchange_id}"
         self._names.learn(trade.exchange_id, name)
         return name
+
+    def _learn_newest(self) -> None:
+        """Learn the names of the newest orders, up to 2,000 in one question."""
+        for row in rows_of(self._calls.of_user("historicalOrders"), "historicalOrders"):
+            if ours(row.get("order") or {}):
+                report = payloads.status_of({"order": row}, self._names.ours)
+                self._names.learn(report.exchange_id, report.client_order_id)
 
     def _rows(self, kind: str, start: int, *, key: Callable[[Row], Hashable]) -> list[Row]:
         """Return all rows from a moment on, each once. Raises VenueDown where the venue shows no way on."""
