@@ -89,7 +89,7 @@ class Dialect(Protocol):
         ...
 
     def leverage_set(self, symbol: str, leverage: int) -> int:
-        """Set the leverage of a flat symbol, read it back and return it."""
+        """Make the margin of a flat symbol isolated and set its leverage, read both back, return the leverage."""
         ...
 
     def prepare(self, leverages: Mapping[str, int]) -> None:
@@ -177,7 +177,10 @@ class CcxtExchange:
         )
 
     def set_leverage(self, *, symbol: str, leverage: int) -> int:
-        """Set the leverage of a symbol and return what the venue now says. Raises Refused while a position is open."""
+        """Set the leverage of a symbol and return what the venue now says. Its margin is made isolated first.
+
+        Raises Refused while a position is open, NeedsOperator for a margin mode that cannot be switched.
+        """
         self._spec(symbol)
         with asked(self.dialect.meaning):
             return self.dialect.leverage_set(symbol, leverage)

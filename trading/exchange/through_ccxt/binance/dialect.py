@@ -204,6 +204,8 @@ class Binance:
     # -- beyond the port ---------------------------------------------------------------------------------------------
 
     def leverage_set(self, symbol: str, leverage: int) -> int:
+        """Make its margin isolated first, where it is not."""
+        setup.isolate(self._calls, symbol)
         return setup.leverage_set(self._calls, symbol, leverage)
 
     def prepare(self, leverages: Mapping[str, int]) -> None:

@@ -36,9 +36,21 @@ def prepare(calls: BinanceCalls, leverages: Mapping[str, int]) -> None:
     for field, name, title in MODES:
         _turn_off(calls, field, name, title)
     for symbol, leverage in leverages.items():
-        _isolate(calls, symbol)
+        isolate(calls, symbol)
         if (now := leverage_set(calls, symbol, leverage)) != leverage:
             raise NeedsOperator(f"{symbol} was set to leverage {leverage}, but Binance has it at {now}.")
+
+
+def isolate(calls: BinanceCalls, symbol: str) -> None:
+    """Give the positions of a symbol a margin of their own. Raises NeedsOperator when that cannot be done."""
+    held = holding(calls, symbol)
+    if held.isolated:
+        return
+    if held.position or orders_of(calls, symbol):
+        raise NeedsOperator(f"{symbol} is in cross margin and something is open on it: close it, then start again.")
+    problem = _switch(calls, "marginType", {"symbol": symbol, "marginType": "ISOLATED"}, Call.MARGIN_MODE)
+    if not holding(calls, symbol).isolated:
+        raise _stuck(problem, f"{symbol} stays in cross margin")
 
 
 def leverage_set(calls: BinanceCalls, symbol: str, leverage: int) -> int:
@@ -119,17 +131,6 @@ def _checked(calls: BinanceCalls, symbol: str) -> SymbolCheck:
     with said_by_binance():
         maker, taker = fees_of(calls.ask("commissionRate", asked), symbol)
     return SymbolCheck(symbol, found.isolated, found.leverage, maker, taker)
-
-
-def _isolate(calls: BinanceCalls, symbol: str) -> None:
-    held = holding(calls, symbol)
-    if held.isolated:
-        return
-    if held.position or orders_of(calls, symbol):
-        raise NeedsOperator(f"{symbol} is in cross margin and something is open on it: close it, then start again.")
-    problem = _switch(calls, "marginType", {"symbol": symbol, "marginType": "ISOLATED"}, Call.MARGIN_MODE)
-    if not holding(calls, symbol).isolated:
-        raise _stuck(problem, f"{symbol} stays in cross margin")
 
 
 def _turn_off(calls: BinanceCalls, field: str, name: str, title: str) -> None:
