@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from accounts.domain.credentials import WalletKeys
+from decisions.domain.portfolio import Role
 from tests.oracles.environments import environment
 from tests.oracles.exchange_process import exchange_in
 from tests.oracles.hyperliquid_house import FEES, SPECS, SYMBOL, House, hyperliquid
@@ -17,7 +18,14 @@ from tests.oracles.hyperliquid_signatures import action_hash, signer_of
 from trading.domain.orders import new_client_order_id
 from trading.domain.venue import IncomeKind, NewOrder, OrderSide, OrderType, VenueStatus
 from trading.exchange.base import Refusal, Refused
+from trading.services.halt import Halted, _flatten_all
+from trading.services.journal.memory import MemoryJournal
+from trading.services.orders import book, send
+from trading.services.protection import Protection, protect
+from trading.services.stops import Moved, move_stop
+from trading.services.world import World
 from trading.tests.matching_kit import START, order
+from trading.tests.venue_support import StillMarket
 from vibex.lib.errors import NeedsOperator
 from vibex.lib.installation import installation_tag
 
@@ -295,3 +303,41 @@ def test_every_weight_is_paid(house):
     house.exchange.account()
     house.exchange.order(symbol=SYMBOL, client_order_id="never")
     assert house.exchange.purse().taken[before:] == [(20, "FEED"), (2, "FEED"), (2, "FEED")]
+
+
+def desk_of(house: House) -> World:
+    """Return the services' world around this account, its books in memory."""
+
+    class Listed(StillMarket):
+        def instrument(self, symbol: str) -> Any:
+            return SPECS[symbol]
+
+    return World(
+        house.clock, Listed(), None, house.exchange, MemoryJournal(), installation=installation_tag(), sleep=lambda _: None  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_the_services_protect_resize_move_and_halt_here_as_everywhere(house):
+    world = desk_of(house)
+    world.exchange.set_leverage(symbol=SYMBOL, leverage=5)
+    entry = new("BUY", "LIMIT", "10", price="100.2", tif="IOC", id=new_client_order_id(installation_tag()))
+    send(world, entry, role=Role.ENTRY)
+    book(world, SYMBOL)
+    (position,) = world.journal.positions()
+    assert protect(world, position, stop=D(95), target=D(110)) is Protection.ARMED
+    shown = {(one.type, one.trigger, one.quantity, one.reduce_only) for one in house.exchange.account().orders}
+    assert shown == {
+        (OrderType.STOP_MARKET, D(95), D(10), True),
+        (OrderType.TAKE_PROFIT_MARKET, D(110), D(10), True),
+    }
+    house.trade_at("101")
+    assert move_stop(world, SYMBOL, D(97)) is Moved.MOVED
+    stops = [one for one in house.exchange.account().orders if one.type is OrderType.STOP_MARKET]
+    assert [(one.trigger, one.quantity) for one in stops] == [(D(97), D(10))]
+    house.exchange.place(new("BUY", "LIMIT", "1", price="80", id="by-hand"))
+    done = Halted()
+    _flatten_all(world, done)
+    assert (done.flat, done.problem, done.cancelled) == (True, "", ["by-hand"])
+    account = house.exchange.account()
+    assert (account.positions, account.orders) == ((), ())
+    assert world.journal.incidents == {}
