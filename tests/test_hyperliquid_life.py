@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from decimal import Decimal as D
 from pathlib import Path
@@ -26,6 +28,7 @@ from trading.services.stops import Moved, move_stop
 from trading.services.world import World
 from trading.tests.matching_kit import START, order
 from trading.tests.venue_support import StillMarket
+from vibex.lib.env import ROOT
 from vibex.lib.errors import NeedsOperator
 from vibex.lib.installation import installation_tag
 
@@ -341,3 +344,22 @@ def test_the_services_protect_resize_move_and_halt_here_as_everywhere(house):
     account = house.exchange.account()
     assert (account.positions, account.orders) == ((), ())
     assert world.journal.incidents == {}
+
+
+def test_budget_and_nonces_come_from_the_database_that_all_share(python_with_ccxt, tmp_path):
+    script = ROOT / "tests" / "oracles" / "hyperliquid_with_database.py"
+    settings = environment(DJANGO_SETTINGS_MODULE="vibex.settings.testing")
+    done = subprocess.run(
+        [python_with_ccxt, script],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=settings,
+        input=json.dumps(str(tmp_path / "shared.sqlite3")),
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["faults"], told["entry"], told["held"]) == ([], "FILLED", "0.5")
+    assert told["actions"] == told["nonces"] == 17  # leverage, entry, fifteen closes of three threads
+    assert (told["last"], told["signer"], told["used"], told["limit"]) == (True, True, True, 1200)
