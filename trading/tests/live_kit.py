@@ -21,7 +21,7 @@ from decisions.domain.proposal import Action, Proposal
 from marketdata.aster.clock import VenueClock
 from trading.domain.venue import AccountState
 from trading.exchange_server.accounts import TestAccount, Truth
-from trading.exchange_server.auth import TESTNET, new_agent, new_key
+from trading.exchange_server.auth import TESTNET, ApiKey, new_agent, new_key
 from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import Served, serve_in_thread
 from trading.models import Fill, IncomeEntry, Order, Position
@@ -50,6 +50,8 @@ class LiveHouse:
     market: StillMarket
     clock: SimulatedClock
     proposals: list[tuple[Proposal, ...]] = field(default_factory=list)
+    key: ApiKey = field(default_factory=new_key)
+    """A second way into the account at the exchange, for whoever trades there by hand."""
 
     @property
     def account(self) -> Account:
@@ -128,9 +130,13 @@ def live_house(
     price: int = 100_000,
     venue_clock: type[VenueClock] = SteadyClock,
     start: datetime = START,
+    name: str = "live",
     **account: Any,
 ) -> Iterator[LiveHouse]:
-    """Run the exchange as a testnet with one account of 10,000 USDT, and a bot whose keys are sealed in the database."""
+    """Run the exchange as a testnet with one account of 10,000 USDT, and a bot whose keys are sealed in the database.
+
+    `name` is that of bot and account: several houses may follow one another on one database.
+    """
     agent, key = new_agent(), new_key()
     markets = simulated_markets([SYMBOL, "ETHUSDT"], start=start, history_days=1)
     markets.clock.stand()
@@ -147,7 +153,7 @@ def live_house(
         monkeypatch.setattr(live, "World", partial(World, sleep=lambda _: None))
         monkeypatch.setattr(settings, "ASTERDEX_TESTNET_REST_URL", served.http)
         monkeypatch.setattr(settings, "ASTERDEX_TESTNET_STREAM_URL", served.ws)
-        bot = make_bot("live", model="rules/scripted", account=_account())
+        bot = make_bot(name, model="rules/scripted", account=_account(name))
         keys = (
             AsterV3Keys(USER, agent.address, agent.private_key)
             if generation == "v3"
@@ -155,7 +161,7 @@ def live_house(
         )
         credentials_save(account=bot.account, keys=keys, actor=None)
         exchanges.exchanges_forget()
-        house = LiveHouse(served, bot, market, clock, house_proposals)
+        house = LiveHouse(served, bot, market, clock, house_proposals, key)
         house.at(price)
         try:
             yield house
@@ -163,10 +169,10 @@ def live_house(
             exchanges.exchanges_forget()
 
 
-def _account() -> Account:
+def _account(name: str) -> Account:
     from trading.tests.builders import make_account
 
-    return make_account("live", venue="aster", mode="live", network="testnet")
+    return make_account(name, venue="aster", mode="live", network="testnet")
 
 
 def books_tie_out(house: LiveHouse) -> None:
