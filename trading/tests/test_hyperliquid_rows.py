@@ -348,6 +348,7 @@ def test_brackets_are_whole_and_continuous():
 # Nonces
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_no_two_threads_get_one_nonce_and_none_is_given_back():
     taken: list[int] = []
