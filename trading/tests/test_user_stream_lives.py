@@ -15,7 +15,7 @@ from trading.services import user_streams
 from trading.services.user_streams import UserStreams
 from trading.tests.live_kit import BUY, SYMBOL, USER, books_tie_out, live_house, nothing_hangs
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ci]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ci, pytest.mark.postgres]
 
 GOAL = 5.0
 """Seconds from flat to no order of ours left."""

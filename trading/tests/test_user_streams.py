@@ -22,7 +22,8 @@ from trading.tests.builders import make_account
 from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.looks import hearing_lines
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Threads of their own write: a database in memory, as the quick tests have, locks whole tables against them.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ci, pytest.mark.postgres]
 
 START = datetime(2025, 10, 10, tzinfo=UTC)
 SECONDS = 10.0
