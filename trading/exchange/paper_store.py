@@ -19,8 +19,8 @@ from trading.models import PaperAccount, PaperIncome, PaperOrder, PaperPosition,
 from vibex.lib.errors import NeedsOperator
 
 OPEN: Final = [status.value for status in VenueStatus if status.open]
-ORDER_COLUMNS: Final = [field.name for field in fields(OrderRecord) if field.name != "on_last"]
-"""Triggers of the paper venue always wait for the mark."""
+ORDER_COLUMNS: Final = [field.name for field in fields(OrderRecord) if field.name not in ("on_last", "terms")]
+"""Triggers of the paper venue always wait for the mark, and its orders have no terms but those of the port."""
 ORDER_CHANGES: Final = ["status", "quantity", "filled", "filled_cost", "updated"]
 POSITION_CHANGES: Final = ["quantity", "cost", "margin", "leverage", "opened"]
 ASSETS: Final = ("asset", "fee_asset")

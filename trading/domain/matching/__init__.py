@@ -1,5 +1,6 @@
 """The matching engine: one account at a simulated venue. `docs/matching.md` says how it fills, charges and liquidates."""
 
+from trading.domain.matching.depth import Depth
 from trading.domain.matching.engine import Engine
 from trading.domain.matching.types import (
     Changes,
@@ -11,12 +12,14 @@ from trading.domain.matching.types import (
     Orphans,
     PositionRecord,
     Prices,
+    Terms,
     state_from_plain,
     state_to_plain,
 )
 
 __all__ = [
     "Changes",
+    "Depth",
     "Engine",
     "EngineRefusal",
     "EngineSettings",
@@ -26,6 +29,7 @@ __all__ = [
     "Orphans",
     "PositionRecord",
     "Prices",
+    "Terms",
     "state_from_plain",
     "state_to_plain",
 ]

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from marketdata.domain.instruments import InstrumentSpec
+from trading.domain.matching.depth import Depth
 from trading.domain.matching.positions import reducible
 from trading.domain.matching.types import OrderRecord, PositionRecord
 from trading.domain.venue import ZERO, OrderSide
@@ -27,6 +28,8 @@ class Book:
     """Both are zero until the first price comes."""
     bid: Decimal | None = None
     ask: Decimal | None = None
+    depth: Depth | None = None
+    """What there is to trade against, where somebody has limited it."""
     quiet: tuple[Decimal, Decimal] | None = None
     """Prices strictly between these two reach nothing that waits. None when it has to be worked out again."""
     liquidation: Decimal | None = UNKNOWN
@@ -49,6 +52,8 @@ class Book:
 
     def quoted(self, side: OrderSide) -> Decimal | None:
         """Return the ask for a buyer, the bid for a seller; None after a bar, which has neither."""
+        if self.depth is not None and (best := self.depth.best(side)) is not None:
+            return best
         return self.ask if side is OrderSide.BUY else self.bid
 
     def touch(self, side: OrderSide, spread: Decimal) -> Decimal:

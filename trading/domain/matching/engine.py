@@ -9,8 +9,10 @@ from decimal import Decimal
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote
 from trading.domain.matching.book import Book
+from trading.domain.matching.depth import Depth
 from trading.domain.matching.ledger import Ledger
-from trading.domain.matching.rules import check_form, check_market, taker_price
+from trading.domain.matching.rules import check_form, check_market
+from trading.domain.matching.taking import enter, serve
 from trading.domain.matching.types import (
     Changes,
     EngineRefusal,
@@ -19,9 +21,10 @@ from trading.domain.matching.types import (
     OrderRecord,
     PositionRecord,
     Prices,
+    Terms,
     shown,
 )
-from trading.domain.matching.walk import Move, execute, quiet_range, run, still, walk, younger
+from trading.domain.matching.walk import Move, quiet_range, run, still, walk, younger
 from trading.domain.venue import (
     ZERO,
     AccountState,
@@ -29,8 +32,6 @@ from trading.domain.venue import (
     IncomeKind,
     NewOrder,
     OrderReport,
-    OrderSide,
-    TimeInForce,
     VenuePosition,
     VenueStatus,
 )
@@ -68,17 +69,21 @@ class Engine:
         self._ledger.set_leverage(book, leverage)
         return leverage
 
-    def place(self, order: NewOrder, *, at: datetime, on_last: bool = False) -> OrderReport:
+    def place(self, order: NewOrder, *, at: datetime, on_last: bool = False, terms: Terms | None = None) -> OrderReport:
         """Take an order and fill what crosses. Raises EngineRefusal: then nothing has changed.
 
-        A trigger waits for the mark price, or for the last one with `on_last`.
+        A trigger waits for the mark price, or for the last one with `on_last`. `terms` are those that the port has no
+        words for.
         """
         book = self._ledger.book(order.symbol)
-        check_form(self._ledger, book, order)
-        record = OrderRecord.accepted(order, exchange_id=self._ledger.next_id, at=at, on_last=on_last)
+        check_form(self._ledger, book, order, terms)
+        number = self._ledger.next_id
+        record = OrderRecord.accepted(order, exchange_id=number, at=at, on_last=on_last, terms=terms)
+        if terms is not None and terms.dormant and terms.activation is None:
+            record = record.following(book.last if on_last else book.mark)
         check_market(self._ledger, book, record)
         self._ledger.new_id()  # only now is the number taken: a refusal changes nothing
-        return self._enter(book, record, at).report()
+        return enter(self._ledger, book, record, at).report()
 
     def cancel(self, symbol: str, client_order_id: str, *, at: datetime) -> OrderReport:
         """Cancel an open order. Raises EngineRefusal when it is not open."""
@@ -101,6 +106,15 @@ class Engine:
         if book.busy and not self._quiet(book, min(prices), max(prices)):
             run(self._ledger, book, self._jump(book, quote, before, span, at or quote.at))
         book.mark, book.last = quote.mark, quote.last
+
+    def set_depth(self, symbol: str, depth: Depth | None, *, at: datetime) -> None:
+        """Lay ladders before the account, which use up as it trades, or take them away with None.
+
+        What rests in front of a ladder is filled by it at once, as far as it goes.
+        """
+        book = self._ledger.book(symbol)
+        book.depth = depth
+        serve(self._ledger, book, at)
 
     def on_bar(self, bar: Bar) -> None:
         """Walk through a bar. Afterwards bid and ask are the close ± half the spread of the settings."""
@@ -171,27 +185,6 @@ class Engine:
         return self._ledger.drain()
 
     # -- inside ------------------------------------------------------------------------------------------------------
-
-    def _enter(self, book: Book, order: OrderRecord, at: datetime) -> OrderRecord:
-        if order.type.conditional:
-            return self._ledger.keep(book, order)
-        price = self._crossing_price(book, order)
-        if price is None:
-            rests = order.time_in_force is not TimeInForce.IOC
-            return self._ledger.keep(book, order) if rests else self._ledger.end(book, order, VenueStatus.EXPIRED, at)
-        if order.time_in_force is TimeInForce.GTX:
-            return self._ledger.end(book, order, VenueStatus.EXPIRED, at)
-        return execute(self._ledger, book, order, price, maker=False, at=at)
-
-    def _crossing_price(self, book: Book, order: OrderRecord) -> Decimal | None:
-        """Return the price at which an order takes, None when it does not cross. A limit is never overstepped."""
-        price = taker_price(self._ledger, book, order.side)
-        if order.price is None:
-            return price
-        gap = (order.price - book.touch(order.side, self.settings.spread)) * order.side.sign
-        if gap < 0:
-            return None
-        return min(price, order.price) if order.side is OrderSide.BUY else max(price, order.price)
 
     def _jump(self, book: Book, quote: Quote, before: tuple[Decimal, Decimal], span: Decimal, at: datetime) -> Move:
         mark, last = before

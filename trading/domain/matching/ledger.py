@@ -109,7 +109,7 @@ class Ledger:
 
     def reserved(self, book: Book, order: OrderRecord) -> Decimal:
         """Return margin and fee kept for the open part of a resting entry."""
-        if order.client_order_id not in book.orders or order.price is None:
+        if order.client_order_id not in book.orders or order.price is None or order.waiting:
             return ZERO
         notional = book.added_by(order) * order.price
         return initial_margin(notional, book.leverage) + booked(notional * book.spec.taker_fee)

@@ -9,16 +9,18 @@ from typing import Final
 from trading.domain.matching.book import Book, adverse
 from trading.domain.matching.ledger import Ledger
 from trading.domain.matching.margin import notional_cap
-from trading.domain.matching.types import EngineRefusal, OrderRecord
-from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType
+from trading.domain.matching.types import EngineRefusal, OrderRecord, Terms
+from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType, TimeInForce
 from vibex.lib.money import booked
 
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+TRAILS: Final = (Decimal("0.001"), Decimal("0.05"))
+"""The least and the most by which a trailing stop follows."""
 
 
-def check_form(ledger: Ledger, book: Book, order: NewOrder) -> None:
+def check_form(ledger: Ledger, book: Book, order: NewOrder, terms: Terms | None = None) -> None:
     """Check everything that does not need a price. Raises EngineRefusal."""
-    _check_fields(order)
+    _check_fields(order, terms)
     _check_client_id(ledger, order)
     _check_close_position(order)
     _check_filters(book, order)
@@ -40,7 +42,7 @@ def check_market(ledger: Ledger, book: Book, order: OrderRecord) -> None:
 
 
 def reaches(order: OrderRecord, price: Decimal) -> bool:
-    """Return whether a price fires a conditional order: the mark, or the last one where it waits for that."""
+    """Return whether a price meets what an order waits for: the mark, or the last one where it waits for that."""
     return price <= order.level if order.waits_below else price >= order.level
 
 
@@ -50,13 +52,32 @@ def taker_price(ledger: Ledger, book: Book, side: OrderSide) -> Decimal:
     return adverse(book.spec, side, touch, touch * ledger.settings.slippage)
 
 
-def _check_fields(order: NewOrder) -> None:
-    wanted = {"price": order.type is OrderType.LIMIT, "trigger": order.type.conditional}
+def _check_fields(order: NewOrder, terms: Terms | None) -> None:
+    trails = terms is not None and terms.trail is not None
+    becomes_limit = terms is not None and not trails and order.type.conditional and order.price is not None
+    wanted = {
+        "price": order.type is OrderType.LIMIT or becomes_limit,
+        "trigger": order.type.conditional and not trails,
+    }
     for name, needed in wanted.items():
         if (getattr(order, name) is not None) != needed:
             raise EngineRefusal(f"{order.type} {'needs' if needed else 'takes no'} {name}", code="other")
-    if order.time_in_force is not None and order.type is not OrderType.LIMIT:
+    if order.time_in_force is not None and order.price is None:
         raise EngineRefusal(f"{order.type} takes no time in force", code="other")
+    if terms is not None:
+        _check_terms(order, terms)
+
+
+def _check_terms(order: NewOrder, terms: Terms) -> None:
+    if terms.trail is not None:
+        if order.type is not OrderType.STOP_MARKET or order.close_position:
+            raise EngineRefusal("only a stop with a quantity can trail", code="other")
+        if not TRAILS[0] <= terms.trail <= TRAILS[1]:
+            raise EngineRefusal(f"a stop trails by {TRAILS[0]} to {TRAILS[1]} of the price", code="other")
+    if terms.whole and (order.price is None or order.time_in_force is not TimeInForce.IOC):
+        raise EngineRefusal("whole or not at all goes with a limit that is IOC", code="other")
+    if order.close_position and order.price is not None:
+        raise EngineRefusal("closePosition takes no price", code="other")
 
 
 def _check_client_id(ledger: Ledger, order: NewOrder) -> None:
@@ -99,7 +120,7 @@ def _check_notional(book: Book, order: OrderRecord, price: Decimal) -> None:
 def _check_trigger(order: OrderRecord, book: Book) -> None:
     name, price = ("last", book.last) if order.on_last else ("mark", book.mark)
     if order.type.conditional and reaches(order, price):
-        text = f"{name} price {price} would fire the trigger {order.trigger} at once"
+        text = f"{name} price {price} would fire the trigger {order.level} at once"
         raise EngineRefusal(text, code="would_trigger")
 
 

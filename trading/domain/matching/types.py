@@ -111,6 +111,31 @@ class PositionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Terms of an order that the Exchange port does not know: the test exchange asks for them, Vibex itself never does.
+
+    A stop or target with terms may have a price: then it becomes a limit when it fires.
+    """
+
+    whole: bool = False
+    """Filled at once and whole, or not at all. Such a limit is IOC."""
+    protect: Decimal | None = None
+    """It does not fire while mark and last price are further apart than this share of the mark."""
+    trail: Decimal | None = None
+    """Share by which a trailing stop follows the best price that came after its activation."""
+    activation: Decimal | None = None
+    """The price that a trailing stop waits for before it follows; None: it follows at once."""
+    best: Decimal | None = None
+    """The best price that a trailing stop has seen; None before its activation."""
+    fired: bool = False
+    """Its trigger has been met, and it is a limit from then on."""
+
+    @property
+    def dormant(self) -> bool:
+        return self.trail is not None and self.best is None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRecord:
     """An order as the venue keeps it. `quantity` is zero for closePosition until it fires."""
 
@@ -133,9 +158,12 @@ class OrderRecord:
     updated: datetime
     on_last: bool = False
     """Its trigger waits for the last price instead of the mark: for the test exchange, Vibex itself never asks for it."""
+    terms: Terms | None = None
 
     @classmethod
-    def accepted(cls, order: NewOrder, *, exchange_id: int, at: datetime, on_last: bool = False) -> OrderRecord:
+    def accepted(
+        cls, order: NewOrder, *, exchange_id: int, at: datetime, on_last: bool = False, terms: Terms | None = None
+    ) -> OrderRecord:
         """Return the record of an order that has just passed all checks."""
         return cls(
             exchange_id=exchange_id,
@@ -155,6 +183,7 @@ class OrderRecord:
             created=at,
             updated=at,
             on_last=on_last,
+            terms=terms,
         )
 
     @property
@@ -166,28 +195,56 @@ class OrderRecord:
         return self.reduce_only or self.close_position
 
     @property
+    def waiting(self) -> bool:
+        """True while it waits for a trigger, or for its activation."""
+        return self.type.conditional and (self.terms is None or not self.terms.fired)
+
+    @property
+    def whole(self) -> bool:
+        """True when it is filled whole or not at all."""
+        return self.terms is not None and self.terms.whole
+
+    @property
     def is_stop(self) -> bool:
-        return self.type is OrderType.STOP_MARKET
+        """True for a stop that would fire; not for a trailing one before its activation."""
+        if self.type is not OrderType.STOP_MARKET:
+            return False
+        return self.terms is None or not (self.terms.fired or self.terms.dormant)
 
     @property
     def takes_profit(self) -> bool:
         """True for a target: take-profit, or a limit that can only reduce."""
-        return self.type is OrderType.TAKE_PROFIT_MARKET or (self.type is OrderType.LIMIT and self.reduce_only)
+        if self.waiting:
+            return self.type is OrderType.TAKE_PROFIT_MARKET
+        return self.reduce_only and self.price is not None
 
     @property
     def waits_below(self) -> bool:
-        """True when a falling price reaches it: sell stop, buy target, buy limit."""
+        """True when a falling price reaches it: sell stop, buy target, buy limit, activation of a trailing buy."""
         return (self.side is OrderSide.SELL) == self.is_stop
 
     @property
     def level(self) -> Decimal:
         """The price it waits for: the trigger (mark, or last) of a conditional order, the price (last) of a limit."""
+        if self.terms is not None:
+            if self.terms.fired:
+                return self.price or ZERO
+            if self.terms.dormant:
+                return self.terms.activation or ZERO
         return self.trigger or self.price or ZERO
+
+    def following(self, price: Decimal) -> OrderRecord:
+        """Return a trailing stop with `price` as the best that it has seen, and its trigger behind that."""
+        terms = self.terms
+        if terms is None or terms.trail is None:
+            return self
+        trigger = price * (1 + self.side.sign * terms.trail)
+        return replace(self, trigger=trigger, terms=replace(terms, best=price))
 
     def with_fill(self, *, quantity: Decimal, cost: Decimal, at: datetime) -> OrderRecord:
         """Return the record after an execution of `quantity` for `cost` quote units."""
         filled = self.filled + quantity
-        wanted = filled if self.close_position else self.quantity
+        wanted = self.quantity or filled
         return replace(
             self,
             status=VenueStatus.FILLED if filled == wanted else VenueStatus.PARTIALLY_FILLED,
@@ -222,7 +279,7 @@ class OrderRecord:
 
 
 def _time_in_force(order: NewOrder) -> TimeInForce | None:
-    if order.type is OrderType.LIMIT:
+    if order.price is not None:
         return order.time_in_force or TimeInForce.GTC
     return order.time_in_force
 

@@ -12,7 +12,7 @@ meets nothing of the bar in which it came about.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -21,14 +21,18 @@ from trading.domain.matching.book import Book, adverse
 from trading.domain.matching.ledger import Ledger
 from trading.domain.matching.liquidation import liquidate
 from trading.domain.matching.rules import reaches
-from trading.domain.matching.types import EngineSettings, OrderRecord
-from trading.domain.venue import ZERO, Bar, OrderSide, OrderType, VenueStatus
+from trading.domain.matching.taking import climb, execute, settle, within
+from trading.domain.matching.types import EngineSettings, OrderRecord, Terms
+from trading.domain.venue import ZERO, Bar, OrderSide
 
 STOP, LIQUIDATION, LIMIT, TARGET = range(4)
 """Who comes first where two are met at the same point."""
 
 POSITION: Final = 0
 """The number of the position among those of the orders."""
+
+END: Final = Decimal(1)
+"""The end of a move, as a share of it."""
 
 EVERYWHERE: Final = (Decimal(0), Decimal("Infinity"))
 
@@ -156,24 +160,14 @@ def run(ledger: Ledger, book: Book, move: Move) -> None:
         book.last, book.mark = move.last_at(hit.share), move.mark_at(hit.share) if move.jump else hit.level
         if hit.order is None:
             liquidate(ledger, book, at=move.at)
-        elif hit.order.type is OrderType.LIMIT and not _stop_ahead(book, hit.order, move):
+        elif not hit.order.waiting and not _stop_ahead(book, hit.order, move):
             execute(ledger, book, hit.order, hit.order.level, maker=True, at=move.at)
         else:
             _fire(ledger, book, hit.order, move)
     book.last, book.mark = move.last_to, move.mark_to
-
-
-def execute(
-    ledger: Ledger, book: Book, order: OrderRecord, price: Decimal, *, maker: bool, at: datetime
-) -> OrderRecord:
-    """Fill what can be filled of an order at `price`; the rest expires."""
-    quantity = book.reducible(order.side) if order.close_position else order.remaining
-    if order.reduce_only:
-        quantity = min(quantity, book.reducible(order.side))
-    if not quantity or not ledger.affords(book, order, price):
-        return ledger.end(book, order, VenueStatus.EXPIRED, at)
-    order = ledger.fill(book, order, quantity, price, maker=maker, at=at)
-    return ledger.end(book, order, VenueStatus.EXPIRED, at) if order.status.open else order
+    for order in tuple(book.orders.values()):
+        if order.terms is not None and order.terms.best is not None:
+            _follow(ledger, book, order, move)
 
 
 def quiet_range(ledger: Ledger, book: Book) -> tuple[Decimal, Decimal]:
@@ -187,6 +181,9 @@ def _quiet_range(ledger: Ledger, book: Book) -> tuple[Decimal, Decimal]:
     floor, ceiling = EVERYWHERE
     for order in book.orders.values():
         floor, ceiling = (max(floor, order.level), ceiling) if order.waits_below else (floor, min(ceiling, order.level))
+        if order.terms is not None and order.terms.best is not None:
+            best = order.terms.best  # beyond it the stop follows
+            floor, ceiling = (floor, min(ceiling, best)) if order.waits_below else (max(floor, best), ceiling)
     if book.position is None or (price := ledger.liquidation_price(book)) is None:
         return floor, ceiling
     return (max(floor, price), ceiling) if book.position.sign > 0 else (floor, min(ceiling, price))
@@ -196,12 +193,16 @@ def _hits(ledger: Ledger, book: Book, move: Move) -> Iterator[Hit]:
     for order in book.orders.values():
         if order.exchange_id in move.blind:
             continue
-        if order.type.conditional:
+        if order.waiting:
             start, end = (move.last_from, move.last_to) if order.on_last else (move.mark_from, move.mark_to)
             if reaches(order, end):
                 priority = STOP if order.is_stop else TARGET
                 mark = move.mark_at(_share(start, end, order.level)) if order.on_last else order.level
-                yield _hit(start, end, order.level, priority, order, mark)
+                hit = _hit(start, end, order.level, priority, order, mark)
+                if order.terms is None:
+                    yield hit
+                else:
+                    yield from _allowed(order.terms, hit, move)
         elif _trades_through(book, order, move):
             share = _share(move.last_from, move.last_to, order.level)
             priority = TARGET if order.takes_profit else LIMIT
@@ -223,7 +224,23 @@ def _share(start: Decimal, end: Decimal, level: Decimal) -> Decimal:
     return min(max((level - start) / (end - start), ZERO), Decimal(1))
 
 
+def _allowed(terms: Terms, hit: Hit, move: Move) -> Iterator[Hit]:
+    """Yield a hit as the protection of its trigger lets it happen: there, at the end of the move, or not at all."""
+    if terms.protect is None or not _parted(terms.protect, move, hit.share):
+        yield hit
+    elif not _parted(terms.protect, move, END):
+        yield replace(hit, share=END, level=move.mark_to)
+
+
+def _parted(most: Decimal, move: Move, share: Decimal) -> bool:
+    """Return whether mark and last price are further apart than `most` allows, as a share of the mark."""
+    mark = move.mark_at(share)
+    return abs(mark - move.last_at(share)) > most * mark
+
+
 def _trades_through(book: Book, order: OrderRecord, move: Move) -> bool:
+    if book.depth is not None and book.depth.limits(order.side):
+        return False  # what it can have is laid before it
     if order.side is OrderSide.BUY:
         return move.last_to < order.level or (move.jump and book.ask is not None and book.ask <= order.level)
     return move.last_to > order.level or (move.jump and book.bid is not None and book.bid >= order.level)
@@ -241,13 +258,20 @@ def _stop_ahead(book: Book, target: OrderRecord, move: Move) -> OrderRecord | No
         and order.side is target.side
         and order.exchange_id not in move.blind
         and reaches(order, move.furthest(order))
+        and (order.terms is None or order.terms.protect is None or not _parted(order.terms.protect, move, END))
     ]
     nearest = max if target.side is OrderSide.SELL else min
     return nearest(stops, key=lambda order: order.level, default=None)
 
 
 def _fire(ledger: Ledger, book: Book, order: OrderRecord, move: Move) -> None:
-    """Fill a triggered order at the market. A stop is never filled better than its trigger."""
+    """Fill a triggered order at the market. A stop is never filled better than its trigger.
+
+    A trailing stop that was met at its activation begins to follow; an order with a price becomes a limit.
+    """
+    if order.terms is not None and order.terms.dormant:
+        ledger.keep(book, order.following(_ends(order, move) if move.jump else order.level))
+        return
     reference = book.quoted(order.side) or book.last
     if (stop := _stop_ahead(book, order, move)) is not None:
         order, reference = stop, stop.level
@@ -256,4 +280,30 @@ def _fire(ledger: Ledger, book: Book, order: OrderRecord, move: Move) -> None:
         worse = max if order.side is OrderSide.BUY else min
         reference = worse(reference, order.level)
     price = adverse(book.spec, order.side, reference, move.slip)
-    execute(ledger, book, order, price, maker=False, at=move.at)
+    if order.price is not None and order.terms is not None:
+        if not ledger.affords(book, order, order.price):
+            execute(ledger, book, order, order.price, maker=False, at=move.at)  # it expires
+            return
+        order = replace(order, terms=replace(order.terms, fired=True))
+    if book.depth is not None and book.depth.limits(order.side):
+        climb(ledger, book, order, book.depth, move.at)
+    else:
+        settle(ledger, book, order, within(order, reference, price), move.at)
+
+
+def _follow(ledger: Ledger, book: Book, order: OrderRecord, move: Move) -> None:
+    """Let a trailing stop follow to the end of a move.
+
+    Not where the rest of the bar still reaches its trigger as it stands: which of both came first is not known, and the
+    older trigger is the worse one.
+    """
+    end = _ends(order, move)
+    if order.terms is None or order.terms.best is None or (end - order.terms.best) * order.side.sign >= 0:
+        return
+    if order.exchange_id not in move.blind and not reaches(order, move.furthest(order)):
+        ledger.keep(book, order.following(end))
+
+
+def _ends(order: OrderRecord, move: Move) -> Decimal:
+    """Return the price at the end of a move that an order looks at."""
+    return move.last_to if order.on_last else move.mark_to
