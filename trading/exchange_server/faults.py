@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from random import Random
@@ -11,9 +12,10 @@ from typing import Any, Final
 from vibex.lib.errors import Rejected
 
 REST: Final = (
-    "429", "429-empty", "418", "403", "404", "500", "503", "200-html", "-1001", "delay", "drop", "corrupt",
+    "429", "429-empty", "418", "403", "404", "500", "503", "200-html", "-1001", "refuse", "delay", "drop", "corrupt",
 )  # fmt: skip
-"""`delay` waits and then answers, `drop` closes the connection, `corrupt` puts the high of a candle below its low."""
+"""`delay` waits and then answers, `drop` closes the connection, `corrupt` puts the high of a candle below its low,
+`refuse` says no with the fault's own `code`."""
 AFTER: Final = ("503-after", "-1006-after", "-1007-after", "drop-after", "delay-after")
 """The request is executed, and its answer is lost, late, or says that nobody knows."""
 SIGNED: Final = ("-1021", "-4225", "batch-partial")
@@ -48,6 +50,12 @@ class Fault:
     """How many messages overtake one that is sent out of order."""
     method: str = "*"
     """GET, POST, PUT or DELETE, where a fault of REST strikes only those."""
+    form: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that a request must have, where a fault of REST strikes only those."""
+    skip: int = 0
+    """How many that it would strike pass before the first one is struck."""
+    code: int = -9999
+    """What `refuse` says no with; the default is in nobody's documents."""
     struck: int = 0
     since: float = field(default_factory=time.monotonic)
 
@@ -73,13 +81,20 @@ class FaultBook:
         kinds = STREAM if stream else REST + AFTER + SIGNED
         if fault.kind not in kinds:
             raise Rejected(f"There is no fault {fault.kind!r}. There is {', '.join(kinds)}.", code="fault")
-        if not 0 <= fault.probability <= 1 or fault.seconds < 0 or fault.after < 1 or (fault.count or 0) < 0:
+        if (
+            not 0 <= fault.probability <= 1
+            or fault.seconds < 0
+            or fault.after < 1
+            or min(fault.count or 0, fault.skip) < 0
+        ):
             raise Rejected("A probability lies in 0 to 1, seconds and counts are not below zero.", code="fault")
         (self.stream if stream else self.rest).append(fault)
 
-    def strike(self, path: str, method: str = "GET") -> Fault | None:
-        """Return the fault that strikes a request now, None when none does."""
-        return self._first([one for one in self.rest if one.method in ("*", method)], path)
+    def strike(self, path: str, method: str = "GET", form: Mapping[str, str] | None = None) -> Fault | None:
+        """Return the fault that strikes a request with these parameters now, None when none does."""
+        given = (form or {}).items()
+        fitting = [one for one in self.rest if one.method in ("*", method) and one.form.items() <= given]
+        return self._first(fitting, path)
 
     def strike_message(self, stream: str) -> Fault | None:
         """Return the fault that strikes a message of a stream now."""
@@ -96,6 +111,9 @@ class FaultBook:
         for fault in faults:
             fits = not fault.spent() and fnmatchcase(name, fault.path)
             if fits and (fault.probability >= 1 or self.chance.random() < fault.probability):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
                 fault.struck += 1
                 return fault
         return None

@@ -133,7 +133,7 @@ class ExchangeServer:
         name = match["name"] if match else ""
         body = await request.text() if request.can_read_body else ""
         weight = self._weight(request, name, body)
-        fault = self.faults.strike(request.path, request.method)
+        fault = self.faults.strike(request.path, request.method, dict(parse_qsl(body)) | dict(request.query))
         if fault and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         if fault and fault.kind == "drop":
@@ -205,6 +205,9 @@ class ExchangeServer:
             case "-1001":
                 text = "Internal error; unable to process your request. Please try again."
                 raise Refusal(-1001, text, status=500)
+            case "refuse":
+                code = fault.code if fault else 0
+                raise Refusal(code, f"This is refused with {code}.")
             case "403" | "404" | "500" | "503" | "200-html" as kind:
                 status = 200 if kind == "200-html" else int(kind)
                 return web.Response(status=status, text=page(kind), content_type="text/html")

@@ -230,3 +230,28 @@ def test_two_exchanges_do_not_share_a_port(exchange):
     port = int(exchange.http.rsplit(":", 1)[1])
     with pytest.raises(OSError, match="address"), serve_in_thread(simulated_markets(["BTCUSDT"]), port=port):
         pass
+
+
+def order(exchange, **form):
+    """POST an order that nobody signed and return the code of the refusal."""
+    return httpx2.post(f"{exchange.http}/fapi/v3/order", data=form, timeout=SECONDS).json()["code"]
+
+
+def test_a_fault_strikes_only_requests_with_its_parameters_in_body_or_query(exchange):
+    exchange.control.fault("refuse", path="*/order", method="POST", form={"type": "STOP_MARKET"}, count=1)
+    unsigned = order(exchange, type="LIMIT")
+    assert unsigned != -9999
+    assert order(exchange, symbol="BTCUSDT", type="STOP_MARKET") == -9999
+    assert order(exchange, symbol="BTCUSDT", type="STOP_MARKET") == unsigned
+    exchange.control.fault("refuse", form={"symbol": "ETHUSDT"}, code=-4242)
+    told(exchange, "premiumIndex", symbol="BTCUSDT")
+    refused = ask(exchange, "premiumIndex", symbol="ETHUSDT")
+    assert (refused.status, refused.body["code"]) == (400, -4242)
+
+
+def test_a_fault_lets_pass_as_many_as_it_is_told_to(exchange):
+    exchange.control.fault("503", path="*/ping", skip=2, count=1)
+    assert ask(exchange, "time").status == 200
+    assert [ask(exchange, "ping").status for _ in range(5)] == [200, 200, 503, 200, 200]
+    with pytest.raises(Rejected):
+        exchange.control.fault("503", skip=-1)
