@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +21,7 @@ from accounts.services.credentials import credentials_save
 from decisions.deciders import rules
 from decisions.domain.proposal import Action, Proposal
 from marketdata.aster.clock import VenueClock
-from trading.domain.venue import AccountState
+from trading.domain.venue import AccountState, IncomeKind
 from trading.exchange_server.accounts import TestAccount, Truth
 from trading.exchange_server.auth import TESTNET, ApiKey, new_agent, new_key
 from trading.exchange_server.build import simulated_markets
@@ -52,6 +54,7 @@ class LiveHouse:
     proposals: list[tuple[Proposal, ...]] = field(default_factory=list)
     key: ApiKey = field(default_factory=new_key)
     """A second way into the account at the exchange, for whoever trades there by hand."""
+    user: str = USER
 
     @property
     def account(self) -> Account:
@@ -59,7 +62,7 @@ class LiveHouse:
 
     @property
     def truth(self) -> Truth:
-        return self.served.control.account(USER)
+        return self.served.control.account(self.user)
 
     @property
     def state(self) -> AccountState:
@@ -123,6 +126,16 @@ class SteadyClock(VenueClock):
 
 
 @contextmanager
+def live_exchange(*, start: datetime = START) -> Iterator[Served]:
+    """Run the exchange as a testnet without accounts, for many houses one after the other."""
+    markets = simulated_markets([SYMBOL, "ETHUSDT"], start=start, history_days=1)
+    markets.clock.stand()
+    _without_spread(markets)
+    with serve_in_thread(markets, pulse=3600, weight_limit=10**9, chain_id=TESTNET) as served:
+        yield served
+
+
+@contextmanager
 def live_house(
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -131,18 +144,21 @@ def live_house(
     venue_clock: type[VenueClock] = SteadyClock,
     start: datetime = START,
     name: str = "live",
+    served: Served | None = None,
+    sleep: Callable[[float], None] = lambda _: None,
     **account: Any,
 ) -> Iterator[LiveHouse]:
     """Run the exchange as a testnet with one account of 10,000 USDT, and a bot whose keys are sealed in the database.
 
-    `name` is that of bot and account: several houses may follow one another on one database.
+    `name` is that of bot and account: several houses may follow one another on one database. With `served` the account
+    is one more at an exchange that runs. `sleep` is told how long our code would have waited.
     """
     agent, key = new_agent(), new_key()
-    markets = simulated_markets([SYMBOL, "ETHUSDT"], start=start, history_days=1)
-    markets.clock.stand()
-    _without_spread(markets)
-    opened = TestAccount(USER, agents=(agent.address,), keys=(key,), **account)
-    with serve_in_thread(markets, accounts=[opened], pulse=3600, weight_limit=10**9, chain_id=TESTNET) as served:
+    user = USER if served is None else f"0x{secrets.token_hex(20)}"
+    opened = TestAccount(user, agents=(agent.address,), keys=(key,), **account)
+    with nullcontext(served) if served else live_exchange(start=start) as running:
+        running.control.open_account(opened)
+        start = running.control.now()
         clock, market = SimulatedClock(start), StillMarket(Decimal(price), venue="aster_testnet")
         house_proposals: list[tuple[Proposal, ...]] = []
         monkeypatch.setitem(rules.RULES, "scripted", lambda question: house_proposals.pop(0) if house_proposals else ())
@@ -150,18 +166,18 @@ def live_house(
             monkeypatch.setattr(module, "market_for", lambda venue: market)
             monkeypatch.setattr(module, "market_clock", lambda venue: clock)
         monkeypatch.setattr(exchanges, "VenueClock", venue_clock)
-        monkeypatch.setattr(live, "World", partial(World, sleep=lambda _: None))
-        monkeypatch.setattr(settings, "ASTERDEX_TESTNET_REST_URL", served.http)
-        monkeypatch.setattr(settings, "ASTERDEX_TESTNET_STREAM_URL", served.ws)
+        monkeypatch.setattr(live, "World", partial(World, sleep=sleep))
+        monkeypatch.setattr(settings, "ASTERDEX_TESTNET_REST_URL", running.http)
+        monkeypatch.setattr(settings, "ASTERDEX_TESTNET_STREAM_URL", running.ws)
         bot = make_bot(name, model="rules/scripted", account=_account(name))
         keys = (
-            AsterV3Keys(USER, agent.address, agent.private_key)
+            AsterV3Keys(user, agent.address, agent.private_key)
             if generation == "v3"
             else AsterV1Keys(key.key, key.secret)
         )
         credentials_save(account=bot.account, keys=keys, actor=None)
         exchanges.exchanges_forget()
-        house = LiveHouse(served, bot, market, clock, house_proposals, key)
+        house = LiveHouse(running, bot, market, clock, house_proposals, key, user)
         house.at(price)
         try:
             yield house
@@ -180,13 +196,19 @@ def books_tie_out(house: LiveHouse) -> None:
     truth, account = house.truth, house.account
     booked = {(fill.exchange_trade_id, fill.quantity, fill.price, fill.fee, fill.realised) for fill in _fills(account)}
     assert booked == {(one.trade_id, one.quantity, one.price, one.fee, one.realised) for one in truth.trades}
-    lines = set(IncomeEntry.objects.filter(account=account).values_list("kind", "amount"))
-    assert lines == {(one.kind.value, one.amount) for one in truth.income}
+    lines = Counter(IncomeEntry.objects.filter(account=account).values_list("kind", "amount"))
+    assert lines == income_of(truth)
     ours = {row.symbol: (row.side, row.quantity) for row in Position.objects.filter(account=account, closed=None)}
     assert ours == {one.symbol: (one.side.value, one.quantity) for one in truth.state.positions}
     closed = Position.objects.filter(account=account)
     assert sum((row.realised for row in closed), Decimal(0)) == sum((one.realised for one in truth.trades), Decimal(0))
     assert sum((row.fees for row in closed), Decimal(0)) == sum((one.fee for one in truth.trades), Decimal(0))
+
+
+def income_of(truth: Truth) -> Counter[tuple[str, Decimal]]:
+    """Return the ledger as the venue tells it: the fee of a liquidation goes to its insurance fund."""
+    told = {IncomeKind.LIQUIDATION_FEE: IncomeKind.INSURANCE_CLEAR}
+    return Counter((told.get(one.kind, one.kind).value, one.amount) for one in truth.income)
 
 
 def nothing_hangs(house: LiveHouse) -> None:

@@ -177,7 +177,7 @@ def test_the_control_is_there_over_http(exchange):
     state = httpx2.get(f"{exchange.http}/_sim/state").json()
     assert state["faults"]["rest"][0] | {"since": 0} == {
         "kind": "503", "path": "*/time", "count": 2, "probability": 1.0, "seconds": 0.0, "after": 1, "struck": 1, "since": 0,
-        "method": "*",
+        "method": "*", "form": {}, "skip": 0, "code": -9999,
     }  # fmt: skip
     assert post("clear").status_code == 200
     assert ask(exchange, "time").status == 200
