@@ -16,12 +16,18 @@ from trading.services.load_accounts.faults import BadFile, FileFault, path_of
 from vibex.lib.account_keys import FORMS
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_DECIMAL: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
 _LOOKS_SECRET: Final = re.compile(r"[0-9A-F]{40,}")
 
 
 def _number(value: Any) -> Any:
-    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Read a number as it is written, in quotes or not. Loaders have made decimals of those without."""
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, int | str) and not isinstance(value, bool) and _DECIMAL.fullmatch(str(value).strip()):
+        return Decimal(str(value).strip())
+    raise PydanticCustomError("number", "has to be a number, for example 0.01")
 
 
 def _literal(_: Any, info: ValidationInfo) -> Any:
