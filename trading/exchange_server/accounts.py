@@ -16,6 +16,7 @@ from typing import Any, Final
 from marketdata.domain.instruments import Bracket, InstrumentSpec
 from trading.domain.matching import (
     Changes,
+    Depth,
     Engine,
     EngineSettings,
     EngineState,
@@ -276,7 +277,10 @@ class Account:
 
     def _engine(self, state: EngineState) -> Engine:
         specs = {name: self.spec(name) for name in self.markets.contracts}
-        return Engine(instruments=specs, settings=self._settings, state=state)
+        engine = Engine(instruments=specs, settings=self._settings, state=state)
+        for symbol, depth in self.markets.depths.items():
+            engine.set_depth(symbol, depth, at=self.now)
+        return engine
 
     def _run_timers(self, now: int) -> None:
         for symbol in [name for name, at in self.timers.items() if at <= now]:
@@ -328,6 +332,16 @@ class Accounts:
         self.brackets[symbol] = brackets
         for account in self:
             account.restore(account.engine.state())
+
+    def set_depth(self, symbol: str, depth: Depth | None) -> None:
+        """Lay one ladder before everybody, or take it away; older accounts meet it first."""
+        self.advance()
+        if depth is None:
+            self.markets.depths.pop(symbol, None)
+        else:
+            self.markets.depths[symbol] = depth
+        for account in self:
+            account.do(lambda engine, at: engine.set_depth(symbol, depth, at=at))
 
     def set_orphans(self, orphans: Orphans) -> None:
         self.orphans = orphans

@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import Bracket
-from trading.domain.matching import Orphans
+from trading.domain.matching import Depth, Orphans
 from trading.exchange_server.accounts import TestAccount, Truth
 from trading.exchange_server.faults import Fault
+from trading.exchange_server.filters import filters_of
+from trading.exchange_server.orders import ORDERS, Call
 from vibex.lib.clock import from_ms, to_ms
 from vibex.lib.errors import Rejected
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from trading.exchange_server.server import ExchangeServer
 
 PATIENCE_SECONDS = 10.0
+
+type Levels = Sequence[Sequence[str | float | Decimal]]
+"""Levels of a ladder, each a price and a quantity."""
 
 
 class Control:
@@ -56,6 +61,10 @@ class Control:
             "open-account": self._plain_open,
             "deposit": self.deposit,
             "brackets": self._plain_brackets,
+            "depth": self._plain_depth,
+            "order": self.order,
+            "adl": self.adl,
+            "liquidate": self.liquidate,
             "orphans": self.set_orphans,
             "expire-listen-key": self.expire_listen_key,
             "nonce-window": self.set_nonce_window,
@@ -151,6 +160,31 @@ class Control:
         self._do(lambda: self._server.signed.accounts.set_brackets(symbol, tuple(brackets)))
         return {"symbol": symbol, "brackets": len(brackets)}
 
+    def set_depth(self, symbol: str, *, bids: Levels | None = None, asks: Levels | None = None) -> dict[str, Any]:
+        """Lay ladders of (price, quantity): what there is to trade against, for all accounts, until it is used up.
+
+        A side without one is as deep as anybody wants; without both, all is as it was. An empty one is an empty side.
+        """
+        self._known(symbol)
+        return self._do(lambda: self._set_depth(symbol, bids, asks))
+
+    def order(self, user: str, method: str = "POST", **given: str) -> dict[str, Any]:
+        """Place, change or cancel an order by the hand of a person on this account, with the parameters of `order`.
+
+        Raises Refusal as the venue would answer.
+        """
+        if (method, "order") not in ORDERS:
+            raise Rejected(f"An order is sent by POST, PUT, GET or DELETE, not by {method}.", code="control")
+        return self._do(lambda: self._order(user, method, given))
+
+    def adl(self, user: str, symbol: str) -> dict[str, Any]:
+        """Close a position at its mark price against the liquidation of somebody else."""
+        return self._do(lambda: self._take_over(user, symbol, deleveraged=True))
+
+    def liquidate(self, user: str, symbol: str) -> dict[str, Any]:
+        """Liquidate a position now, whatever its price."""
+        return self._do(lambda: self._take_over(user, symbol, deleveraged=False))
+
     def set_orphans(self, mode: str) -> dict[str, Any]:
         """Say what becomes of closePosition orders once the position is flat: `keep` or `cancel`."""
         if mode not in list(Orphans):
@@ -240,6 +274,32 @@ class Control:
         account.deposit(amount)
         return {"user": account.user, "wallet": str(account.state().wallet)}
 
+    def _set_depth(self, symbol: str, bids: Levels | None, asks: Levels | None) -> dict[str, Any]:
+        server, filters = self._server, filters_of(self._server.markets.contracts[symbol].info)
+        made = Depth.of(bids=_levels(bids), asks=_levels(asks), bound=filters.take_bound or None)
+        server.signed.accounts.set_depth(symbol, None if bids is None and asks is None else made)
+        server.hub.pulse()
+        return {"symbol": symbol, "bids": _plain_levels(made.bids), "asks": _plain_levels(made.asks)}
+
+    def _order(self, user: str, method: str, given: Mapping[str, str]) -> dict[str, Any]:
+        account = self._server.signed.accounts.of(user)
+        account.advance()
+        row: dict[str, Any] = ORDERS[method, "order"](Call(account, {name: str(one) for name, one in given.items()}))
+        return row
+
+    def _take_over(self, user: str, symbol: str, *, deleveraged: bool) -> dict[str, Any]:
+        self._known(symbol)
+        account = self._server.signed.accounts.of(user)
+        account.advance()
+        held = account.position(symbol)
+        if held is None:
+            raise Rejected(f"{user} holds nothing of {symbol}.", code="control")
+        account.do(lambda engine, at: engine.take_over(symbol, at=at, deleveraged=deleveraged))
+        return {"user": account.user, "symbol": symbol, "closed": str(held.quantity)}
+
+    def _plain_depth(self, symbol: str, bids: Levels | None = None, asks: Levels | None = None) -> dict[str, Any]:
+        return self.set_depth(symbol, bids=bids, asks=asks)
+
     def _plain_account(self, user: str) -> dict[str, Any]:
         plain: dict[str, Any] = TypeAdapter(Truth).dump_python(self.account(user), mode="json")
         return plain
@@ -290,6 +350,19 @@ class Control:
     def _known(self, symbol: str) -> None:
         if symbol not in self._server.markets.contracts:
             raise Rejected(f"{symbol} is not traded here.", code="control")
+
+
+def _levels(levels: Levels | None) -> list[tuple[Decimal, Decimal]] | None:
+    if levels is None:
+        return None
+    try:
+        return [(Decimal(str(price)), Decimal(str(size))) for price, size in levels]
+    except (InvalidOperation, ValueError, TypeError):
+        raise Rejected("A ladder is a list of levels, each [price, quantity].", code="depth") from None
+
+
+def _plain_levels(levels: list[tuple[Decimal, Decimal]] | None) -> list[list[str]] | None:
+    return None if levels is None else [[str(price), str(size)] for price, size in levels]
 
 
 def _settle[T](outcome: Future[T], work: Callable[[], T]) -> None:

@@ -12,7 +12,7 @@ from trading.domain.matching.margin import maintenance_margin
 from trading.domain.matching.types import shown
 from trading.domain.venue import ZERO, Income, IncomeKind, Trade, VenuePosition, VenueStatus
 from trading.exchange_server.accounts import ASSET, CROSSED, Account
-from trading.exchange_server.orders import text
+from trading.exchange_server.orders import is_forced, kind_now, kind_of, text, time_of, trail_of
 from vibex.lib.clock import to_ms
 
 type Event = dict[str, Any]
@@ -92,19 +92,17 @@ def _of_order(account: Account, order: OrderRecord, changes: Changes, now: int, 
     amended = account.number(order) != order.exchange_id
     if order.exchange_id not in known:
         known.add(order.exchange_id)
-        if not is_liquidation(order):
-            yield _order(account, _untouched(order), "AMENDMENT" if amended else "NEW", now)
+        if amended:
+            yield _order(account, _before(order, trades), "AMENDMENT", now)
+        elif not is_forced(order):
+            yield _order(account, _untouched(order), "NEW", now)
     done = _before(order, trades)
     for trade in trades:
         done = done.with_fill(quantity=trade.quantity, cost=trade.quantity * trade.price, at=trade.at)
-        yield _order(account, done, "CALCULATED" if is_liquidation(order) else "TRADE", now, trade)
+        yield _order(account, done, "CALCULATED" if is_forced(order) else "TRADE", now, trade)
         yield _update(account, "ORDER", now, to_ms(trade.at), [order.symbol])
     if order.status in (VenueStatus.CANCELED, VenueStatus.EXPIRED):
         yield _order(account, order, order.status.value, now)
-
-
-def is_liquidation(order: OrderRecord) -> bool:
-    return order.client_order_id.startswith("autoclose-")
 
 
 def _untouched(order: OrderRecord) -> OrderRecord:
@@ -118,20 +116,20 @@ def _before(order: OrderRecord, trades: list[Trade]) -> OrderRecord:
     """Return the order as it was before these trades."""
     filled = order.filled - sum((trade.quantity for trade in trades), ZERO)
     cost = order.filled_cost - sum((trade.quantity * trade.price for trade in trades), ZERO)
-    return replace(order, status=VenueStatus.NEW, filled=filled, filled_cost=cost if filled else ZERO)
+    status = VenueStatus.PARTIALLY_FILLED if filled else VenueStatus.NEW
+    return replace(order, status=status, filled=filled, filled_cost=cost if filled else ZERO)
 
 
 def _order(account: Account, order: OrderRecord, what: str, now: int, trade: Trade | None = None) -> Event:
     extra = account.extras[order.exchange_id]
-    fired = order.type.conditional and (order.filled > 0)
-    kind = "LIQUIDATION" if is_liquidation(order) else order.type.value
+    kind = "LIQUIDATION" if is_forced(order) else kind_of(order)
     at = to_ms(trade.at if trade else order.updated)
     body: dict[str, Any] = {
         "s": order.symbol,
         "c": order.client_order_id,
         "S": order.side.value,
-        "o": "MARKET" if fired else kind,
-        "f": "IOC" if is_liquidation(order) else (order.time_in_force or "GTC"),
+        "o": kind if is_forced(order) else kind_now(order),
+        "f": time_of(order),
         "q": text(order.quantity),
         "p": text(order.price or ZERO),
         "ap": text(shown(order.filled_cost / order.filled)) if order.filled else "0",
@@ -155,8 +153,11 @@ def _order(account: Account, order: OrderRecord, what: str, now: int, trade: Tra
         "ps": "BOTH",
         "cp": order.close_position,
         "rp": text(trade.realised) if trade else "0",
-        "pP": False,
+        "pP": order.terms is not None and order.terms.protect is not None,
     }
+    if order.terms is not None and order.terms.trail is not None:
+        trail = trail_of(order)
+        body |= {"AP": trail["activatePrice"], "cr": trail["priceRate"]}
     return {"e": "ORDER_TRADE_UPDATE", "E": now, "T": at, "o": body}
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from marketdata.domain.pricing import decimal_of, touch
 from marketdata.venues.source import Source
+from trading.domain.matching import Depth
+from trading.domain.venue import OrderSide
 from trading.exchange_server.bars import DAY_MS, HOUR_MS, LENGTHS, Bars, Values, joined
 from trading.exchange_server.clock import VirtualClock
 from trading.exchange_server.contracts import PENDING, Contract
@@ -80,6 +82,8 @@ class Markets:
         self.source, self.contracts, self.clock = source, dict(contracts), clock
         self.head, self.title = head, title
         self.series, self._marks = series, dict(marks or {})
+        self.depths: dict[str, Depth] = {}
+        """Ladders that somebody has laid: what there is to trade against, for all accounts together."""
         self._hours: dict[str, list[tuple[int, int]]] = {}
         self._offsets: dict[str, float] = {}
         self._rates: dict[tuple[str, int], Decimal] = {}
@@ -96,6 +100,8 @@ class Markets:
         if last is None:
             return None
         bid, ask = touch(self.contracts[symbol].spec, decimal_of(last))
+        if (depth := self.depths.get(symbol)) is not None:
+            bid, ask = depth.best(OrderSide.SELL) or bid, depth.best(OrderSide.BUY) or ask
         mark = self._mark(symbol, last, at_ms)
         return Prices(at_ms, last, bid, ask, mark, round(last * (1 + self._wave(symbol, at_ms) / 2), 8))
 
@@ -182,6 +188,9 @@ class Markets:
         gap = max(spec.tick_size, spec.price_down(spec.min_price + prices.bid / 20_000) - spec.min_price)
         bids = [(prices.bid - gap * level, self.size(symbol, second, -level - 1)) for level in range(levels)]
         asks = [(prices.ask + gap * level, self.size(symbol, second, level + 1)) for level in range(levels)]
+        if (depth := self.depths.get(symbol)) is not None:
+            bids = bids if depth.bids is None else [(price, float(size)) for price, size in depth.bids[:levels]]
+            asks = asks if depth.asks is None else [(price, float(size)) for price, size in depth.asks[:levels]]
         return [level for level in bids if level[0] > 0], asks
 
     def size(self, symbol: str, second: int, level: int) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from marketdata.domain.snapshot import Quote
+from trading.domain.matching import Terms
 from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType, TimeInForce
 from trading.exchange_server.accounts import Account
 from trading.exchange_server.answers import Parameters, Refusal, missing, needed
@@ -37,11 +39,19 @@ TAKES: Final = {
 }
 """What it may have besides."""
 TYPED: Final = ("timeInForce", "quantity", "price", "stopPrice", "callbackRate", "activationPrice", "closePosition")
-HANDLED: Final = ("LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT_MARKET")
-"""The types that the engine knows; for the others the answer is -1014."""
+KINDS: Final = {
+    "STOP": OrderType.STOP_MARKET,
+    "TAKE_PROFIT": OrderType.TAKE_PROFIT_MARKET,
+    "TRAILING_STOP_MARKET": OrderType.STOP_MARKET,
+}
+"""What the engine makes of the types that only their terms tell apart."""
+STOPS: Final = ("STOP_MARKET", "TAKE_PROFIT_MARKET", *KINDS)
 TIMES: Final = ("GTC", "IOC", "FOK", "GTX", "RPI", "HIDDEN")
 MARK, LAST = "MARK_PRICE", "CONTRACT_PRICE"
-STOPS: Final = ("STOP", "TAKE_PROFIT", "STOP_MARKET", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+CALLBACKS: Final = (Decimal("0.1"), Decimal(5))
+CALLBACKS_OF_BATCHES: Final = (Decimal("0.1"), Decimal(4))
+"""The least and the most callback rate, in percent."""
+PERCENT: Final = Decimal(100)
 LEVELS: Final = (20, 1_000)
 """So much of the book is looked at for a market order: the first levels, and all of it where they are not enough."""
 
@@ -54,19 +64,22 @@ class Draft:
     working_type: str
     answer: str
     """ACK or RESULT."""
+    terms: Terms | None = None
 
 
-def check_order(account: Account, given: Parameters, *, client_id: str, replacing: str = "") -> Draft:
+def check_order(
+    account: Account, given: Parameters, *, client_id: str, replacing: str = "", in_batch: bool = False
+) -> Draft:
     """Read an order and check all that comes before position and margin. Raises Refusal.
 
     `client_id` is the id it gets if it brings none; `replacing` is the id of the order that it takes the place of.
     """
-    draft = _read(account, given, client_id)
+    draft = _read(account, given, client_id, CALLBACKS_OF_BATCHES if in_batch else CALLBACKS)
     order, filters = draft.order, account.filters(draft.order.symbol)
     _check_ids(account, order, replacing)
     _check_modes(account, given, order)
     _check_handled(given)
-    _check_numbers(order, filters)
+    _check_numbers(draft, filters)
     _check_prices(account, draft, filters)
     _check_counts(account, order, filters, replacing)
     return draft
@@ -100,7 +113,7 @@ def one_of(given: Parameters, name: str, known: tuple[str, ...], refusal: Refusa
     return value
 
 
-def _read(account: Account, given: Parameters, client_id: str) -> Draft:
+def _read(account: Account, given: Parameters, client_id: str, callbacks: tuple[Decimal, Decimal]) -> Draft:
     """Step 1: symbol, names out of lists, what a type needs and what it cannot have."""
     contract = contract_of(account.markets, given)
     _check_status(contract.spec.status)
@@ -117,20 +130,45 @@ def _read(account: Account, given: Parameters, client_id: str) -> Draft:
         raise Refusal(-1136, "Invalid newOrderRespType.")
     closes = flag(given, "closePosition")
     _check_fields(given, kind, closes)
-    known = kind in HANDLED and time in (None, "", *TimeInForce)
     order = NewOrder(
         client_order_id=given.get("newClientOrderId") or client_id,
         symbol=contract.symbol,
         side=OrderSide(side),
-        type=OrderType(kind) if known else OrderType.LIMIT,
+        type=KINDS[kind] if kind in KINDS else OrderType(kind),
         quantity=number_of(given, "quantity"),
         price=number_of(given, "price"),
         trigger=number_of(given, "stopPrice"),
-        time_in_force=TimeInForce(time) if known and time else None,
+        time_in_force=_time(time),
         reduce_only=flag(given, "reduceOnly"),
         close_position=closes,
     )
-    return Draft(order, working, answer)
+    return Draft(order, working, answer, _terms(account, given, kind, callbacks))
+
+
+def _time(name: str | None) -> TimeInForce | None:
+    """Return the time in force as the engine knows it: FOK is IOC with terms; what is not handled is refused later."""
+    if not name:
+        return None
+    return TimeInForce(name) if name in list(TimeInForce) else TimeInForce.IOC
+
+
+def _terms(account: Account, given: Parameters, kind: str, callbacks: tuple[Decimal, Decimal]) -> Terms | None:
+    """Return what the order wants beyond the port's words, None where that is nothing."""
+    protects, whole = flag(given, "priceProtect"), given.get("timeInForce") == "FOK"
+    if protects and kind not in STOPS:
+        raise not_required("priceProtect")
+    trail = number_of(given, "callbackRate") if kind == "TRAILING_STOP_MARKET" else None
+    if trail is not None and not callbacks[0] <= trail <= callbacks[1]:
+        raise Refusal(-1130, "Data sent for parameter 'callbackRate' is not valid.")
+    if kind not in KINDS and not whole and not protects:
+        return None
+    bound = Decimal(str(account.contract(given["symbol"]).info.get("triggerProtect", 0)))
+    return Terms(
+        whole=whole,
+        protect=bound if protects and bound else None,
+        trail=None if trail is None else trail / PERCENT,
+        activation=number_of(given, "activationPrice"),
+    )
 
 
 def _check_status(status: str) -> None:
@@ -183,19 +221,21 @@ def _check_modes(account: Account, given: Parameters, order: NewOrder) -> None:
 
 def _check_handled(given: Parameters) -> None:
     """Refuse what the venue can do and this server cannot, in the venue's own words."""
-    unknown = given["type"] not in HANDLED or given.get("timeInForce") in ("FOK", "RPI", "HIDDEN")
-    if unknown or flag(given, "priceProtect") or given.get("positionSide") in ("LONG", "SHORT"):
+    if given.get("timeInForce") in ("RPI", "HIDDEN") or given.get("positionSide") in ("LONG", "SHORT"):
         raise Refusal(-1014, "Unsupported order combination.")
 
 
-def _check_numbers(order: NewOrder, filters: Filters) -> None:
+def _check_numbers(draft: Draft, filters: Filters) -> None:
     """Step 4: precision, sign, tick, step and range of prices and quantity."""
-    for price in (order.price, order.trigger):
+    order, activation = draft.order, None if draft.terms is None else draft.terms.activation
+    if activation is not None and activation <= 0:
+        raise Refusal(-4135, "Invalid activation price")
+    for price in (order.price, order.trigger, activation):
         if price is not None and _decimals(price) > filters.price_decimals:
             raise _too_precise()
     if order.quantity is not None and _decimals(order.quantity) > filters.quantity_decimals:
         raise _too_precise()
-    for price, low, high in ((order.price, -4001, -4002), (order.trigger, -4006, -4007)):
+    for price, low, high in ((order.price, -4001, -4002), (order.trigger, -4006, -4007), (activation, -4006, -4007)):
         if price is not None:
             _check_price(price, filters.price, low, high)
     if order.quantity is not None:
@@ -246,24 +286,40 @@ def _check_prices(account: Account, draft: Draft, filters: Filters) -> None:
         text = f"Order's notional must be no smaller than {filters.min_notional} (unless you choose reduce only)"
         raise Refusal(-4164, text)
     if order.type.conditional and order.trigger is not None:
-        falls = (order.side is OrderSide.SELL) == (order.type is OrderType.STOP_MARKET)
-        price = quote.last if draft.working_type == LAST else quote.mark
-        if (price <= order.trigger) if falls else (price >= order.trigger):
-            raise Refusal(-2021, "Order would immediately trigger.")
+        _check_trigger(order.trigger, draft, quote, order.type is OrderType.STOP_MARKET)
+    if draft.terms is not None and draft.terms.activation is not None:
+        _check_trigger(draft.terms.activation, draft, quote, False)
+
+
+def _check_trigger(level: Decimal, draft: Draft, quote: Quote, stops: bool) -> None:
+    """Refuse what the price would meet at once. The activation of a trailing stop lies where a target does."""
+    falls = (draft.order.side is OrderSide.SELL) == stops
+    price = quote.last if draft.working_type == LAST else quote.mark
+    if (price <= level) if falls else (price >= level):
+        raise Refusal(-2021, "Order would immediately trigger.")
 
 
 def _check_depth(account: Account, order: NewOrder, mark: Decimal, filters: Filters) -> None:
     """Refuse a market order that would eat the book further than the contract allows."""
     if not filters.take_bound or order.reduce_only:
         return
+    depth = account.markets.depths.get(order.symbol)
+    if depth is not None and depth.limits(order.side):
+        best = depth.best(order.side)  # what goes further than that is filled in part, and its rest expires
+        if best is None or abs(best / mark - 1) <= filters.take_bound:
+            return
+        raise _out_of_bound()
     now, buys = account.markets.now_ms(), order.side is OrderSide.BUY
     for levels in LEVELS:
         bids, asks = account.markets.book(order.symbol, now, levels)
         near = [size for price, size in (asks if buys else bids) if abs(price / mark - 1) <= filters.take_bound]
         if sum(near) >= float(order.quantity or 0):
             return
-    text = "The counterparty's best price does not meet the PERCENT_PRICE filter limit"
-    raise Refusal(-4131, text)
+    raise _out_of_bound()
+
+
+def _out_of_bound() -> Refusal:
+    return Refusal(-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit")
 
 
 def _check_counts(account: Account, order: NewOrder, filters: Filters, replacing: str) -> None:

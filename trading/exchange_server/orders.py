@@ -22,6 +22,8 @@ from vibex.lib.clock import from_ms, to_ms
 type Json = Any
 
 MOST_BATCH, MOST_CANCELS = 5, 10
+FORCED: Final = ("autoclose-", "adl_autoclose")
+"""How the ids begin under which the venue itself closes a position."""
 DAY_MS: Final = 86_400_000
 WEEK_MS: Final = 7 * DAY_MS
 CODES: Final = {
@@ -74,6 +76,8 @@ def put_order(call: Call) -> Json:
         raise Refusal(-1117, "Invalid side.")
     account.look(old.symbol)
     draft = check_order(account, wanted, client_id=old.client_order_id, replacing=old.client_order_id)
+    if (draft.order.quantity or ZERO) <= old.filled:  # nothing of it would be left to fill
+        return _cancelled(account, given)
     return order_row(account, _amended(account, old, draft))
 
 
@@ -99,7 +103,7 @@ def post_batch(call: Call) -> Json:
         try:
             if call.broken and place % 2:
                 raise Refusal(-1001, "Internal error; unable to process your request. Please try again.")
-            answers.append(_placed(call.account, given))
+            answers.append(_placed(call.account, given, in_batch=True))
         except Refusal as refusal:
             answers.append({"code": refusal.code, "msg": refusal.msg})
     return answers
@@ -193,11 +197,9 @@ def week_of(call: Call) -> tuple[int, int]:
 
 def order_row(account: Account, order: OrderRecord) -> dict[str, Any]:
     """Return an order as REST shows it. A stop that has fired shows what it has become, and what it was."""
-    extra = account.extras[order.exchange_id]
+    extra, kind = account.extras[order.exchange_id], kind_of(order)
     average = shown(order.filled_cost / order.filled) if order.filled else ZERO
-    fired = order.type.conditional and order.filled > 0
-    liquidation = order.client_order_id.startswith("autoclose-")
-    kind = "LIMIT" if liquidation else order.type.value
+    liquidation = is_forced(order)
     return {
         "orderId": extra.number,
         "clientOrderId": order.client_order_id,
@@ -205,9 +207,9 @@ def order_row(account: Account, order: OrderRecord) -> dict[str, Any]:
         "status": order.status.value,
         "side": order.side.value,
         "positionSide": "BOTH",
-        "type": "MARKET" if fired else kind,
+        "type": kind_now(order),
         "origType": kind,
-        "timeInForce": "IOC" if liquidation else (order.time_in_force or "GTC"),
+        "timeInForce": time_of(order),
         "price": text(average if liquidation else order.price or ZERO),
         "avgPrice": text(average) if order.filled else "0.00000",
         "origQty": text(order.quantity),
@@ -218,10 +220,48 @@ def order_row(account: Account, order: OrderRecord) -> dict[str, Any]:
         "reduceOnly": order.reduce_only,
         "closePosition": order.close_position,
         "workingType": extra.working_type,
-        "priceProtect": False,
+        "priceProtect": order.terms is not None and order.terms.protect is not None,
         "time": extra.created_ms,
         "updateTime": to_ms(order.updated),
+        **trail_of(order),
     }
+
+
+def kind_of(order: OrderRecord) -> str:
+    """Return the type that an order was placed with, in the venue's words."""
+    if is_forced(order):
+        return "LIMIT"
+    if not order.type.conditional or order.terms is None:
+        return order.type.value
+    if order.terms.trail is not None:
+        return "TRAILING_STOP_MARKET"
+    return order.type.value.removesuffix("_MARKET") if order.price is not None else order.type.value
+
+
+def kind_now(order: OrderRecord) -> str:
+    """Return what an order has become: one that has fired is a market order, or a limit if it has a price."""
+    if order.type.conditional and order.terms is not None and order.terms.fired:
+        return "LIMIT"
+    return "MARKET" if order.type.conditional and order.filled > 0 else kind_of(order)
+
+
+def time_of(order: OrderRecord) -> str:
+    if order.whole:
+        return "FOK"
+    return "IOC" if is_forced(order) else (order.time_in_force or "GTC")
+
+
+def is_forced(order: OrderRecord) -> bool:
+    """Return whether the venue has closed a position with it: liquidation, or deleveraging."""
+    return order.client_order_id.startswith(FORCED)
+
+
+def trail_of(order: OrderRecord) -> dict[str, str]:
+    """Return the fields that only a trailing stop has."""
+    if order.terms is None or order.terms.trail is None:
+        return {}
+    rate, activation = order.terms.trail * 100, order.terms.activation or order.terms.best
+    return {"activatePrice": text(activation or ZERO), "priceRate": text(rate)}
 
 
 def text(value: Decimal) -> str:
@@ -234,10 +274,10 @@ def refused(refusal: EngineRefusal) -> Refusal:
     return Refusal(code, words)
 
 
-def _placed(account: Account, given: Parameters) -> Json:
+def _placed(account: Account, given: Parameters, *, in_batch: bool = False) -> Json:
     if (symbol := given.get("symbol")) and symbol in account.markets.contracts:
         account.look(symbol)
-    draft = check_order(account, given, client_id=f"v3_{secrets.token_hex(10)}")
+    draft = check_order(account, given, client_id=f"v3_{secrets.token_hex(10)}", in_batch=in_batch)
     order = draft.order
     if not (order.reduce_only or order.close_position):
         account.use_margin_of(order.symbol)
@@ -245,7 +285,7 @@ def _placed(account: Account, given: Parameters) -> Json:
     account.extras[number] = Extra(draft.working_type, account.markets.now_ms(), number)
     try:
         on_last = order.type.conditional and draft.working_type == LAST
-        account.do(lambda engine, at: engine.place(order, at=at, on_last=on_last))
+        account.do(lambda engine, at: engine.place(order, at=at, on_last=on_last, terms=draft.terms))
     except EngineRefusal as refusal:
         del account.extras[number]
         raise refused(refusal) from None
@@ -266,7 +306,7 @@ def _amended(account: Account, old: OrderRecord, draft: Draft) -> OrderRecord:
     account.extras[number] = replace(account.extras[old.exchange_id], number=account.number(old))
     try:
         account.engine.cancel(old.symbol, old.client_order_id, at=account.now)
-        account.engine.place(draft.order, at=account.now)
+        account.engine.place(draft.order, at=account.now, after=old)
     except EngineRefusal as refusal:
         del account.extras[number]
         account.engine.drain()

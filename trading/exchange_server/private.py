@@ -15,7 +15,7 @@ from trading.exchange_server.accounts import ASSET, CROSSED, ISOLATED, KEY_SECON
 from trading.exchange_server.answers import Refusal, limit_of, missing, needed, whole_number
 from trading.exchange_server.events import cross_wallet
 from trading.exchange_server.order_rules import flag, number_of
-from trading.exchange_server.orders import Call, Json, Private, order_row, text, week_of
+from trading.exchange_server.orders import FORCED, Call, Json, Private, order_row, text, week_of
 from trading.exchange_server.rest import contract_of
 from trading.exchange_server.rows import (
     balance_row,
@@ -33,6 +33,7 @@ from trading.exchange_server.rows import (
 OTHER_ASSETS: Final = ("USDF", "ASTER")
 """Assets that an account has nothing of: they are listed all the same."""
 MOST_LEVERAGE: Final = 125
+CLOSES: Final = {"LIQUIDATION": "autoclose-", "ADL": "adl_autoclose"}
 DONE: Final = {"code": 200, "msg": "success"}
 
 
@@ -232,10 +233,14 @@ def adl_quantile(call: Call) -> Json:
 def force_orders(call: Call) -> Json:
     account, (start, end) = call.account, week_of(call)
     symbol = contract_of(account.markets, call.given).symbol if call.given.get("symbol") else None
+    kind = call.given.get("autoCloseType")
+    if kind not in (None, "", *CLOSES):
+        raise Refusal(-1130, "Data sent for parameter 'autoCloseType' is not valid.")
+    chosen = CLOSES[kind] if kind else FORCED
     rows = [
         order_row(account, order)
         for order in account.orders.values()
-        if order.client_order_id.startswith("autoclose-") and symbol in (None, order.symbol)
+        if order.client_order_id.startswith(chosen) and symbol in (None, order.symbol)
     ]
     limit = limit_of(call.given, default=50, most=100)
     return [row for row in rows if start <= row["time"] <= end][-limit:]

@@ -123,6 +123,8 @@ class ExchangeServer:
         try:
             given = await request.json() if request.can_read_body else {}
             answer = self.control.command(name, given)
+        except Refusal as refusal:
+            return self._refused(refusal)
         except (ValueError, TypeError, VibexError) as error:
             return web.Response(status=400, text=dumps({"error": str(error)}), content_type="application/json")
         return web.Response(text=dumps(answer), content_type="application/json")

@@ -16,7 +16,6 @@ from trading.exchange_server.events import (
     Event,
     expiry,
     forced,
-    is_liquidation,
     leverage_event,
     margin_calls,
     margin_type_event,
@@ -24,7 +23,7 @@ from trading.exchange_server.events import (
 )
 from trading.exchange_server.faults import Fault
 from trading.exchange_server.markets import Markets
-from trading.exchange_server.orders import ORDERS, Call, Json
+from trading.exchange_server.orders import ORDERS, Call, Json, is_forced
 from trading.exchange_server.private import PRIVATE
 from trading.exchange_server.streams import Hub
 
@@ -86,7 +85,7 @@ class SignedHalf:
 
     def _changed(self, account: Account, changes: Changes) -> None:
         now, known = self.markets.now_ms(), self._told.setdefault(account.user, set())
-        fresh = [one for one in changes.orders if is_liquidation(one) and one.exchange_id not in known]
+        fresh = [one for one in changes.orders if is_forced(one) and one.exchange_id not in known]
         self._tell(account, order_events(account, changes, now, known=known))
         for order in fresh:
             for name in (f"{order.symbol.lower()}@forceOrder", "!forceOrder@arr"):

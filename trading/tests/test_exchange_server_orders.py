@@ -14,6 +14,10 @@ STOP = {
     "symbol": "ETHUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": "2900", "closePosition": "true",
     "workingType": "MARK_PRICE",
 }  # fmt: skip
+STOP_LIMIT = {
+    "symbol": "ETHUSDT", "side": "BUY", "type": "STOP", "stopPrice": "3100", "price": "3110", "quantity": "0.1",
+}  # fmt: skip
+TRAILING = {"symbol": "ETHUSDT", "side": "SELL", "type": "TRAILING_STOP_MARKET", "quantity": "0.1", "callbackRate": "1"}
 RULES = {
     "ETHUSDT": {
         "quantityPrecision": 4,
@@ -71,9 +75,21 @@ def without(order, *names):
         (-4060, LIMIT | {"positionSide": "UP"}, LIMIT | {"positionSide": "BOTH"}),
         (-4061, LIMIT | {"positionSide": "LONG"}, LIMIT),
         (-4137, STOP | {"quantity": "0.1"}, STOP),
-        (-1014, LIMIT | {"timeInForce": "FOK"}, LIMIT | {"timeInForce": "IOC"}),
-        (-1014, LIMIT | {"type": "STOP", "stopPrice": "3100"}, LIMIT),
-        (-1014, STOP | {"priceProtect": "TRUE"}, STOP | {"priceProtect": "FALSE"}),
+        (-1014, LIMIT | {"timeInForce": "HIDDEN"}, LIMIT | {"timeInForce": "FOK"}),
+        (-1014, LIMIT | {"timeInForce": "RPI"}, LIMIT | {"timeInForce": "IOC"}),
+        (-1106, LIMIT | {"priceProtect": "true"}, STOP | {"priceProtect": "TRUE"}),
+        (-1102, without(STOP_LIMIT, "price"), STOP_LIMIT),
+        (-1102, without(STOP_LIMIT, "stopPrice"), STOP_LIMIT | {"timeInForce": "GTX"}),
+        (-1102, without(TRAILING, "callbackRate"), TRAILING),
+        (-1102, without(TRAILING, "quantity"), TRAILING | {"side": "BUY"}),
+        (-1106, TRAILING | {"closePosition": "true"}, TRAILING | {"workingType": "MARK_PRICE"}),
+        (-1106, TRAILING | {"stopPrice": "2900"}, TRAILING | {"activationPrice": "3000.1"}),
+        (-1130, TRAILING | {"callbackRate": "0.09"}, TRAILING | {"callbackRate": "0.1"}),
+        (-1130, TRAILING | {"callbackRate": "5.1"}, TRAILING | {"callbackRate": "5"}),
+        (-4135, TRAILING | {"activationPrice": "0"}, TRAILING | {"activationPrice": "3100"}),
+        (-4014, TRAILING | {"activationPrice": "3100.05"}, TRAILING | {"activationPrice": "3100.1"}),
+        (-2021, TRAILING | {"activationPrice": "3000"}, TRAILING | {"side": "BUY", "activationPrice": "2999.9"}),
+        (-2021, STOP_LIMIT | {"stopPrice": "3000"}, STOP_LIMIT | {"stopPrice": "3000.1"}),
         (-1111, LIMIT | {"price": "2900.0001"}, LIMIT | {"price": "2900.000"}),
         (-1111, LIMIT | {"quantity": "0.10001"}, LIMIT | {"quantity": "0.10000"}),
         (-4014, LIMIT | {"price": "2900.05"}, LIMIT | {"price": "2900.1"}),

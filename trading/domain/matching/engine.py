@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from marketdata.domain.snapshot import Quote
 from trading.domain.matching.book import Book
 from trading.domain.matching.depth import Depth
 from trading.domain.matching.ledger import Ledger
+from trading.domain.matching.liquidation import deleverage, liquidate
 from trading.domain.matching.rules import check_form, check_market
 from trading.domain.matching.taking import enter, serve
 from trading.domain.matching.types import (
@@ -69,18 +71,29 @@ class Engine:
         self._ledger.set_leverage(book, leverage)
         return leverage
 
-    def place(self, order: NewOrder, *, at: datetime, on_last: bool = False, terms: Terms | None = None) -> OrderReport:
+    def place(
+        self,
+        order: NewOrder,
+        *,
+        at: datetime,
+        on_last: bool = False,
+        terms: Terms | None = None,
+        after: OrderRecord | None = None,
+    ) -> OrderReport:
         """Take an order and fill what crosses. Raises EngineRefusal: then nothing has changed.
 
         A trigger waits for the mark price, or for the last one with `on_last`. `terms` are those that the port has no
-        words for.
+        words for. `after` is an order that this one takes the place of: what that has filled is filled of this.
         """
         book = self._ledger.book(order.symbol)
         check_form(self._ledger, book, order, terms)
         number = self._ledger.next_id
         record = OrderRecord.accepted(order, exchange_id=number, at=at, on_last=on_last, terms=terms)
         if terms is not None and terms.dormant and terms.activation is None:
-            record = record.following(book.last if on_last else book.mark)
+            price = book.last if on_last else book.mark
+            record = replace(record, terms=replace(terms, activation=price)).following(price)
+        if after is not None:
+            record = record.taking_over(after)
         check_market(self._ledger, book, record)
         self._ledger.new_id()  # only now is the number taken: a refusal changes nothing
         return enter(self._ledger, book, record, at).report()
@@ -92,6 +105,11 @@ class Engine:
         if order is None:
             raise EngineRefusal(f"no open order {client_order_id} on {symbol}", code="unknown_order")
         return self._ledger.end(book, order, VenueStatus.CANCELED, at).report()
+
+    def take_over(self, symbol: str, *, at: datetime, deleveraged: bool = False) -> None:
+        """Let the venue close a position now, whatever the price: by liquidation, or against that of somebody else."""
+        book = self._ledger.book(symbol)
+        (deleverage if deleveraged else liquidate)(self._ledger, book, at=at)
 
     # -- what the market does ----------------------------------------------------------------------------------------
 

@@ -219,15 +219,26 @@ class Ledger:
         return order
 
     def take_over(
-        self, book: Book, position: PositionRecord, *, price: Decimal, realised: Decimal, fee: Decimal, at: datetime
+        self,
+        book: Book,
+        position: PositionRecord,
+        *,
+        price: Decimal,
+        realised: Decimal,
+        fee: Decimal,
+        at: datetime,
+        name: str = "",
     ) -> None:
-        """Hand the position to the venue in a liquidation: `realised` is the loss besides the liquidation fee."""
+        """Hand the position to the venue: `realised` is the profit or loss besides the fee of a liquidation.
+
+        `name` is the client id it does so under, where it is no liquidation.
+        """
         number = self.new_id()
         side = OrderSide.to_close(position.side)
         book.position = None
         order = OrderRecord(
             exchange_id=number,
-            client_order_id=f"autoclose-{number}",
+            client_order_id=name or f"autoclose-{number}",
             symbol=position.symbol,
             side=side,
             type=OrderType.MARKET,
@@ -246,6 +257,8 @@ class Ledger:
         self.keep(book, order)
         self._trade(order, position.size, price, fee=ZERO, realised=realised, maker=False, at=at)
         self.pay(IncomeKind.LIQUIDATION_FEE, position.symbol, -fee, at)
+        if name:
+            self._went_flat(book, at)
 
     def cover(self, symbol: str, at: datetime) -> None:
         """Bring a wallet below zero back to zero from the insurance fund. Cross margin: only once nothing is held."""

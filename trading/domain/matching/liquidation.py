@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from trading.domain.matching.book import Book
 from trading.domain.matching.ledger import Ledger
 from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO, VenueStatus
 from vibex.lib.money import booked
+
+DELEVERAGED: Final = "adl_autoclose"
+"""The client id under which a position is closed against somebody's liquidation."""
 
 
 def liquidate(ledger: Ledger, book: Book, *, at: datetime) -> None:
@@ -25,6 +29,16 @@ def liquidate(ledger: Ledger, book: Book, *, at: datetime) -> None:
         _take(ledger, book, book.position, at)
     while not ledger.isolated and (weakest := ledger.under_water(at)) is not None:
         _take(ledger, *weakest, at)
+    ledger.cover(book.spec.symbol, at)
+
+
+def deleverage(ledger: Ledger, book: Book, *, at: datetime) -> None:
+    """Close the position of a book against somebody's liquidation: at the mark price, without a fee. Orders stay."""
+    position = book.position
+    if position is None:
+        return
+    price, realised = book.mark_or_entry, book.unrealised
+    ledger.take_over(book, position, price=price, realised=realised, fee=ZERO, at=at, name=DELEVERAGED)
     ledger.cover(book.spec.symbol, at)
 
 

@@ -241,6 +241,12 @@ class OrderRecord:
         trigger = price * (1 + self.side.sign * terms.trail)
         return replace(self, trigger=trigger, terms=replace(terms, best=price))
 
+    def taking_over(self, before: OrderRecord) -> OrderRecord:
+        """Return the order with what another one, whose place it takes, has filled."""
+        if not before.filled:
+            return self
+        return replace(self, status=VenueStatus.PARTIALLY_FILLED, filled=before.filled, filled_cost=before.filled_cost)
+
     def with_fill(self, *, quantity: Decimal, cost: Decimal, at: datetime) -> OrderRecord:
         """Return the record after an execution of `quantity` for `cost` quote units."""
         filled = self.filled + quantity
