@@ -119,7 +119,8 @@ def _decision(cycle: Cycle, interaction: Interaction | None, sequence: int, ruli
         justification=proposal.justification,
         verdict=ruling.verdict.value,
         quantity=ruling.quantity,
-        leverage=ruling.leverage,
+        # What a position stands at is not ours to allow: one opened by hand, at any leverage, can be closed.
+        leverage=ruling.leverage if proposal.action.opens else None,
         rule_ids=list(ruling.rule_ids),
         hits=[_hit(hit) for hit in ruling.hits],
         at=at,

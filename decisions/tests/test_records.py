@@ -72,6 +72,12 @@ def did(row, line):
     diary_write(bot=row.bot, cycle=row.cycle, at=row.at, kind="trade", symbol=row.symbol, text=line)
 
 
+def test_the_close_of_a_position_at_any_leverage_is_kept(bot):
+    (row,) = record(bot, Ruling(Proposal("ETHUSDT", Action.CLOSE), Verdict.ACCEPTED, Decimal(1), leverage=20))
+    row.refresh_from_db()
+    assert (row.action, row.verdict, row.leverage) == ("close_position", "accepted", None)
+
+
 def test_a_model_call_is_kept_whole(bot):
     raw = envelope(reply())
     answer = Answer(
