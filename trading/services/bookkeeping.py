@@ -101,10 +101,13 @@ def income_since(*, account: Account) -> datetime:
 
 
 def ledger_total(*, account: Account) -> Decimal | None:
-    """Return the sum of all ledger lines in USDT that were copied: what the wallet should hold. None without any."""
+    """Return the sum of all ledger lines in USDT that were copied: what the wallet should hold. None without any.
+
+    SQLite adds up in binary fractions, so the sum of hundreds of lines is put back on the decimals that money has.
+    """
     lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN)
     total: Decimal | None = lines.aggregate(total=Sum("amount"))["total"]
-    return total
+    return None if total is None else booked(total)
 
 
 def equity_record(*, account: Account, state: AccountState) -> None:
@@ -117,7 +120,7 @@ def equity_record(*, account: Account, state: AccountState) -> None:
         wallet=booked(state.wallet),
         unrealised=booked(state.unrealised),
         equity=booked(state.equity),
-        transfers=transfers.aggregate(total=Sum("amount"))["total"] or Decimal(0),
+        transfers=booked(transfers.aggregate(total=Sum("amount"))["total"] or Decimal(0)),
     )
     EquityPoint.objects.bulk_create(
         [point],

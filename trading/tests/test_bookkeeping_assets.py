@@ -28,6 +28,15 @@ def test_a_transfer_of_another_asset_is_no_money_of_the_wallet():
     assert set(IncomeEntry.objects.values_list("asset", "amount")) == {("USDT", 1000), ("ASTER", 70_000)}
 
 
+def test_the_sum_of_a_ledger_is_exact_on_every_database():
+    account = make_account()
+    amounts = [Decimal(10_000), *(Decimal("-0.00000001") * (7**number % 99_999_989) for number in range(400))]
+    lines = [Income(str(number), IncomeKind.COMMISSION, "", one, NOON) for number, one in enumerate(amounts)]
+    for count in range(1, len(lines), 20):
+        income_book(account=account, income=lines[:count])
+        assert ledger_total(account=account) == sum(amounts[:count], Decimal(0))
+
+
 def test_a_fee_in_another_asset_is_in_no_result_and_a_person_is_told_once():
     account = make_account()
     paid = Trade(
