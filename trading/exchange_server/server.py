@@ -10,9 +10,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from email.utils import format_datetime
+from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -27,6 +29,7 @@ from trading.exchange_server.markets import Markets
 from trading.exchange_server.rest import PUBLIC, Endpoint, info, spot_info
 from trading.exchange_server.signed import SignedHalf, signed_request
 from trading.exchange_server.streams import LIFE_SECONDS, PING_SECONDS, PULSE_SECONDS, Hub, dumps
+from trading.exchange_server.tls import self_made
 from trading.exchange_server.weights import LIMIT, Ledger, signed_weight, too_many, weight_of
 from vibex.lib.clock import from_ms
 from vibex.lib.errors import Rejected, VibexError
@@ -84,13 +87,13 @@ class ExchangeServer:
         self._runner: web.AppRunner | None = None
         self._beat: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen, and return the port (a free one when it was 0). Raises OSError when the port is taken."""
+    async def start(self, host: str, port: int, *, context: SSLContext | None = None) -> int:
+        """Listen (by TLS, with a context for that), and return the port (a free one when it was 0). Raises OSError when the port is taken."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handle_signals=False)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         self.control.bind()
         self._beat = asyncio.create_task(self.hub.run())
         return int(self._runner.addresses[0][1])
@@ -232,21 +235,29 @@ class Served:
     ws: str
     control: Control
     server: ExchangeServer
+    certificate: Path | None = None
+    """With TLS: the file that clients have to trust. It is there as long as the exchange runs."""
 
 
 @contextmanager
-def serve_in_thread(markets: Markets, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[Served]:
+def serve_in_thread(
+    markets: Markets, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False, **options: Any
+) -> Iterator[Served]:
     """Run an exchange in a thread of its own for as long as the block lasts. `options` are those of ExchangeServer.
 
-    Raises OSError when the port is taken.
+    `tls` lets it speak https and wss with a certificate that it makes itself. Raises OSError when the port is taken.
     """
     loop = asyncio.new_event_loop()
     server = ExchangeServer(markets, **options)
     thread = threading.Thread(target=_run, args=(loop,), name="exchange-server", daemon=True)
     thread.start()
+    secure, s = self_made(host) if tls else nullcontext(), "s" if tls else ""
     try:
-        bound = asyncio.run_coroutine_threadsafe(server.start(host, port), loop).result(10)
-        yield Served(f"http://{host}:{bound}", f"ws://{host}:{bound}", server.control, server)
+        with secure as made:
+            context = made.context if made else None
+            bound = asyncio.run_coroutine_threadsafe(server.start(host, port, context=context), loop).result(10)
+            where, file = f"{host}:{bound}", made.certificate if made else None
+            yield Served(f"http{s}://{where}", f"ws{s}://{where}", server.control, server, file)
     finally:
         asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
@@ -254,7 +265,9 @@ def serve_in_thread(markets: Markets, *, host: str = "127.0.0.1", port: int = 0,
         loop.close()
 
 
-async def serve(server: ExchangeServer, *, host: str, port: int, ready: Callable[[int], None]) -> None:
+async def serve(
+    server: ExchangeServer, *, host: str, port: int, ready: Callable[[int], None], context: SSLContext | None = None
+) -> None:
     """Run until SIGINT or SIGTERM; `ready` is called with the port. Raises Rejected when nobody can listen there."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -262,7 +275,7 @@ async def serve(server: ExchangeServer, *, host: str, port: int, ready: Callable
         loop.add_signal_handler(number, ended.set)
     try:
         try:
-            bound = await server.start(host, port)
+            bound = await server.start(host, port, context=context)
         except OSError as fault:
             reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault
             text = f"{host}:{port} cannot be listened on ({reason}): choose another --port."

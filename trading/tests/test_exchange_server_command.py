@@ -2,9 +2,11 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -62,6 +64,20 @@ def test_an_account_to_try_with_trades_with_the_keys_that_were_shown():
         for version in (3, 1):
             trader = Trader(where, version, shown["user"], agent, key, TESTNET)
             assert trader.told("GET", "balance")[0]["balance"] == "250.00000000"
+
+
+@pytest.mark.ci
+def test_by_tls_it_names_the_certificate_to_trust_and_takes_it_away_in_the_end():
+    with started("--symbols", "BTCUSDT", "--tls") as (process, text):
+        address = next(word for word in text.split() if word.startswith("ASTERDEX_REST_URL=")).split("=")[1]
+        file = Path(next(word for word in text.split() if word.endswith("certificate.pem,")).rstrip(","))
+        assert address.startswith("https://")
+        assert address.replace("https", "wss") in text
+        trusting = ssl.create_default_context(cafile=str(file))
+        assert httpx2.get(f"{address}/fapi/v3/ping", verify=trusting).json() == {}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+        assert not file.parent.exists()
 
 
 @pytest.mark.ci

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentTypeError
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -50,12 +51,16 @@ class Command(BaseCommand):
             metavar="DEPOSIT",
             help="Open an account with play money (default 10000) and print its throw-away keys. Loopback only.",
         )
+        parser.add_argument(
+            "--tls", action="store_true", help="Speak https and wss, with a certificate made at the start."
+        )
         parser.add_argument("--testnet", action="store_true", help="Expect signatures for the testnet's chain id.")
 
     def handle(self, **options: Any) -> None:
         # Imported here: aiohttp and NumPy are of no use to the other commands.
         from trading.exchange_server.auth import MAINNET, TESTNET
         from trading.exchange_server.server import ExchangeServer, serve
+        from trading.exchange_server.tls import self_made
 
         host, port = options["host"], options["port"]
         try:
@@ -63,18 +68,25 @@ class Command(BaseCommand):
             chain_id = TESTNET if options["testnet"] else MAINNET
             server = ExchangeServer(markets, weight_limit=options["weight_limit"], chain_id=chain_id)
             demo = None if options["account"] is None else _demo(server, host, options["account"])
-            ready = partial(self._ready, markets, host, demo, options["testnet"])
-            asyncio.run(serve(server, host=host, port=port, ready=ready))
+            with self_made(host) if options["tls"] else nullcontext() as tls:
+                ready = partial(
+                    self._ready, markets, Where(host, tls.certificate if tls else None), demo, options["testnet"]
+                )
+                context = tls.context if tls else None
+                asyncio.run(serve(server, host=host, port=port, ready=ready, context=context))
         except VibexError as fault:
             raise CommandError(str(fault)) from None
         self.stdout.write("Stopped.")
 
-    def _ready(self, markets: Markets, host: str, demo: Demo | None, testnet: bool, port: int) -> None:
+    def _ready(self, markets: Markets, where: Where, demo: Demo | None, testnet: bool, port: int) -> None:
+        rest, streams = where.addresses(port)
         self.stdout.write(f"AsterDEX-compatible test exchange, {markets.title}: {len(markets.contracts)} symbols")
         self.stdout.write(f"  clock     {markets.describe()['now']}, speed {markets.clock.speed:g}")
-        self.stdout.write(f"  REST      http://{host}:{port}/fapi/v3/")
-        self.stdout.write(f"  streams   ws://{host}:{port}/stream")
-        self.stdout.write(f"  control   http://{host}:{port}/_sim/state")
+        self.stdout.write(f"  REST      {rest}/fapi/v3/")
+        self.stdout.write(f"  streams   {streams}/stream")
+        self.stdout.write(f"  control   {rest}/_sim/state")
+        if where.certificate is not None:
+            self.stdout.write(f"  trust     {where.certificate}, while this runs")
         if demo is not None:
             self.stdout.write(f"An account with {demo.account.deposit:f} USDT of play money; its keys are shown once:")
             self.stdout.write(f"  V3 user   {demo.account.user}")
@@ -84,10 +96,21 @@ class Command(BaseCommand):
             self.stdout.write(f"  V1 secret {demo.key.secret}")
         self.stdout.write("Point Vibex at it:")
         name, venue = ("ASTERDEX_TESTNET", "VENUE=aster_testnet ") if testnet else ("ASTERDEX", "")
-        where = f"{name}_REST_URL=http://{host}:{port} {name}_STREAM_URL=ws://{host}:{port}"
-        self.stdout.write(f"  MARKET=live {venue}{where}")
+        self.stdout.write(f"  MARKET=live {venue}{name}_REST_URL={rest} {name}_STREAM_URL={streams}")
         self.stdout.write("Ctrl-C stops it.")
         self.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the exchange listens: by TLS, if it has a certificate."""
+
+    host: str
+    certificate: Path | None
+
+    def addresses(self, port: int) -> tuple[str, str]:
+        s = "s" if self.certificate else ""
+        return f"http{s}://{self.host}:{port}", f"ws{s}://{self.host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
