@@ -48,7 +48,7 @@ class Move:
     jump: bool
     low: Decimal
     high: Decimal
-    """Extremes of the mark from here to the end of the bar."""
+    """Extremes of the mark from the end of this move to the end of the bar."""
     last_low: Decimal
     last_high: Decimal
     """The same of the last price."""
@@ -123,8 +123,7 @@ def _bar_moves(
     )
     mark_from, last_from = mark or marks[0], last or lasts[0]
     for step, (mark_to, last_to) in enumerate(zip(marks, lasts, strict=True)):
-        ahead = (mark_from, *marks[step:]) if step else marks
-        lasts_ahead = (last_from, *lasts[step:]) if step else lasts
+        ahead, lasts_ahead = marks[step:], lasts[step:]
         yield Move(
             mark_from,
             mark_to,
