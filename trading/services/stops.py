@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
@@ -13,7 +15,7 @@ from trading.services.execution import position_of
 from trading.services.journal.base import TrackedPosition
 from trading.services.protection import secure, secure_target
 from trading.services.world import World
-from vibex.lib.errors import Rejected
+from vibex.lib.errors import Rejected, Retryable
 
 
 class Moved(StrEnum):
@@ -28,30 +30,33 @@ class Moved(StrEnum):
 
 def move_stop(world: World, symbol: str, to: Decimal) -> Moved:
     """Move the stop of a position. Raises Rejected without a position, or for a stop on the side where it gains."""
-    position, held, shown = _standing(world, symbol)
-    to = world.market.instrument(symbol).price_near(to)
-    if not on_its_side(held.side, stop=to, mark=held.mark_price):
-        side = "below" if held.side.sign > 0 else "above"
-        raise Rejected(
-            f"The stop of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="stop"
-        )
-    secure(world, replace(position, stop=to), held, shown)
-    after = position_of(world, symbol)
-    return Moved.MOVED if after is not None and after.stop == to else Moved.KEPT
+    with _alone(world, symbol):
+        position, held, shown = _standing(world, symbol)
+        to = world.market.instrument(symbol).price_near(to)
+        if not on_its_side(held.side, stop=to, mark=held.mark_price):
+            side = "below" if held.side.sign > 0 else "above"
+            raise Rejected(
+                f"The stop of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="stop"
+            )
+        secure(world, replace(position, stop=to), held, shown)
+        after = position_of(world, symbol)
+        return Moved.MOVED if after is not None and after.stop == to else Moved.KEPT
 
 
 def move_target(world: World, symbol: str, to: Decimal) -> Moved:
     """Move the target of a position: the old one goes first, for the stop stands. Raises Rejected as `move_stop`."""
-    position, held, shown = _standing(world, symbol)
-    to = world.market.instrument(symbol).price_near(to)
-    if on_its_side(held.side, stop=to, mark=held.mark_price) or to == held.mark_price:
-        side = "above" if held.side.sign > 0 else "below"
-        raise Rejected(
-            f"The target of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="target"
-        )
-    world.journal.bracket(symbol, position.bracket, target=to)
-    secure_target(world, replace(position, target=to), held, shown)
-    return Moved.MOVED
+    with _alone(world, symbol):
+        position, held, shown = _standing(world, symbol)
+        to = world.market.instrument(symbol).price_near(to)
+        if on_its_side(held.side, stop=to, mark=held.mark_price) or to == held.mark_price:
+            side = "above" if held.side.sign > 0 else "below"
+            raise Rejected(
+                f"The target of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.",
+                code="target",
+            )
+        world.journal.bracket(symbol, position.bracket, target=to)
+        secure_target(world, replace(position, target=to), held, shown)
+        return Moved.MOVED
 
 
 def trail(world: World, symbol: str, held: VenuePosition) -> list[str]:
@@ -68,6 +73,17 @@ def trail(world: World, symbol: str, held: VenuePosition) -> list[str]:
         flatten(world, symbol, purpose="stop")
         return [f"{symbol}: the price fell back past its trailing stop at {to:f}: closed"]
     return secure(world, replace(position, stop=to), held, shown)
+
+
+@contextmanager
+def _alone(world: World, symbol: str) -> Iterator[None]:
+    """Be the only writer of the symbol meanwhile. Raises Retryable where another one is: the guard looks every 30 s."""
+    if not world.journal.claim(symbol):
+        raise Retryable(f"Another writer is at work on {symbol}: try again in a few seconds.")
+    try:
+        yield
+    finally:
+        world.journal.release(symbol)
 
 
 def _standing(world: World, symbol: str) -> tuple[TrackedPosition, VenuePosition, dict[str, OrderReport]]:

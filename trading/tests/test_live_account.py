@@ -8,10 +8,12 @@ from decimal import Decimal as D
 import pytest
 
 from accounts.models import Account
-from trading.models import AccountTerms, EquityPoint, IncomeEntry, Order, Position
+from trading.models import AccountTerms, Claim, EquityPoint, IncomeEntry, Order, Position
 from trading.services.halt import account_halt
 from trading.services.reconcile import reconcile, reconcile_dry
+from trading.services.stops import Moved, move_stop, move_target
 from trading.tests.live_kit import BUY, CLOSE, SYMBOL, LiveHouse, books_tie_out, live_house, nothing_hangs
+from vibex.lib.errors import Retryable
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ci]
 
@@ -159,3 +161,18 @@ def raw(house: LiveHouse, **form: str) -> None:
     """Send an order as a person's own program would: with the same keys, and a client id of its own."""
     calls = house.world.exchange._calls
     calls.send("POST", "order", {"symbol": SYMBOL, **form})
+
+
+def test_who_moves_a_stop_is_alone_at_it_and_lets_go(house):
+    house.cycle(BUY)
+    another, sent = house.world.journal, len(house.truth.orders)
+    assert another.claim(SYMBOL)
+    for move, to in ((move_stop, D(98_500)), (move_target, D(105_000))):
+        with pytest.raises(Retryable):
+            move(house.world, SYMBOL, to)
+    assert len(house.truth.orders) == sent
+    another.release(SYMBOL)
+    assert move_stop(house.world, SYMBOL, D(98_500)) is Moved.MOVED
+    move_target(house.world, SYMBOL, D(105_000))
+    assert not Claim.objects.exists(), "the guard does not have to wait for it"
+    nothing_hangs(house)
