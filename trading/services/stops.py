@@ -29,7 +29,10 @@ class Moved(StrEnum):
 
 
 def move_stop(world: World, symbol: str, to: Decimal) -> Moved:
-    """Move the stop of a position. Raises Rejected without a position, or for a stop on the side where it gains."""
+    """Move the stop of a position. Raises Rejected without a position, or for a stop on the side where it gains.
+
+    Who gives a stop to a position that Vibex did not open asks Vibex to look after it.
+    """
     with _alone(world, symbol):
         position, held, shown = _standing(world, symbol)
         to = world.market.instrument(symbol).price_near(to)
@@ -38,15 +41,24 @@ def move_stop(world: World, symbol: str, to: Decimal) -> Moved:
             raise Rejected(
                 f"The stop of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="stop"
             )
-        secure(world, replace(position, stop=to), held, shown)
+        if position.foreign:
+            world.journal.adopted(symbol, stop=to)
+        secure(world, replace(position, stop=to, foreign=False), held, shown)
         after = position_of(world, symbol)
-        return Moved.MOVED if after is not None and after.stop == to else Moved.KEPT
+        if after is None:
+            return Moved.CLOSED
+        return Moved.MOVED if after.stop == to else Moved.KEPT
 
 
 def move_target(world: World, symbol: str, to: Decimal) -> Moved:
-    """Move the target of a position: the old one goes first, for the stop stands. Raises Rejected as `move_stop`."""
+    """Move the target of a position: the old one goes first, for the stop stands.
+
+    Raises Rejected as `move_stop`, and for a position that Vibex does not look after: it has no stop of ours.
+    """
     with _alone(world, symbol):
         position, held, shown = _standing(world, symbol)
+        if position.foreign:
+            raise Rejected(f"Vibex does not look after {symbol}: give it a stop first.", code="foreign")
         to = world.market.instrument(symbol).price_near(to)
         if on_its_side(held.side, stop=to, mark=held.mark_price) or to == held.mark_price:
             side = "above" if held.side.sign > 0 else "below"

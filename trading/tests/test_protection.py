@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
-from trading.domain.protection import adopted_stop, arranged, on_its_side, trailed
+from trading.domain.protection import Foreign, adopted_stop, arranged, on_its_side, trailed
 from trading.domain.venue import NewOrder, OrderSide, OrderType, VenuePosition
 from trading.exchange.base import Refusal, Refused
 from trading.services.closing import flatten
 from trading.services.settle import settle
 from trading.services.stops import Moved, move_stop, move_target
 from trading.services.world import Care
-from trading.tests.test_execution import BUY, carry_out, held, incidents, sent, venue_orders
+from trading.tests.test_execution import BUY, BY_HAND, carry_out, held, incidents, sent, venue_orders
 from trading.tests.venue_support import BTC, Desk, lost_reply, make_desk, never_arrives, refuses
 from vibex.lib.errors import Rejected
 
@@ -116,6 +116,22 @@ def test_a_stop_on_the_side_where_it_gains_is_refused_with_the_mark(to):
     with pytest.raises(Rejected, match="above the mark price 100000"):
         move_target(desk.world, "BTCUSDT", D(99_000))
     assert stops(desk) == {(D(98_000), True)}
+
+
+def test_who_gives_a_stop_to_a_foreign_position_has_it_looked_after():
+    desk = make_desk(care=Care(foreign=Foreign.FLAG))
+    desk.exchange.inner.place(BY_HAND)
+    settle(desk.world)
+    assert stops(desk) == set()
+    with pytest.raises(Rejected, match="give it a stop first"):
+        move_target(desk.world, "BTCUSDT", D(104_000))
+    assert move_stop(desk.world, "BTCUSDT", D(98_000)) is Moved.MOVED
+    assert stops(desk) == {(D(98_000), True)}
+    (position,) = desk.journal.positions()
+    assert (position.foreign, position.stop) == (False, D(98_000))
+    move_target(desk.world, "BTCUSDT", D(104_000))
+    assert settle(desk.world).clean
+    assert venue_orders(desk) == {("STOP_MARKET", D(98_000)), ("TAKE_PROFIT_MARKET", D(104_000))}
 
 
 def test_nothing_is_moved_where_nothing_is_open():
