@@ -131,7 +131,7 @@ def test_an_old_account_begins_with_what_it_held_before_the_ledger_tells(monkeyp
         assert house.incidents() == set()
 
 
-def test_a_halt_latches_closes_everything_and_proves_it(house):
+def test_promise_6_halt_is_proved_it_latches_closes_everything_and_reads_until_flat(house):
     house.cycle(BUY)
     house.world.exchange.set_leverage(symbol="ETHUSDT", leverage=2)
     by_hand(house, "0.01", symbol="ETHUSDT")
