@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Account, Incident
 from accounts.services import incident_open, incident_resolve, incidents_mended
+from trading.domain.venue import AccountState
 from trading.services.halt import halt_go_on
 from trading.services.live import world_for
 from trading.services.settle import Settled, settle
@@ -21,6 +22,8 @@ from vibex.lib.logging import bound
 
 PASSING = ("guard-blind", "books-behind", "cancel-unanswered", "target-failed", "stop-not-moved")
 """Incidents that say that something did not get through: a later look in which it did ends them."""
+UNTIL_FLAT = ("not-flat", "close-refused")
+"""Incidents about a position: over once the exchange shows that it is gone, whoever closed it."""
 NEEDS_OPERATOR = "needs-operator"
 
 
@@ -50,7 +53,7 @@ def _look(account: Account) -> Settled | None:
         return None
     takeovers_note(account=account)
     world.journal.equity(settled.state)
-    incidents_clear(account, before=began)
+    incidents_clear(account, before=began, shown=settled.state)
     publish_on_commit(account_id=account.pk, kind="equity")
     return settled
 
@@ -70,8 +73,12 @@ def looked_at(account: Account) -> Iterator[None]:
     incidents_mended(account=account, kind=NEEDS_OPERATOR, subject="exchange")
 
 
-def incidents_clear(account: Account, *, before: datetime) -> None:
-    """Resolve what said that something did not get through, since a look that began at `before` did."""
-    past = Incident.objects.filter(account=account, kind__in=PASSING, resolved__isnull=True, opened__lt=before)
-    for incident in past:
-        incident_resolve(incident=incident)
+def incidents_clear(account: Account, *, before: datetime, shown: AccountState) -> None:
+    """Resolve what said that something did not get through, since a look that began at `before` did.
+
+    That a position could not be closed is over when the account is `shown` without it.
+    """
+    past = Incident.objects.filter(account=account, resolved__isnull=True, opened__lt=before)
+    for incident in past.filter(kind__in=(*PASSING, *UNTIL_FLAT)):
+        if incident.kind in PASSING or shown.position(incident.data.get("subject", "")) is None:
+            incident_resolve(incident=incident)

@@ -58,6 +58,16 @@ def test_a_stop_that_fires_between_two_looks_is_booked_and_its_sibling_goes(hous
     nothing_hangs(house)
 
 
+def test_that_a_position_could_not_be_closed_is_told_until_it_is_gone_whoever_closed_it(house):
+    house.cycle(BUY)
+    house.world.journal.incident("not-flat", f"{SYMBOL}: the position could not be closed", subject=SYMBOL)
+    house.guard()
+    assert house.incidents() == {"not-flat"}
+    raw(house, side="SELL", type="MARKET", quantity="0.02", reduceOnly="true")
+    house.guard()
+    assert house.incidents() == set()
+
+
 def test_a_deposit_is_no_profit(house):
     house.cycle(BUY)
     before = EquityPoint.objects.latest("at")
