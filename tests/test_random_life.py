@@ -320,7 +320,7 @@ class RandomLife(RuleBasedStateMachine):
         self._nothing_is_opened_after_a_halt()
 
     def _nothing_is_sent_twice_or_without_an_intent(self) -> None:
-        assert self.house.sent_twice() == []
+        assert not [name for name in self.house.sent_twice() if self._is_ours(name)]
         ours = {one.client_order_id: one for one in self.house.truth.orders if self._is_ours(one.client_order_id)}
         rows = {row.client_order_id: row for row in Order.objects.filter(account=self.house.account)}
         for key, order in ours.items():
@@ -471,6 +471,7 @@ class RandomLife(RuleBasedStateMachine):
             assert (held, truth.working()) == (None, []), "halted, and not flat"
         if held is None:
             assert ours == [], "flat, and something of ours is working"
+            assert not ({"not-flat", "close-refused"} & set(self._incidents())), "flat, and still told that it is not"
             return
         closing = OrderSide.to_close(held.side)
         row = Position.objects.get(account=account, closed=None)

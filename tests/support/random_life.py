@@ -38,9 +38,9 @@ from trading.services.journal.orm import OrmJournal
 from trading.tests.live_kit import SYMBOL, LiveHouse, live_house
 from vibex.lib.errors import VibexError
 
-PATIENCE: Final = 0.3
+PATIENCE: Final = 0.5
 """Seconds that our client waits for an answer."""
-LATE: Final = 0.45
+LATE: Final = 0.7
 """Seconds by which a delayed request is late: it is carried out after its sender has given up."""
 MORTAL: Final = (
     "plan", "sending", "cancelling", "observe", "move", "asked_in_vain", "take_in", "claim", "release", "book",
@@ -186,7 +186,7 @@ def _hurried(patch: pytest.MonkeyPatch, mortality: Mortality) -> None:
 
     def client(url: str, budget: DatabaseBudget, purpose: Purpose, **_: Any) -> AsterHttp:
         wire = MortalWire(url, mortality)
-        return AsterHttp(url, budget, purpose, timeout=PATIENCE, patience=2 * PATIENCE, jitter=0, wire=wire)
+        return AsterHttp(url, budget, purpose, timeout=PATIENCE, patience=4 * PATIENCE, jitter=0, wire=wire)
 
     patch.setattr(exchanges, "AsterHttp", client)
     patch.setattr(exchanges, "DatabaseBudget", partial(DatabaseBudget, limit=10**9))
