@@ -20,7 +20,7 @@ from accounts.models import Account
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote
 from marketdata.market import Market
-from trading.domain.matching import Changes, Engine, EngineRefusal, EngineSettings, EngineState
+from trading.domain.matching import Changes, Depth, Engine, EngineRefusal, EngineSettings, EngineState
 from trading.domain.matching.tape import Cursor, Settlement, Tape, replay
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange import paper_store as store
@@ -63,6 +63,13 @@ class PaperExchange:
         self._clock = clock
         self._settings = settings or EngineSettings()
         self._fresh_until: datetime | None = None
+        self._depths: dict[str, Depth] = {}
+
+    def set_depth(self, symbol: str, depth: Depth | None) -> None:
+        """Limit what there is to trade against, from the next call on; for this object only, it is in no table."""
+        self._depths.pop(symbol, None)
+        if depth is not None:
+            self._depths[symbol] = depth
 
     # -- the port ----------------------------------------------------------------------------------------------------
 
@@ -130,10 +137,12 @@ class PaperExchange:
         now = self._clock.now()
         at = now if until is None else min(until, now)
         for number in range(ATTEMPTS):
-            attempt = _Attempt(self._market, self._settings, store.load(self._account_id), at)
+            depths = {symbol: depth.copy() for symbol, depth in self._depths.items()}
+            attempt = _Attempt(self._market, self._settings, store.load(self._account_id), at, depths)
             outcome = attempt.work(work, symbols)
             if attempt.settle():
                 self._fresh_until = at + FRESH
+                self._depths = depths  # what was used up of them
                 if isinstance(outcome, EngineRefusal):
                     raise Refused(str(outcome), refusal=Refusal(outcome.code))
                 return outcome
@@ -144,11 +153,14 @@ class PaperExchange:
 class _Attempt:
     """One try to advance and act on the account as it was loaded."""
 
-    def __init__(self, market: Market, settings: EngineSettings, loaded: store.Loaded, at: datetime) -> None:
+    def __init__(
+        self, market: Market, settings: EngineSettings, loaded: store.Loaded, at: datetime, depths: dict[str, Depth]
+    ) -> None:
         self._market = market
         self._settings = settings
         self._loaded = loaded
         self._at = at
+        self._depths = depths
 
     def work[T](self, work: Callable[[Engine, datetime], T], symbols: Iterable[str]) -> T | EngineRefusal:
         """Bring the account up to date and do the work. A refusal is returned: what time brought about stands anyway."""
@@ -159,7 +171,12 @@ class _Attempt:
             state=self._loaded.state,
         )
         tapes = [self._tape(name) for name in names if self._due(name)]
+        limited = {name: depth for name, depth in self._depths.items() if name in names}
+        for name, depth in limited.items():
+            self._engine.set_depth(name, depth)
         self._cursors = {**self._loaded.cursors, **replay(self._engine, tapes, until=self._at)}
+        for name, depth in limited.items():
+            self._engine.set_depth(name, depth, at=self._at)
         try:
             return work(self._engine, self._at)
         except EngineRefusal as refusal:

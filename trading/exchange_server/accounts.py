@@ -279,7 +279,7 @@ class Account:
         specs = {name: self.spec(name) for name in self.markets.contracts}
         engine = Engine(instruments=specs, settings=self._settings, state=state)
         for symbol, depth in self.markets.depths.items():
-            engine.set_depth(symbol, depth, at=self.now)
+            engine.set_depth(symbol, depth)
         return engine
 
     def _run_timers(self, now: int) -> None:

@@ -54,6 +54,7 @@ class Control:
             "fault": self.fault,
             "stream-fault": self.stream_fault,
             "cut": self.cut,
+            "retire": self.retire,
             "clear": self.clear,
             "log": self.log,
             "weight": self.set_weight,
@@ -123,6 +124,10 @@ class Control:
     def cut(self) -> dict[str, int]:
         """Break all WebSocket connections without closing them."""
         return {"cut": self._do(self._server.hub.cut)}
+
+    def retire(self) -> dict[str, int]:
+        """Close all WebSocket connections in order, as each is closed after 24 hours."""
+        return {"retired": self._do(self._server.hub.retire)}
 
     def clear(self) -> dict[str, Any]:
         """Take all faults away, forget used weights and lift bans."""

@@ -52,6 +52,8 @@ class Connection:
     streams: dict[str, None] = field(default_factory=dict)
     outbox: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(BACKLOG))
     held: list[tuple[int, str]] = field(default_factory=list)
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its life is to end early."""
     asked: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_MESSAGES))
 
     def hurries(self) -> bool:
@@ -114,10 +116,7 @@ class Hub:
         writer = asyncio.create_task(self._write(connection))
         try:
             self._subscribe(connection, names)
-            async with asyncio.timeout(self.life_seconds):
-                await self._read(connection)
-        except TimeoutError:
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"end of life")
+            await self._live(connection)
         finally:
             self.connections.discard(connection)
             writer.cancel()
@@ -130,6 +129,12 @@ class Hub:
             self._break(connection)
         return len(connections)
 
+    def retire(self) -> int:
+        """Close every connection as it is closed at the end of its life, and return how many there were."""
+        for connection in self.connections:
+            connection.ends.set()
+        return len(self.connections)
+
     async def close(self) -> None:
         """Close every connection in order, and those that do not answer without it."""
         for connection in list(self.connections):
@@ -141,6 +146,19 @@ class Hub:
         self.connections.discard(connection)
         if isinstance(connection.transport, asyncio.WriteTransport):
             connection.transport.abort()
+
+    async def _live(self, connection: Connection) -> None:
+        """Read what a client sends until it leaves, or until its life is over."""
+        reading, ending = asyncio.create_task(self._read(connection)), asyncio.create_task(connection.ends.wait())
+        try:
+            await asyncio.wait((reading, ending), timeout=self.life_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                await reading
+            else:
+                await connection.socket.close(code=WSCloseCode.GOING_AWAY, message=b"end of life")
+        finally:
+            reading.cancel()
+            ending.cancel()
 
     async def _read(self, connection: Connection) -> None:
         async for message in connection.socket:

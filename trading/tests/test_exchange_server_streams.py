@@ -304,3 +304,20 @@ def test_it_stops_with_clients_that_do_not_listen():
         await session.close()
 
     run(scenario())
+
+
+def test_a_connection_can_be_ended_as_after_its_24_hours_and_a_new_one_is_welcome():
+    with serving(pulse=3600) as exchange:
+
+        async def scenario():
+            async with listening(exchange, "/ws/btcusdt@bookTicker") as socket:
+                await heard_all(socket)
+                assert exchange.control.command("retire", {}) == {"retired": 1}
+                message = await socket.receive(timeout=SECONDS)
+                ended = message.type, socket.close_code
+            async with listening(exchange, "/ws/btcusdt@bookTicker") as socket:
+                return ended, len(await heard_all(socket))
+
+        ended, heard = run(scenario())
+    assert ended == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
+    assert heard == 1

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.domain.matching import (
+    Depth,
     Engine,
     EngineRefusal,
     EngineSettings,
     MarginMode,
     Orphans,
+    Terms,
     state_from_plain,
     state_to_plain,
 )
@@ -41,6 +43,14 @@ events = st.one_of(
     st.tuples(st.just("funding"), symbols, st.integers(-300, 300), levels),
     st.tuples(st.just("leverage"), symbols, st.sampled_from([1, 2, 3, 5, 10, 20, 50])),
 )  # fmt: skip
+told_by_server = st.one_of(
+    st.tuples(st.just("depth"), symbols, st.lists(st.tuples(levels, quantities), max_size=3), st.booleans()),
+    st.tuples(st.just("no depth"), symbols),
+    st.tuples(st.just("terms"), symbols, sides, quantities, levels, levels,
+              st.sampled_from(["trail", "limit", "whole", "protect"]), st.booleans()),
+    st.tuples(st.just("taken"), symbols, st.booleans()),
+)  # fmt: skip
+"""What only the test exchange asks of an engine."""
 styles = st.builds(
     EngineSettings,
     margin_mode=st.sampled_from(MarginMode),
@@ -97,7 +107,38 @@ def _leverage(engine, at, number, symbol, leverage):
     engine.set_leverage(symbol, leverage)
 
 
+def _depth(engine, at, number, symbol, ladder, bids):
+    made = [(D(price), D(size)) for price, size in ladder]
+    engine.set_depth(symbol, Depth.of(bids=made) if bids else Depth.of(asks=made), at=at)
+
+
+def _no_depth(engine, at, number, symbol):
+    engine.set_depth(symbol, None, at=at)
+
+
+def _terms(engine, at, number, symbol, side, quantity, level, other, what, reduce):
+    kind = "LIMIT" if what == "whole" else "STOP_MARKET"
+    terms = {
+        "trail": Terms(trail=D("0.03"), activation=D(other) if number % 2 else None),
+        "limit": Terms(),
+        "whole": Terms(whole=True),
+        "protect": Terms(protect=D("0.05")),
+    }[what]
+    new = order(side, kind, quantity, id=f"o{number}", symbol=symbol, reduce_only=reduce,
+                trigger=level if what in ("limit", "protect") else None, price=other if what in ("limit", "whole") else None,
+                tif="IOC" if what == "whole" else None)  # fmt: skip
+    engine.place(new, at=at, terms=terms, on_last=number % 3 == 0)
+
+
+def _taken(engine, at, number, symbol, deleveraged):
+    engine.take_over(symbol, at=at, deleveraged=deleveraged)
+
+
 ACTS = {
+    "depth": _depth,
+    "no depth": _no_depth,
+    "terms": _terms,
+    "taken": _taken,
     "market": _market,
     "limit": _limit,
     "trigger": _trigger,
@@ -187,7 +228,7 @@ def start(style: EngineSettings) -> Engine:
 
 
 @settings(max_examples=150, deadline=None)
-@given(style=styles, script=st.lists(events, max_size=40))
+@given(style=styles, script=st.lists(st.one_of(events, events, told_by_server), max_size=40))
 def test_money_and_positions_tie_out_after_every_event(style, script):
     engine, auditor = start(style), Auditor()
     auditor.take(engine)

@@ -125,14 +125,15 @@ class Engine:
             run(self._ledger, book, self._jump(book, quote, before, span, at or quote.at))
         book.mark, book.last = quote.mark, quote.last
 
-    def set_depth(self, symbol: str, depth: Depth | None, *, at: datetime) -> None:
+    def set_depth(self, symbol: str, depth: Depth | None, *, at: datetime | None = None) -> None:
         """Lay ladders before the account, which use up as it trades, or take them away with None.
 
-        What rests in front of a ladder is filled by it at once, as far as it goes.
+        With a moment, what rests in front of a ladder is filled by it at once, as far as it goes.
         """
         book = self._ledger.book(symbol)
         book.depth = depth
-        serve(self._ledger, book, at)
+        if at is not None:
+            serve(self._ledger, book, at)
 
     def on_bar(self, bar: Bar) -> None:
         """Walk through a bar. Afterwards bid and ask are the close ± half the spread of the settings."""
