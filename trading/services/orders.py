@@ -85,7 +85,10 @@ def cancel(world: World, order: NewOrder) -> bool:
     world.journal.cancelling(key)
     try:
         report = world.exchange.cancel(symbol=order.symbol, client_order_id=key)
-    except Refused:
+    except Refused as refusal:
+        if isinstance(refusal, Held):
+            world.journal.reducing(f"{order.symbol}: {refusal}"[:300])
+            world.journal.incident("cancel-refused", f"{order.symbol} {key}: {refusal}", subject=key)
         return _look_again(world, order)
     except (Unavailable, Ambiguous) as fault:
         world.journal.incident("cancel-unanswered", f"{order.symbol} {key}: {fault}", subject=key)
