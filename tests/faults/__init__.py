@@ -1,0 +1,1 @@
+"""Every call of a position's life, struck by every fault."""
