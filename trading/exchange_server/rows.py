@@ -120,11 +120,12 @@ def margin_row(account: Account, symbol: str) -> dict[str, Any]:
 
 
 def trade_row(account: Account, trade: Trade) -> dict[str, Any]:
-    order = account.orders.get(int(trade.exchange_id))
+    number = int(trade.exchange_id)
+    extra = account.extras.get(number)  # that of an amended order leads to the number that the outside knows
     return {
         "symbol": trade.symbol,
         "id": int(trade.trade_id),
-        "orderId": account.number(order) if order else int(trade.exchange_id),
+        "orderId": extra.number if extra else number,
         "side": trade.side.value,
         "price": text(trade.price),
         "qty": text(trade.quantity),

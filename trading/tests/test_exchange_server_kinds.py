@@ -1,5 +1,7 @@
 """Every kind of order at the test exchange, fills in part, and what others do to an account: in rows and in events."""
 
+from decimal import Decimal as D
+
 import httpx2
 import pytest
 
@@ -143,6 +145,21 @@ def test_an_amendment_keeps_what_was_filled_and_one_to_less_than_that_cancels(ex
     assert brief(events)[2:] == [
         ("AMENDMENT", "PARTIALLY_FILLED", "0", "0.3"), ("CANCELED", "CANCELED", "0", "0.3"),
     ]  # fmt: skip
+
+
+def test_what_was_filled_before_and_between_amendments_stands_under_one_number(exchange):
+    trader = newcomer(exchange)
+    exchange.control.set_depth("ETHUSDT", asks=[["3001", "0.1"]])
+    number = trader.told("POST", "order", **LIMIT)["orderId"]
+    for quantity in ("0.6", "0.4"):
+        trader.told("PUT", "order", **ETH, orderId=number, quantity=quantity, price="2999")
+        exchange.control.set_depth("ETHUSDT", asks=[["2999", "0.1"]])
+    row = trader.told("GET", "openOrder", **ETH, orderId=number)
+    assert (row["executedQty"], row["origQty"], row["status"]) == ("0.3", "0.4", "PARTIALLY_FILLED")
+    assert [one["orderId"] for one in trader.told("GET", "userTrades", **ETH)] == [number] * 3
+    assert trader.told("GET", "positionRisk", **ETH)[0]["positionAmt"] == "0.300"
+    held = trader.truth().state
+    assert held.margin == pytest.approx(held.positions[0].margin + 15, abs=D("0.2")), "0.1 at 2999, leverage 20, rests"
 
 
 @pytest.mark.parametrize("levels", [[["3001"]], [["x", "1"]], [["3001", "0"]], [["-1", "1"]], 7])
