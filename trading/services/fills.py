@@ -19,6 +19,7 @@ from trading.domain.books import BookedPosition, apply_trade, exit_reason
 from trading.domain.orders import OrderState, filled_to
 from trading.domain.venue import SETTLED_IN, ZERO, OrderType, Trade
 from trading.models import Fill, Order, OrderEvent, Position
+from trading.services.funding import funding_assign
 from trading.services.journal.rows import event_of, facts_of
 
 AT_ONCE: Final = 400
@@ -48,6 +49,10 @@ def _book_some(account: Account, trades: Sequence[Trade]) -> int:
             for trade in fresh:
                 book.take(trade)
             book.store()
+            for symbol in {trade.symbol for trade in fresh}:
+                funding_assign(
+                    account=account, symbol=symbol, since=min(one.at for one in fresh if one.symbol == symbol)
+                )
     return len(fresh)
 
 

@@ -19,6 +19,7 @@ from accounts.services import incident_open, incidents_mended
 from trading.domain.tie_out import Key, MoneyDifference, differences
 from trading.domain.venue import SETTLED_IN, IncomeKind
 from trading.models import Fill, IncomeEntry, Position
+from trading.services.funding import funding_paid
 
 BACK: Final = timedelta(days=8)
 """What is older was compared while it was younger; `everything` compares all of it."""
@@ -71,7 +72,6 @@ def _totals(account: Account, now: datetime) -> tuple[dict[Key, Decimal], dict[K
     day = now.astimezone(ZoneInfo(account.time_zone)).date()
     positions = Position.objects.filter(account=account).order_by().values_list("symbol")
     fills = Fill.objects.filter(account=account).order_by()
-    paid = IncomeEntry.objects.filter(account=account, kind=IncomeKind.FUNDING_FEE.value, asset=SETTLED_IN).order_by()
     shown = {
         (day, symbol, f"{what} of all positions", SETTLED_IN): amount
         for symbol, realised, fees, funding in positions.annotate(Sum("realised"), Sum("fees"), Sum("funding"))
@@ -83,10 +83,9 @@ def _totals(account: Account, now: datetime) -> tuple[dict[Key, Decimal], dict[K
     }
     fees = fills.filter(fee_asset=SETTLED_IN).values_list("symbol").annotate(Sum("fee"))
     single |= {(day, symbol, f"{FEES} of all positions", SETTLED_IN): -amount for symbol, amount in fees}
-    held = paid.filter(at__gte=account.created) if account.live else paid
     single |= {
         (day, symbol, f"{FUNDING} of all positions", SETTLED_IN): amount
-        for symbol, amount in held.values_list("symbol").annotate(Sum("amount"))
+        for symbol, amount in funding_paid(account).order_by().values_list("symbol").annotate(Sum("amount"))
     }
     return shown, single
 

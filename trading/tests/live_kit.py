@@ -170,6 +170,7 @@ def live_house(
         monkeypatch.setattr(settings, "ASTERDEX_TESTNET_REST_URL", running.http)
         monkeypatch.setattr(settings, "ASTERDEX_TESTNET_STREAM_URL", running.ws)
         bot = make_bot(name, model="rules/scripted", account=_account(name))
+        Account.objects.filter(pk=bot.account_id).update(created=start)  # the market's clock, not that of the wall
         keys = (
             AsterV3Keys(user, agent.address, agent.private_key)
             if generation == "v3"

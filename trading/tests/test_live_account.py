@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -66,6 +67,23 @@ def test_that_a_position_could_not_be_closed_is_told_until_it_is_gone_whoever_cl
     raw(house, side="SELL", type="MARKET", quantity="0.02", reduceOnly="true")
     house.guard()
     assert house.incidents() == set()
+
+
+def test_funding_that_was_paid_before_anybody_knew_of_the_position_is_its_own(house):
+    house.guard()
+    by_hand(house, "0.02")
+    house.clock.move_to(house.clock.at + timedelta(hours=9))
+    house.at(100_000)
+    raw(house, side="SELL", type="MARKET", quantity="0.02", reduceOnly="true")
+    by_hand(house, "0.01")
+    house.clock.move_to(house.clock.at + timedelta(hours=9))
+    house.guard()  # reads the ledger first, and then the trades of two positions
+    closed, opened = Position.objects.order_by("opened")
+    paid = list(IncomeEntry.objects.filter(kind="FUNDING_FEE").order_by("at").values_list("amount", flat=True))
+    assert len(paid) >= 2
+    assert (closed.funding, opened.funding) == (paid[0], sum(paid[1:]))
+    assert paid[0] != 0
+    assert reconcile(house.account, trigger="test").money == []
 
 
 def test_a_deposit_is_no_profit(house):
