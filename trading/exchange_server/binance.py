@@ -19,7 +19,8 @@ from trading.exchange_server import orders, private, rows
 from trading.exchange_server.accounts import ISOLATED, Account
 from trading.exchange_server.answers import Refusal, limit_of, missing, needed, whole_number
 from trading.exchange_server.markets import Markets
-from trading.exchange_server.orders import Call, Json, Private, order_row, text, week_of
+from trading.exchange_server.order_rows import order_row, text
+from trading.exchange_server.orders import Call, Json, Private, week_of
 from trading.exchange_server.rest import contract_of
 from trading.exchange_server.server import ExchangeServer, Served, serve_in_thread
 from vibex.lib.clock import from_ms, to_ms

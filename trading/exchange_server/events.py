@@ -12,7 +12,7 @@ from trading.domain.matching.margin import maintenance_margin
 from trading.domain.matching.types import shown
 from trading.domain.venue import ZERO, Income, IncomeKind, Trade, VenuePosition, VenueStatus
 from trading.exchange_server.accounts import ASSET, CROSSED, Account
-from trading.exchange_server.orders import is_forced, kind_now, kind_of, text, time_of, trail_of
+from trading.exchange_server.order_rows import is_forced, kind_now, kind_of, text, time_of, trail_of
 from vibex.lib.clock import to_ms
 
 type Event = dict[str, Any]

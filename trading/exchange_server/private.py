@@ -14,8 +14,9 @@ from trading.domain.venue import ZERO
 from trading.exchange_server.accounts import ASSET, CROSSED, ISOLATED, KEY_SECONDS, Account
 from trading.exchange_server.answers import Refusal, limit_of, missing, needed, whole_number
 from trading.exchange_server.events import cross_wallet
+from trading.exchange_server.order_rows import FORCED, order_row, text
 from trading.exchange_server.order_rules import flag, number_of
-from trading.exchange_server.orders import FORCED, Call, Json, Private, order_row, text, week_of
+from trading.exchange_server.orders import Call, Json, Private, week_of
 from trading.exchange_server.rest import contract_of
 from trading.exchange_server.rows import (
     balance_row,

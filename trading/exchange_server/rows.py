@@ -10,7 +10,7 @@ from trading.domain.matching.margin import maintenance_margin, notional_cap
 from trading.domain.venue import ZERO, Income, IncomeKind, OrderSide, Trade
 from trading.exchange_server.accounts import ASSET, CROSSED, ISOLATED, Account
 from trading.exchange_server.events import cross_wallet
-from trading.exchange_server.orders import text
+from trading.exchange_server.order_rows import text
 from vibex.lib.clock import to_ms
 
 INCOME_TYPES: Final = {IncomeKind.LIQUIDATION_FEE: "INSURANCE_CLEAR"}

@@ -23,7 +23,8 @@ from trading.exchange_server.events import (
 )
 from trading.exchange_server.faults import Fault
 from trading.exchange_server.markets import Markets
-from trading.exchange_server.orders import ORDERS, Call, Json, is_forced
+from trading.exchange_server.order_rows import is_forced
+from trading.exchange_server.orders import ORDERS, Call, Json
 from trading.exchange_server.private import PRIVATE
 from trading.exchange_server.streams import Hub
 
