@@ -231,7 +231,7 @@ def test_a_clock_that_is_15_seconds_wrong_signs_right_once_it_was_compared(gener
             exchange = house.another(http, clock)
             exchange.place(BUY)
             assert exchange.urgent().place(order("SELL", quantity="10", reduce_only=True)).filled == D(10)
-            assert clock.ahead() == pytest.approx(off, abs=1.5)
+            assert clock.ahead() == pytest.approx(off, abs=5)  # the market stands still while the test runs
             assert "nothing is opened" in clock.clock_problem()
 
 
