@@ -4,7 +4,8 @@ Whatever happens, promises 2, 3 and 8 hold: after every step nothing was sent tw
 soon as the venue answers and the guard has looked, every position is covered by one stop and the books are the
 exchange's. The real adapter, journal and database against the running test exchange.
 
-VIBEX_CI_LIFE_SEED repeats a run of `make soak`.
+`make soak` draws its seeds and prints them: VIBEX_CI_LIFE_SEED repeats one, VIBEX_CI_LIFE_STEPS says how many steps are
+enough, and with VIBEX_CI_LIFE_SHRINK=yes a failure is made as short as it can be, which takes minutes.
 """
 
 from __future__ import annotations
@@ -432,6 +433,7 @@ class RandomLife(RuleBasedStateMachine):
         self.house.served.control.set_depth(SYMBOL)
         self.life.a_minute_passes()
         self.life.doom = None
+        settled, look = None, 0
         for look in range(LOOKS):
             settled = self._look()
             if look and settled is not None and settled.clean and not settled.mended and not self._unresolved():
@@ -495,8 +497,7 @@ class RandomLife(RuleBasedStateMachine):
         assert all(one.side is closing for one in ours)
 
 
-def _run(lives: int, least: int, **more: Any) -> None:
-    RandomLife.counts.clear()
+def _run(lives: int, **more: Any) -> None:
     try:
         run_state_machine_as_test(
             RandomLife,
@@ -515,18 +516,22 @@ def _run(lives: int, least: int, **more: Any) -> None:
     finally:
         for name, count in sorted(RandomLife.counts.items()):
             print(f"{count:6} {name}")  # noqa: T201
-    assert RandomLife.counts["steps"] >= least
 
 
 @pytest.mark.ci
 def test_two_thousand_steps_of_a_random_life() -> None:
-    _run(46, 2_000, derandomize=True)
+    RandomLife.counts.clear()
+    _run(54, derandomize=True)
+    assert RandomLife.counts["steps"] >= 2_000
 
 
 @pytest.mark.soak
 def test_twenty_thousand_steps_of_a_random_life() -> None:
+    RandomLife.counts.clear()
     drawn = int(os.environ.get("VIBEX_CI_LIFE_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"VIBEX_CI_LIFE_SEED={drawn}")  # noqa: T201
-    seed(drawn)(RandomLife)
-    lives = int(os.environ.get("VIBEX_CI_LIVES", "460"))
-    _run(lives, 20_000 if lives >= 460 else 0)
+    least = int(os.environ.get("VIBEX_CI_LIFE_STEPS", "20000"))
+    while RandomLife.counts["steps"] < least:
+        print(f"VIBEX_CI_LIFE_SEED={drawn}")  # noqa: T201
+        seed(drawn)(RandomLife)
+        _run(25)
+        drawn += 1

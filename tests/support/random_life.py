@@ -189,7 +189,7 @@ def _hurried(patch: pytest.MonkeyPatch, mortality: Mortality) -> None:
         return AsterHttp(url, budget, purpose, timeout=PATIENCE, patience=4 * PATIENCE, jitter=0, wire=wire)
 
     patch.setattr(exchanges, "AsterHttp", client)
-    patch.setattr(exchanges, "DatabaseBudget", partial(DatabaseBudget, limit=10**9))
+    patch.setattr(exchanges, "DatabaseBudget", partial(DatabaseBudget, limit=10**7))
     for name, seconds in (("FIRST_PAUSE", 0.01), ("FIRST_BLOCK", 0.05), ("LONGEST_BLOCK", 0.1), ("LONGEST_GUESS", 0.1)):
         patch.setattr(aster_http, name, seconds)
     for name in MORTAL:
