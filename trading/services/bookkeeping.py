@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Max, Q, Sum
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 
 from accounts.models import Account
 from decisions.domain.portfolio import Role
@@ -27,6 +27,8 @@ from trading.services.fills import places
 from vibex.lib.money import booked
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+BACK = timedelta(days=8)
+"""For so long an execution that the ledger speaks of is looked for."""
 OVERLAP = timedelta(hours=1)
 """A line may carry an earlier time than one that was booked before it. Lines that come later still are found by a full
 reading as soon as the sums or the positions differ."""
@@ -35,10 +37,8 @@ reading as soon as the sums or the positions differ."""
 def income_book(*, account: Account, income: Sequence[Income]) -> set[str]:
     """Copy the ledger lines that are not copied yet, of every asset; funding is added to the position it belongs to.
 
-    Returns the symbols of executions that a new line speaks of and that are not booked.
+    Returns the symbols of executions that it speaks of and that are not booked, however long ago their lines were copied.
     """
-    if not income:
-        return set()
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)
         ids = [line.transaction_id for line in income]
@@ -49,9 +49,7 @@ def income_book(*, account: Account, income: Sequence[Income]) -> set[str]:
         for line in fresh.values():
             if line.kind is IncomeKind.FUNDING_FEE and line.asset == SETTLED_IN:
                 _book_funding(account, line)
-    executed = {(line.symbol, line.trade_id) for line in fresh.values() if line.trade_id}
-    booked_ids = Fill.objects.filter(account=account, exchange_trade_id__in=[trade for _, trade in executed])
-    return {symbol for symbol, _ in executed - set(booked_ids.values_list("symbol", "exchange_trade_id"))}
+    return set(_unbooked(account).values_list("symbol", flat=True))
 
 
 def orders_take_in(*, account: Account, reports: Sequence[OrderReport]) -> int:
@@ -89,9 +87,15 @@ def position_book_stated(*, account: Account, held: VenuePosition, at: datetime)
 
 
 def trades_since(*, account: Account, symbol: str) -> datetime:
-    """Return from when trades of a symbol are asked for: well before the newest fill, since some come late."""
-    newest = Fill.objects.filter(account=account, symbol=symbol).aggregate(at=Max("at"))["at"]
-    return newest - OVERLAP if newest else DAWN
+    """Return from when trades of a symbol are asked for: well before the newest fill, since some come late.
+
+    And before the oldest execution that the ledger speaks of and that could not be read yet.
+    """
+    newest: datetime | None = Fill.objects.filter(account=account, symbol=symbol).aggregate(at=Max("at"))["at"]
+    if newest is None:
+        return DAWN
+    missing: datetime | None = _unbooked(account).filter(symbol=symbol).aggregate(at=Min("at"))["at"]
+    return min(newest, missing or newest) - OVERLAP
 
 
 def income_since(*, account: Account) -> datetime:
@@ -153,6 +157,20 @@ def _taken_in(account: Account, report: OrderReport) -> Order:
         filled=report.filled,
         average_price=report.average_price,
     )
+
+
+def _unbooked(account: Account) -> QuerySet[IncomeEntry]:
+    """Return the lines of the last days that speak of an execution which is not booked.
+
+    Of a live account those since it is ours: what was traded before is not ours to book.
+    """
+    lines = IncomeEntry.objects.filter(account=account).exclude(trade_id="")
+    newest = lines.aggregate(at=Max("at"))["at"]
+    if newest is None:
+        return IncomeEntry.objects.none()
+    since = max(newest - BACK, account.created) if account.live else newest - BACK
+    same = Fill.objects.filter(account=account, symbol=OuterRef("symbol"), exchange_trade_id=OuterRef("trade_id"))
+    return lines.filter(~Exists(same), at__gte=since)
 
 
 def _identity(line: Income) -> tuple[str, str, str, str]:

@@ -11,6 +11,7 @@ import pytest
 from accounts.models import Account
 from trading.models import AccountTerms, Claim, EquityPoint, IncomeEntry, Order, Position
 from trading.services.halt import account_halt
+from trading.services.ledger import book_income
 from trading.services.reconcile import reconcile, reconcile_dry
 from trading.services.stops import Moved, move_stop, move_target
 from trading.tests.live_kit import BUY, CLOSE, SYMBOL, LiveHouse, books_tie_out, live_house, nothing_hangs
@@ -84,6 +85,27 @@ def test_funding_that_was_paid_before_anybody_knew_of_the_position_is_its_own(ho
     assert (closed.funding, opened.funding) == (paid[0], sum(paid[1:]))
     assert paid[0] != 0
     assert reconcile(house.account, trigger="test").money == []
+
+
+def test_trades_that_could_not_be_read_when_the_ledger_told_of_them_are_read_later(house):
+    house.guard()
+    by_hand(house, "0.02")
+    raw(house, side="SELL", type="MARKET", quantity="0.02", reduceOnly="true")
+    assert book_income(house.world) == {SYMBOL}  # and there the process ended
+    house.cycle(BUY)
+    house.cycle(CLOSE)
+    house.guard()
+    books_tie_out(house)
+    assert book_income(house.world) == set()
+
+
+def test_trades_are_read_later_also_when_there_is_nothing_else_to_look_at(house):
+    house.guard()
+    by_hand(house, "0.02")
+    raw(house, side="SELL", type="MARKET", quantity="0.02", reduceOnly="true")
+    book_income(house.world)
+    house.guard()
+    books_tie_out(house)
 
 
 def test_a_deposit_is_no_profit(house):
