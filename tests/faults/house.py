@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.db.models import F
 
 from accounts.models import Account
 from marketdata.aster import http as aster_http
@@ -98,8 +98,9 @@ class Cell:
 
     def a_minute_passes(self) -> None:
         """Let nothing that was sent be on its way any more, and the guard look until it knows."""
-        past = timezone.now() - ARRIVES_WITHIN - timedelta(seconds=1)
-        Order.objects.filter(account=self.house.account).update(sent_at=past)
+        past = ARRIVES_WITHIN + timedelta(seconds=1)
+        ours = Order.objects.filter(account=self.house.account)
+        ours.update(sent_at=F("sent_at") - past, created=F("created") - past)
         self.house.guard(3)
 
     def finish(self) -> None:
