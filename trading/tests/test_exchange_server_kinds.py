@@ -20,18 +20,11 @@ TRAILING = ETH | {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def running():
+@pytest.fixture
+def exchange():
+    """Give each test an exchange of its own: an order that another one left would take from its ladder."""
     with exchange_with() as served:
         yield served
-
-
-@pytest.fixture
-def exchange(running):
-    running.control.clear()
-    running.control.set_depth("ETHUSDT")
-    running.control.set_price("ETHUSDT", last=3000, mark=3000)
-    return running
 
 
 def events_of(exchange, work, **account):
