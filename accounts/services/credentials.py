@@ -33,6 +33,9 @@ KEYS_OF_KIND: Mapping[str, type[Keys]] = {
 SHOWN_FROM = 16
 """Of a key that is at least so long the last four characters are shown; of a shorter one none."""
 
+WHOSE = ("user", "address", "key")
+"""Parts that say whose money it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resealed:
@@ -130,7 +133,8 @@ def credentials_faults(account: Account, kind: str, parts: Mapping[str, str]) ->
             "": f"Keys of the kind {kind} are not for {account.venue}: "
             + (f"use {fitting}." if fitting else "none are.")
         }
-    return {part: wrong for part, wrong in _part_faults(form, parts).items() if wrong}
+    wrong = {part: wrong for part, wrong in _part_faults(form, parts).items() if wrong}
+    return wrong or _taken(account, form, parts)
 
 
 def kind_of(keys: Keys) -> str:
@@ -167,6 +171,18 @@ def keys_of_row(row: Credentials, account: Account) -> Keys:
 
 def _part_faults(form: KeyForm, parts: Mapping[str, str]) -> dict[str, str]:
     return {part.name: _fault(part.parse, parts.get(part.name, "")) for part in form.parts}
+
+
+def _taken(account: Account, form: KeyForm, parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the fault of a wallet or key that another live account has: each would take the other's positions for foreign."""
+    name = next(part.name for part in form.parts if part.name in WHOSE)
+    rows = Credentials.objects.filter(account__venue=account.venue, account__network=account.network, kind=form.kind)
+    for row in rows.exclude(account_id=account.pk).select_related("account__owner"):
+        theirs = row.public if name != "key" else _opened(row, _all_keys()) or {}
+        if theirs.get(name, "").casefold() == parts[name].casefold():
+            whose = f"{row.account.name} of {row.account.owner}"
+            return {name: f"is that of {whose} already. Two accounts never share one: take its keys out there first"}
+    return {}
 
 
 def _fault(parse: Any, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -101,6 +102,28 @@ def test_keys_of_another_venue_or_form_are_refused_without_being_shown(
         credentials_save(account=live(owner, venue=venue), keys=keys, actor=owner)
     assert PRIVATE not in str(refused.value)
     assert not Credentials.objects.exists()
+
+
+@pytest.mark.parametrize(("venue", "keys"), OF_VENUE)
+def test_two_accounts_never_share_a_wallet_or_key(owner: User, venue: str, keys: Keys) -> None:
+    first, second = live(owner, venue=venue), live(owner, "second", venue)
+    row = credentials_save(account=first, keys=keys, actor=owner)
+    with pytest.raises(Rejected, match=f"is that of main of {owner} already") as refused:
+        credentials_save(account=second, keys=keys, actor=owner)
+    for name in ("private_key", "secret", "key"):
+        assert getattr(keys, name, PRIVATE).removeprefix("0x") not in str(refused.value)
+    credentials_delete(credentials=row, actor=owner)
+    credentials_save(account=second, keys=keys, actor=owner)
+
+
+def test_an_address_is_the_same_wallet_however_it_is_written_but_on_the_mainnet_it_is_another_one(owner: User) -> None:
+    credentials_save(account=live(owner), keys=V3, actor=owner)
+    capitals = AsterV3Keys("0x" + USER[2:].upper(), SIGNER, PRIVATE)
+    with pytest.raises(Rejected, match="user: is that of main"):
+        credentials_save(account=live(owner, "second"), keys=capitals, actor=owner)
+    paper = account_create(owner=owner, name="paper", venue="aster")
+    real = account_create(owner=owner, name="real", venue="aster", mode="live", promoted_from=paper)
+    credentials_save(account=real, keys=capitals, actor=owner)
 
 
 def test_a_paper_account_has_no_keys(owner: User, settings: Any) -> None:
@@ -236,14 +259,15 @@ def test_no_log_line_holds_a_secret(owner: User, caplog: pytest.LogCaptureFixtur
 def rotate(*arguments: str) -> str:
     said = StringIO()
     call_command("rotate_credentials_key", *arguments, stdout=said)
+    assert "\n\n" not in said.getvalue()
     return said.getvalue()
 
 
 @pytest.fixture
 def two(owner: User) -> list[Account]:
     accounts = [live(owner, "one"), live(owner, "two")]
-    for account in accounts:
-        credentials_save(account=account, keys=V3, actor=owner)
+    for account, wallet in zip(accounts, (USER, SIGNER), strict=True):
+        credentials_save(account=account, keys=replace(V3, user=wallet), actor=owner)
     return accounts
 
 
@@ -255,7 +279,7 @@ def test_rotation_seals_everything_anew_so_that_the_old_key_can_go(two: list[Acc
     assert set(Credentials.objects.values_list("sealed", flat=True)) == before
     assert "2 sealed with the newest key, 0 were" in rotate()
     settings.CREDENTIALS_KEYS = (new,)
-    assert [keys_of(account) for account in two] == [V3, V3]
+    assert [keys_of(account) for account in two] == [V3, replace(V3, user=SIGNER)]
     assert "0 sealed with the newest key, 2 were" in rotate()
     assert AuditEntry.objects.filter(action="credentials-reseal").count() == 2
 

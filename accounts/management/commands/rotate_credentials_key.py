@@ -24,9 +24,8 @@ class Command(BaseCommand):
                 "sealed them, or enter them anew in the admin (or delete them there), then start again."
             )
         for whose in done.resealed:
-            print(f"  {whose}", file=self.stdout)
+            self.stdout.write(f"  {whose}")
         verb = "would be sealed" if dry_run else "sealed"
-        print(
-            f"{len(done.resealed)} {verb} with the newest key, {len(done.unchanged)} were sealed with it already.",
-            file=self.stdout,
+        self.stdout.write(
+            f"{len(done.resealed)} {verb} with the newest key, {len(done.unchanged)} were sealed with it already."
         )
