@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, Incident, LiveApproval, RiskLimits, User
 from accounts.services import audit_write
-from accounts.services.credentials import keys_of
+from accounts.services.credentials import keys_of, kind_of, public_part
 from decisions.models import Cycle, Decision
 from marketdata.models import Feed
 from marketdata.services.venues import ASTER_TESTNET, TESTNET_IS_REAL, testnet_is_real
@@ -59,11 +59,15 @@ class GateView:
     def evidence(self) -> dict[str, Any]:
         """What the gate sees, as an approval keeps it."""
         told = {one.name: {"met": one.met, "text": one.text} for one in self.conditions}
-        return {"conditions": told, "days": settings.LIVE_GATE_DAYS, "decisions": settings.LIVE_GATE_DECISIONS}
+        measure = {"days": settings.LIVE_GATE_DAYS, "decisions": settings.LIVE_GATE_DECISIONS}
+        return {"conditions": told, **measure, "signs": _signs(self.account)}
 
 
 def live_allowed(account: Account) -> str:
-    """Return why an account may not open positions now; empty when it may. One query. Nothing ever asks it for a close."""
+    """Return why an account may not open positions now; empty when it may. Nothing ever asks it for a close.
+
+    One query, of an account whose keys are in variables some more.
+    """
     if account.market == ASTER_TESTNET and account.live and testnet_is_real():
         return TESTNET_IS_REAL
     if not account.real:
@@ -71,13 +75,15 @@ def live_allowed(account: Account) -> str:
     if not settings.FEATURES.live_trading:
         return SWITCHED_OFF
     approvals = LiveApproval.objects.filter(account_id=account.pk, revoked__isnull=True)
-    times = approvals.values_list("at", "account__credentials__updated").first()
-    if times is None:
+    found = approvals.values_list("at", "account__credentials__updated", "evidence__signs").first()
+    if found is None:
         return (
             f"Nobody has let {account.name} trade with real money: the account's page in the admin is where to do so."
         )
-    approved, keys_entered = cast("tuple[datetime, datetime | None]", times)  # an account may have no row of keys
-    if keys_entered is not None and keys_entered > approved:
+    approved, keys_entered, signs = cast("tuple[datetime, datetime | None, Any]", found)
+    # An account without a row of keys takes them from variables, which know no time: those it was let trade with count.
+    changed = signs != _signs(account) if keys_entered is None else keys_entered > approved
+    if changed:
         return f"The keys of {account.name} were changed after somebody let it trade with real money: let it again."
     return ""
 
@@ -186,6 +192,15 @@ def _limits_seen_by(account: Account) -> str:
     ).select_related("actor")
     newest = looks.order_by("-at", "-pk").first()
     return str(newest.actor) if newest and newest.actor else ""
+
+
+def _signs(account: Account) -> dict[str, Any] | None:
+    """Return what may be shown of the keys that an account signs with; None where it has none."""
+    try:
+        keys = keys_of(account)
+    except (NeedsOperator, Rejected):
+        return None
+    return {"kind": kind_of(keys), **public_part(keys)}
 
 
 def _keys_missing(account: Account) -> str:

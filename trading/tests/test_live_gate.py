@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.domain.credentials import AsterV3Keys
 from accounts.models import Account, AuditEntry, Bot, Credentials, LiveApproval, RiskLimits, User
 from accounts.services import account_create, bot_create, incident_open, incident_resolve, limits_change
-from accounts.services.credentials import credentials_save
+from accounts.services.credentials import credentials_delete, credentials_save, kind_of
 from accounts.services.promotion import account_promote, limits_confirm
 from decisions.models import Cycle, Decision
 from marketdata.models import Feed
@@ -31,6 +31,7 @@ from trading.domain.live_gate import (
 from trading.models import Reconciliation
 from trading.services.live_gate import live_allowed, live_approve, live_gate_of, live_revoke
 from trading.services.schedule import bot_start
+from vibex.lib.account_keys import GivenKeys
 from vibex.lib.errors import Rejected
 
 NOW = datetime(2026, 3, 14, 15, tzinfo=UTC)
@@ -309,6 +310,24 @@ def test_keys_that_are_changed_afterwards_need_a_person_again(live: Account, act
     live_approve(account=live, typed_name="main", actor=actor)
     assert live_allowed(live) == ""
     assert LiveApproval.objects.filter(revoked__isnull=False).count() == 1
+
+
+@pytest.mark.usefixtures("_on")
+def test_keys_that_come_from_variables_afterwards_need_a_person_again(
+    live: Account, actor: User, settings: Any
+) -> None:
+    ready(live, actor)
+    live_approve(account=live, typed_name="main", actor=actor)
+    credentials_delete(credentials=Credentials.objects.get(), actor=actor)
+    assert "keys of main were changed" in live_allowed(live)  # there are none
+    settings.ACCOUNT_KEYS = {("aster", "MAIN"): GivenKeys(kind_of(KEYS), asdict(KEYS))}
+    assert live_allowed(live) == ""  # the same wallet, from variables
+    other = asdict(KEYS) | {"user": "0x" + 20 * "ee"}
+    settings.ACCOUNT_KEYS = {("aster", "MAIN"): GivenKeys(kind_of(KEYS), other)}
+    assert "keys of main were changed" in live_allowed(live)
+    live_approve(account=live, typed_name="main", actor=actor)
+    assert live_allowed(live) == ""
+    assert LiveApproval.objects.get(revoked=None).evidence["signs"]["user"] == other["user"]
 
 
 @pytest.mark.ci
