@@ -24,6 +24,7 @@ from trading.selectors import market_page as prices
 from trading.selectors.figure import figure_of
 from trading.selectors.installation import installation
 from trading.selectors.market import MarketView, account_to_show, market_view, next_decision, view_of
+from trading.selectors.opening import opening_of
 from trading.selectors.standing import rules_of, standing_of
 from trading.selectors.trace import steps_of, trace_of
 from trading.services.live_gate import live_allowed
@@ -68,7 +69,7 @@ def equity(request: HttpRequest, account_id: int) -> HttpResponse:
     if span not in curves.RANGES:
         return JsonResponse({"span": [f"Use one of: {', '.join(curves.RANGES)}."]}, status=400)
     curve = curves.curve_of(account, now=market_view(account).now, span=span)
-    return JsonResponse(curves.figure_of(curve, start=account.starting_balance))
+    return JsonResponse(curves.figure_of(curve, start=opening_of(account).equity))
 
 
 @require_safe
@@ -108,6 +109,7 @@ def books(request: HttpRequest, account_id: int) -> HttpResponse:
     account = _own_account(request, account_id)
     context = _page(request, account) | {
         "here": "books",
+        "opening": opening_of(account),
         "limits": getattr(account, "limits", None),
         "incidents": account.incidents.all()[:20],
         "ledger": book.ledger(account),

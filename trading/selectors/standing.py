@@ -16,8 +16,9 @@ from django.db.models import Max, Sum
 
 from accounts.models import Account
 from marketdata.models import Instrument, Ticker
-from trading.domain.venue import IncomeKind
+from trading.domain.venue import MOVED, SETTLED_IN
 from trading.models import EquityPoint, IncomeEntry, Position
+from trading.selectors.opening import Opening, opening_of
 from vibex.lib.money import booked
 
 ZERO = Decimal(0)
@@ -96,16 +97,16 @@ def rules_of(venue: str) -> dict[str, Rules]:
 def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) -> Standing:
     """Return where `account` stands at the market time `now`."""
     lines = _lines(account, rules)
-    moved = _transfers(account)
+    opening, moved = opening_of(account), _transfers(account)
     stated_at, wallet = _wallet(account, deposited=bool(moved))
     if wallet is None:
         return Standing(lines)
     unrealised = sum((line.unrealised or ZERO for line in lines), ZERO)
     equity = wallet + unrealised
-    later, began = _without_opening(account, moved), day_start(now, account.time_zone)
-    before = _equity_at(account, began)
+    later, began = _later(opening, moved), day_start(now, account.time_zone)
+    before = _equity_at(account, began, opening)
     day = equity - before - sum((amount for at, amount in later if at > began), ZERO)
-    total = equity - account.starting_balance - sum((amount for _, amount in later), ZERO)
+    total = equity - opening.equity - sum((amount for _, amount in later), ZERO)
     return Standing(
         positions=lines,
         stated_at=stated_at,
@@ -115,7 +116,7 @@ def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) 
         day=day,
         day_share=day / before if before else None,
         total=total,
-        total_share=total / account.starting_balance,
+        total_share=total / opening.equity if opening.equity > 0 else None,
     )
 
 
@@ -125,10 +126,10 @@ def day_start(now: datetime, zone: str) -> datetime:
     return midnight.astimezone(UTC)
 
 
-def _equity_at(account: Account, at: datetime) -> Decimal:
-    """Return equity at a moment; the starting balance for an account younger than that."""
+def _equity_at(account: Account, at: datetime, opening: Opening) -> Decimal:
+    """Return equity at a moment; what it began with for an account younger than that."""
     point = EquityPoint.objects.filter(account=account, at__lte=at).order_by("-at").first()
-    equity: Decimal = point.equity if point else account.starting_balance
+    equity: Decimal = point.equity if point else opening.equity
     return equity
 
 
@@ -138,7 +139,7 @@ def _wallet(account: Account, *, deposited: bool) -> tuple[datetime | None, Deci
     A ledger without any deposit began after the starting balance was there.
     """
     point = EquityPoint.objects.filter(account=account).order_by("-at").values_list("at", "wallet").first()
-    ledger = IncomeEntry.objects.filter(account=account).aggregate(sum=Sum("amount"), at=Max("at"))
+    ledger = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN).aggregate(sum=Sum("amount"), at=Max("at"))
     if ledger["at"] is None:
         return point or (None, None)
     opening = ZERO if deposited else account.starting_balance
@@ -146,15 +147,18 @@ def _wallet(account: Account, *, deposited: bool) -> tuple[datetime | None, Deci
 
 
 def _transfers(account: Account) -> list[tuple[datetime, Decimal]]:
-    """Return deposits and withdrawals, oldest first."""
-    lines = IncomeEntry.objects.filter(account=account, kind=IncomeKind.TRANSFER.value)
+    """Return deposits and withdrawals, oldest first, and what lay there before the ledger begins."""
+    kinds = [kind.value for kind in MOVED]
+    lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN, kind__in=kinds)
     return list(lines.order_by("at", "id").values_list("at", "amount"))
 
 
-def _without_opening(account: Account, moved: list[tuple[datetime, Decimal]]) -> list[tuple[datetime, Decimal]]:
-    """Return the transfers without the one that the account began with, which is no result."""
-    opening = bool(moved) and moved[0][1] == account.starting_balance
-    return moved[1:] if opening else moved
+def _later(opening: Opening, moved: list[tuple[datetime, Decimal]]) -> list[tuple[datetime, Decimal]]:
+    """Return the transfers without those that the account began with, which are no result."""
+    if opening.at is not None:
+        return [(at, amount) for at, amount in moved if at > opening.at]
+    first = bool(moved) and moved[0][1] == opening.equity
+    return moved[1:] if first else moved
 
 
 def _lines(account: Account, rules: Mapping[str, Rules]) -> tuple[PositionLine, ...]:

@@ -21,6 +21,7 @@ from marketdata.domain.intervals import interval_ms
 from marketdata.selectors import market_clock, market_for
 from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
+from trading.selectors.opening import opening_of
 from trading.services.cycle import CycleResult, run_cycle
 from trading.services.exchanges import exchange_for
 from trading.services.journal.base import IntentVoid, Stage
@@ -131,7 +132,7 @@ def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECI
         scheduled_for=scheduled_for,
         next_decision_at=scheduled_for + timedelta(milliseconds=interval_ms(bot.interval)),
         started_at=first_cycle_at(bot) or scheduled_for,
-        starting_balance=bot.account.starting_balance,
+        starting_balance=opening_of(bot.account).equity,
         invocation=last_invocation_count(bot),
         feedback=feedback_for(bot),
         template=prompt_template_text(bot.prompt_template),

@@ -10,6 +10,8 @@ import pytest
 
 from accounts.models import Account
 from trading.models import AccountTerms, Claim, EquityPoint, IncomeEntry, Order, Position
+from trading.selectors.opening import opening_of
+from trading.selectors.standing import standing_of
 from trading.services.halt import account_halt
 from trading.services.ledger import book_income
 from trading.services.reconcile import reconcile, reconcile_dry
@@ -226,3 +228,17 @@ def test_who_moves_a_stop_is_alone_at_it_and_lets_go(house):
     move_target(house.world, SYMBOL, D(105_000))
     assert not Claim.objects.exists(), "the guard does not have to wait for it"
     nothing_hangs(house)
+
+
+def test_a_live_account_began_with_what_the_exchange_stated_whatever_was_written_down(monkeypatch):
+    with live_house(monkeypatch, deposit=D(523)) as house:
+        house.served.control.deposit(_user(), 77)
+        house.guard()
+        standing = standing_of(house.account, now=house.clock.now(), rules={})
+        assert (standing.equity, standing.total, standing.day) == (600, 0, 0)
+        house.at(100_000)
+        house.served.control.deposit(_user(), 100)
+        house.guard()
+        standing = standing_of(house.account, now=house.clock.now(), rules={})
+        assert (standing.equity, standing.total, standing.day) == (700, 0, 0), "a deposit is no profit"
+        assert opening_of(house.account).equity == 600
