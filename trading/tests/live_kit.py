@@ -154,7 +154,7 @@ def live_house(
     is one more at an exchange that runs. `sleep` is told how long our code would have waited.
     """
     agent, key = new_agent(), new_key()
-    user = USER if served is None else f"0x{secrets.token_hex(20)}"
+    user = USER if served is None and name == "live" else f"0x{secrets.token_hex(20)}"
     opened = TestAccount(user, agents=(agent.address,), keys=(key,), **account)
     with nullcontext(served) if served else live_exchange(start=start) as running:
         running.control.open_account(opened)
