@@ -72,6 +72,15 @@ def test_compose_sets_only_variables_that_exist(compose):
     assert set(re.findall(r"\$\{(\w+)", text)) <= set(VARIABLES) | OF_COMPOSE
 
 
+def test_live_trading_can_be_switched_on_in_compose_and_is_off_by_itself(compose):
+    given = compose["services"]["web"]["environment"]
+    assert given["FEATURE_LIVE_TRADING"] == "${FEATURE_LIVE_TRADING:-no}"
+    assert {given["LIVE_GATE_DAYS"], given["LIVE_GATE_DECISIONS"]} == {
+        "${LIVE_GATE_DAYS:-}",
+        "${LIVE_GATE_DECISIONS:-}",
+    }
+
+
 def test_compose_values_that_yaml_would_read_as_booleans_are_quoted(compose):
     for service in compose["services"].values():
         assert all(isinstance(value, str) for value in service["environment"].values())
