@@ -223,6 +223,8 @@ class UserStreams:
         self._ending: dict[int, Listener] = {}
         """Those that were told to end. The listen key of an account is one: nobody begins before the last has ended."""
         self._without: dict[int, tuple[object, float]] = {}
+        self._told: dict[int, str] = {}
+        """What was logged of accounts without a stream: said once, though it is tried every half minute."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -299,12 +301,15 @@ class UserStreams:
         problem = UNTOLD
         try:
             if stream := self._factory(account):
+                self._told.pop(account.pk, None)
                 return stream
         except (DatabaseError, InterfaceError):
             raise
         except VibexError as fault:
             problem = str(fault)
-            log.warning("events of account %s are not heard: %s", account.name, problem)
+            if self._told.get(account.pk) != problem:
+                log.warning("events of account %s are not heard: %s", account.name, problem)
+            self._told[account.pk] = problem
         except Exception:
             problem = "an error, see the log"
             log.exception("events of account %s are not heard by a fault of ours", account.name)

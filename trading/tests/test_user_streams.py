@@ -239,6 +239,26 @@ def test_a_fault_of_one_account_touches_no_other(house):
         blocked.set()
 
 
+def test_an_account_without_keys_is_tried_again_and_again_and_logged_once(house, monkeypatch):
+    monkeypatch.setattr(user_streams, "WITHOUT_SECONDS", 0.0)
+    house.faults["a"] = NeedsOperator("The keys of a are missing.")
+    live("a")
+    tries, told, make = [], [], house.make
+    monkeypatch.setattr(user_streams.log, "warning", lambda _text, *parts: told.append(parts))
+
+    def counted(account):
+        tries.append(account.pk)
+        return make(account)
+
+    house.streams._factory = counted
+    house.streams.start()
+    until(lambda: len(tries) > 4)
+    house.faults["a"] = NeedsOperator("The keys of a do not open.")
+    before = len(tries)
+    until(lambda: len(tries) > before + 3)
+    assert told == [("a", "The keys of a are missing."), ("a", "The keys of a do not open.")]
+
+
 def test_accounts_that_come_go_and_change_their_keys_are_noticed(house):
     first = live("first")
     house.streams.start()
