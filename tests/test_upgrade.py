@@ -12,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 pytestmark = [pytest.mark.ci, pytest.mark.django_db(transaction=True)]
 
 AT = datetime(2025, 10, 10, 21, tzinfo=UTC)
-BEFORE = [("marketdata", "0001_initial"), ("decisions", "0001_initial")]
+BEFORE = [("accounts", "0001_initial"), ("marketdata", "0001_initial"), ("decisions", "0001_initial")]
 SUMMARY = {
     "BTCUSDT": {"price": "104000", "age": 1.5, "problem": None},
     "ETHUSDT": {"price": "3400", "age": 61.0, "problem": "the last price is 61 s old"},
@@ -66,3 +66,39 @@ def test_snapshots_of_several_symbols_become_one_each_and_a_cycle_keeps_what_it_
 
     again = migrated(BEFORE).get_model("marketdata", "Snapshot").objects.get()
     assert (again.at, again.digest, again.summary) == (AT, "a" * 64, SUMMARY)
+
+
+BEFORE_LIVE = [("accounts", "0001_initial"), ("trading", "0001_initial")]
+
+
+def test_books_of_a_paper_account_are_kept_when_live_accounts_come_and_on_the_way_back(newest):
+    old = migrated(BEFORE_LIVE)
+    owner = old.get_model("accounts", "User").objects.create(email="a@vibex.local")
+    account = old.get_model("accounts", "Account").objects.create(owner=owner, name="paper", venue="sim")
+    old.get_model("accounts", "RiskLimits").objects.create(account=account)
+    position = old.get_model("trading", "Position").objects.create(
+        account=account, symbol="BTCUSDT", side="long", quantity=1, cost=100, entry_price=100, leverage=2, opened=AT
+    )
+    order = old.get_model("trading", "Order").objects.create(
+        account=account, position=position, client_order_id="vx1", symbol="BTCUSDT", side="BUY", role="entry",
+        type="MARKET", quantity=1,
+    )  # fmt: skip
+    old.get_model("trading", "Fill").objects.create(
+        account=account, order=order, exchange_trade_id="7", symbol="BTCUSDT", side="BUY", quantity=1, price=100,
+        fee="0.04", at=AT,
+    )  # fmt: skip
+    old.get_model("trading", "IncomeEntry").objects.create(
+        account=account, kind="COMMISSION", transaction_id="9", symbol="BTCUSDT", amount="-0.04", at=AT
+    )
+
+    new = migrated(newest)
+    kept = new.get_model("accounts", "Account").objects.get()
+    assert (kept.mode, kept.foreign_positions, kept.promoted_from_id) == ("paper", "adopt", None)
+    assert new.get_model("accounts", "RiskLimits").objects.get().trailing_stop is None
+    fill, line = new.get_model("trading", "Fill").objects.get(), new.get_model("trading", "IncomeEntry").objects.get()
+    assert (str(fill.fee), fill.fee_asset, fill.order.client_order_id) == ("0.04000000", "USDT", "vx1")
+    assert (str(line.amount), line.asset) == ("-0.04000000", "USDT")
+
+    again = migrated(BEFORE_LIVE)
+    assert again.get_model("trading", "Fill").objects.get().order.client_order_id == "vx1"
+    assert again.get_model("trading", "Position").objects.get().entry_price == 100
