@@ -162,7 +162,7 @@ def _same_money(testnet_url: str, mainnet_url: str) -> bool:
 
 
 def _host(url: str) -> str:
-    return (urlsplit(url).hostname or "").lower()
+    return (urlsplit(url).hostname or "").lower().rstrip(".")  # a dot at the end is the same host
 
 
 def _loopback(host: str) -> bool:

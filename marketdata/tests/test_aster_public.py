@@ -235,6 +235,7 @@ def test_each_network_has_a_stream_at_its_own_address(settings):
         ("https://fapi.asterdex.com", "https://fapi.asterdex-testnet.com", False),
         ("https://fapi.asterdex.com", "https://fapi.asterdex.com", True),
         ("https://fapi.asterdex.com", "https://FAPI3.asterdex.com/", True),
+        ("https://fapi.asterdex.com", "https://fapi3.asterdex.com./", True),
         ("https://proxy.example.com", "https://proxy.example.com/testnet", True),
         ("http://127.0.0.1:8089", "http://127.0.0.1:8089", False),
         ("https://fapi.asterdex.com", "https://notasterdex.com", False),
