@@ -40,6 +40,10 @@ from vibex.lib.clock import Clock
 from vibex.lib.errors import NeedsOperator, Rejected
 
 
+class Keyless(NeedsOperator):
+    """The exchange was not asked, because this process has no keys for it that can be used. It proves nothing of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     """An exchange and the keys that it was made with."""
@@ -91,7 +95,10 @@ def exchanges_forget() -> None:
 def _of(account: Account) -> _Made:
     if not account.live:
         raise NeedsOperator(f"{account.name} trades on paper: its orders leave this machine never.")
-    keys = keys_of(account)
+    try:
+        keys = keys_of(account)
+    except NeedsOperator as missing:
+        raise Keyless(str(missing)) from missing
     with _lock:
         made = _made.get(account.pk)
         if made is not None and made.keys == keys:
@@ -99,7 +106,7 @@ def _of(account: Account) -> _Made:
         try:
             made = _made[account.pk] = _make(account, keys)
         except Rejected as wrong:  # keys or addresses that cannot be used: nobody but a person can put them right
-            raise NeedsOperator(f"{account.name}: {wrong}") from wrong
+            raise Keyless(f"{account.name}: {wrong}") from wrong
         return made
 
 
