@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from trading.domain.protection import Foreign, adopted_stop
 from trading.domain.venue import OrderReport, OrderSide, OrderType, VenuePosition
-from trading.services.closing import flatten
+from trading.services.closing import cancel_children, flatten
 from trading.services.journal.base import TrackedPosition
 from trading.services.orders import book
 from trading.services.protection import Protection, protect
@@ -32,15 +33,15 @@ def attend_foreign(
         return Attended(left=f"{text}, and its trades cannot be read")
     if ours is None:
         world.journal.book_stated(held, at=held.opened_at or world.clock.now())
-    if any(_protects(report, held) for report in shown.values()):
-        return _told(world, held, f"{text}; somebody else's stop stands on it", critical=False)
-    match world.care.foreign:
-        case Foreign.FLATTEN:
-            return _flattened(world, held, text)
-        case Foreign.FLAG:
-            return _told(world, held, f"{text} and has no stop of ours", critical=True)
-        case Foreign.ADOPT:
-            return _adopted(world, held, text)
+    mine = {tracked.order.client_order_id for tracked in world.journal.orders() if tracked.ours}
+    swept = cancel_children(world, held.symbol)  # left over from a position of ours: they would close this one
+    others = [report for name, report in shown.items() if name not in mine]
+    if any(_protects(report, held) for report in others):
+        done = _told(world, held, f"{text}; somebody else's stop stands on it", critical=False)
+    else:
+        done = _DEEDS[world.care.foreign](world, held, text)
+    done.mended = [*swept, *done.mended]
+    return done
 
 
 def _adopted(world: World, held: VenuePosition, text: str) -> Attended:
@@ -68,13 +69,24 @@ def _flattened(world: World, held: VenuePosition, text: str) -> Attended:
     return Attended([f"{held.symbol}: {text}: closed"], "" if flat else f"{text} and could not be closed")
 
 
+def _flagged(world: World, held: VenuePosition, text: str) -> Attended:
+    return _told(world, held, f"{text} and has no stop of ours", critical=True)
+
+
 def _told(world: World, held: VenuePosition, text: str, *, critical: bool) -> Attended:
     world.journal.incident("foreign-position", f"{held.symbol}: {text}", critical=critical, subject=held.symbol)
     return Attended(left=text)
 
 
 def _protects(report: OrderReport, held: VenuePosition) -> bool:
-    """Tell whether a working order stops all of the position. None of ours can: the position would be ours then."""
+    """Tell whether a working order of somebody else stops all of the position."""
     whole = report.close_position or (report.reduce_only and report.quantity >= held.quantity)
     right = report.symbol == held.symbol and report.side is OrderSide.to_close(held.side)
     return report.status.open and report.type is OrderType.STOP_MARKET and right and whole
+
+
+_DEEDS: Final[Mapping[Foreign, Callable[[World, VenuePosition, str], Attended]]] = {
+    Foreign.ADOPT: _adopted,
+    Foreign.FLATTEN: _flattened,
+    Foreign.FLAG: _flagged,
+}

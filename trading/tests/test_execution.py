@@ -329,6 +329,22 @@ def test_settling_reports_a_position_that_is_not_ours_and_does_not_touch_it_wher
     assert (held(desk), desk.exchange.placed) == (Decimal("0.05"), [])
 
 
+@pytest.mark.parametrize("foreign", Foreign)
+def test_what_is_left_of_our_bracket_never_works_on_a_position_that_somebody_else_opens_after_it(foreign):
+    desk = make_desk(care=Care(foreign))
+    carry_out(desk, BUY)
+    close = NewOrder("closed", "BTCUSDT", OrderSide.SELL, OrderType.MARKET, Decimal("0.05"), reduce_only=True)
+    desk.exchange.inner.place(close)
+    desk.exchange.inner.place(BY_HAND)  # before anybody of ours has looked
+    old = {order.client_order_id for order in sent(desk, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)}
+    settle(desk.world)
+    working = {order.client_order_id for order in desk.exchange.inner.account().orders}
+    assert not old & working
+    assert "foreign-position" in incidents(desk)
+    assert len(working) == (1 if foreign is Foreign.ADOPT else 0)
+    assert held(desk) == (0 if foreign is Foreign.FLATTEN else Decimal("0.05"))
+
+
 def test_what_was_filled_is_protected_while_its_trades_cannot_be_read():
     desk = make_desk(trades=[down] * 6)
     done = carry_out(desk, BUY)
