@@ -12,6 +12,7 @@ from decisions.domain.proposal import Side
 from trading.domain.orders import WORKING, new_client_order_id
 from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
+from trading.services.journal.base import TrackedOrder
 from trading.services.orders import book, cancel, send, venue_quantity
 from trading.services.world import World
 from vibex.lib.errors import Rejected, Retryable
@@ -64,11 +65,19 @@ def _close_once(world: World, symbol: str, *, purpose: str, ruling: int | None) 
 def cancel_children(world: World, symbol: str) -> list[str]:
     """Cancel our working stops and targets of a symbol; return in words what was cancelled."""
     cancelled = []
-    for child in world.journal.orders():
-        if child.ours and child.order.symbol == symbol and child.role.protects and child.facts.state in WORKING:
-            cancel(world, child.order)
-            cancelled.append(f"{symbol}: a {child.role} without a position was cancelled")
+    for child in children(world, symbol):
+        cancel(world, child.order)
+        cancelled.append(f"{symbol}: a {child.role} without a position was cancelled")
     return cancelled
+
+
+def children(world: World, symbol: str) -> list[TrackedOrder]:
+    """Return our working stops and targets of a symbol."""
+    return [
+        child
+        for child in world.journal.orders()
+        if child.ours and child.order.symbol == symbol and child.role.protects and child.facts.state in WORKING
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.lib.events import publish_on_commit
 from vibex.lib.logging import bound
 
-PASSING = ("guard-blind", "books-behind", "cancel-unanswered", "target-failed", "stop-not-moved")
+PASSING = ("guard-blind", "books-behind", "cancel-unanswered", "target-failed", "stop-not-moved", "not-attended")
 """Incidents that say that something did not get through: a later look in which it did ends them."""
 UNTIL_FLAT = ("not-flat", "close-refused")
 """Incidents about a position: over once the exchange shows that it is gone, whoever closed it."""

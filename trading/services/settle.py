@@ -14,7 +14,7 @@ from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING, OrderState
 from trading.domain.venue import AccountState, OrderReport
 from trading.exchange.base import Unavailable
-from trading.services.closing import cancel_children, flatten
+from trading.services.closing import cancel_children, children, flatten
 from trading.services.execution import booked_position, position_of
 from trading.services.foreign import attend_foreign
 from trading.services.journal.base import TrackedOrder, TrackedPosition
@@ -23,6 +23,7 @@ from trading.services.orders import book, look_up, too_late_to_arrive, working
 from trading.services.protection import Protection, protect, secure, secure_target
 from trading.services.stops import trail
 from trading.services.world import World
+from vibex.lib.errors import NeedsOperator, Rejected
 
 NEVER_SENT_AFTER: Final = timedelta(seconds=15)
 """A planned order leaves at once or never: one that is denied meanwhile cannot be sent any more."""
@@ -79,6 +80,13 @@ def settle(world: World) -> Settled:
             continue
         try:
             _attend(world, symbol, settled)
+        except Rejected as fault:
+            if isinstance(fault, NeedsOperator):
+                raise  # that is about the account
+            # One symbol that cannot be dealt with keeps nobody from looking after the others.
+            text = f"it could not be looked after: {fault}"
+            world.journal.incident("not-attended", f"{symbol}: {text}", critical=True, subject=symbol)
+            settled.leave(symbol, text)
         finally:
             world.journal.release(symbol)
     if settled.mended:
@@ -102,6 +110,10 @@ def _attend(world: World, symbol: str, settled: Settled) -> None:
             _resolve(world, tracked, settled)
     book(world, symbol)
     ours = _compare(world, symbol, settled)
+    if settled.state.position(symbol) is None and children(world, symbol):
+        # Protection goes where nothing is open now: some moments ago, before the claim, proves nothing.
+        settled.see(world.exchange.account())
+        ours = _compare(world, symbol, settled)
     held = settled.state.position(symbol)
     if held is None:
         settled.mended += cancel_children(world, symbol)

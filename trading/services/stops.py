@@ -76,7 +76,10 @@ def trail(world: World, symbol: str, held: VenuePosition) -> list[str]:
     distance, position = world.care.trailing_stop, position_of(world, symbol)
     if distance is None or position is None or position.stop is None or position.foreign:
         return []
-    spec = world.market.instrument(symbol)
+    try:
+        spec = world.market.instrument(symbol)
+    except (Rejected, Retryable):
+        return []  # it stands where it is: nobody knows the ticks of the symbol
     to = trailed(held.side, mark=held.mark_price, stop=position.stop, distance=distance, spec=spec)
     if to is None:
         return []
