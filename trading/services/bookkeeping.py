@@ -11,7 +11,7 @@ from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 
 from accounts.models import Account
 from decisions.domain.portfolio import Role
-from trading.domain.orders import OrderState
+from trading.domain.orders import FINAL, OrderState
 from trading.domain.venue import (
     MOVED,
     SETTLED_IN,
@@ -52,17 +52,20 @@ def income_book(*, account: Account, income: Sequence[Income]) -> set[str]:
     return set(_unbooked(account).values_list("symbol", flat=True))
 
 
-def orders_take_in(*, account: Account, reports: Sequence[OrderReport]) -> int:
-    """Keep working orders that are not known here as those of somebody else; return how many there were."""
+def orders_take_in(*, account: Account, reports: Sequence[OrderReport]) -> list[OrderReport]:
+    """Keep working orders that are not known here as those of somebody else; return those that are over in our books."""
     told = {report.client_order_id: report for report in reports if report.status.open}
     if not told:
-        return 0
+        return []
     known = Order.objects.filter(account=account, client_order_id__in=told)
-    for name in known.values_list("client_order_id", flat=True):
-        del told[name]
+    over = []
+    for name, state in known.values_list("client_order_id", "state"):
+        report = told.pop(name)
+        if state in FINAL:
+            over.append(report)
     rows = [_taken_in(account, report) for report in told.values()]
     Order.objects.bulk_create(rows, ignore_conflicts=True)
-    return len(rows)
+    return over
 
 
 def position_book_stated(*, account: Account, held: VenuePosition, at: datetime) -> None:

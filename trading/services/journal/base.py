@@ -142,8 +142,11 @@ class Journal(Protocol):
         """Return the orders that are not over, oldest first; those of others that were taken in among them."""
         ...
 
-    def take_in(self, reports: Sequence[OrderReport]) -> int:
-        """Keep working orders that are not known here as those of somebody else; return how many there were."""
+    def take_in(self, reports: Sequence[OrderReport]) -> None:
+        """Keep working orders that are not known here as those of somebody else.
+
+        One of ours that was taken for absent, refused or denied, and stands there, is ours again, with an incident.
+        """
         ...
 
     def claim(self, symbol: str) -> bool:

@@ -117,8 +117,9 @@ class OrmJournal:
         rows = Order.objects.filter(account=self.account).exclude(state__in=FINAL).order_by("created", "pk")
         return [tracked_order(row) for row in rows]
 
-    def take_in(self, reports: Sequence[OrderReport]) -> int:
-        return bookkeeping.orders_take_in(account=self.account, reports=reports)
+    def take_in(self, reports: Sequence[OrderReport]) -> None:
+        for report in bookkeeping.orders_take_in(account=self.account, reports=reports):
+            self.observe(report.client_order_id, report)
 
     def claim(self, symbol: str) -> bool:
         return claim_take(account_id=self.account.pk, symbol=symbol, holder=self.holder)
