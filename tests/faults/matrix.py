@@ -157,7 +157,7 @@ ENDS: Final[Mapping[str, Mapping[str, str]]] = {
         "answered late": "through",
         "unknown code": "closed, reducing",
     },
-    "reading the stop back": {"*": "closed", "429 −1003": "mended", "418": "mended"},
+    "reading the stop back": {"*": "mended"},
     "target": {
         "*": "mended",
         "reply lost": "through",

@@ -18,10 +18,12 @@ from trading.domain.venue import NewOrder, OrderReport, OrderSide, OrderType, Ve
 from trading.exchange.base import Ambiguous, Held, Refusal, Refused, Unavailable
 from trading.services.closing import flatten
 from trading.services.journal.base import Bracket, TrackedPosition
-from trading.services.orders import book, cancel, send, venue_quantity, working
+from trading.services.orders import book, cancel, send, working
 from trading.services.world import World
 
 STOP_TRIES: Final = 2
+READS: Final = 3
+"""How often a stop that was taken is read back, a second apart, while the exchange does not answer."""
 type Shown = Mapping[str, OrderReport]
 """Orders that the exchange shows, by client id."""
 
@@ -129,6 +131,16 @@ def confirmed(world: World, order: NewOrder) -> bool:
     return shown.status.open and shown.trigger == order.trigger
 
 
+def _read_back(world: World, order: NewOrder) -> bool:
+    """Read a stop back; ask again for some seconds while nobody answers. Raises Unavailable."""
+    for _ in range(READS - 1):
+        try:
+            return confirmed(world, order)
+        except Unavailable:
+            world.sleep(1.0)
+    return confirmed(world, order)
+
+
 def _arranged(world: World, orders: Sequence[NewOrder], held: VenuePosition, *, wanted: Decimal | None) -> Arrangement:
     right_side = [order for order in orders if order.side is OrderSide.to_close(held.side)]
     by_position = world.exchange.supports_close_position
@@ -199,7 +211,7 @@ def _place_stop(
         order = child_order(world, position, Role.STOP, stop, quantity=quantity or position.quantity)
         try:
             send(world, order, role=Role.STOP)
-            if confirmed(world, order):
+            if _read_back(world, order):
                 return Protection.ARMED
             fault = "it is not among the working orders"
         except Refused as refusal:
@@ -208,11 +220,29 @@ def _place_stop(
                 break  # the price has passed it, or no other will be taken: only closing is left
         except (Unavailable, Ambiguous) as unanswered:
             fault = str(unanswered)
-    if venue_quantity(world, symbol) == 0:
-        book(world, symbol)
-        return Protection.CLOSED  # gone meanwhile: nothing is left to protect
+    if ended := _ended_well(world, position, stop, passed=passed):
+        return ended
     text = f"{symbol}: the stop at {stop:f} could not be confirmed ({fault})"
     world.journal.incident("stop-failed", text, critical=True)
     if not passed:
         world.journal.lock(symbol, text[:300])
     return Protection.CLOSED if flatten(world, symbol, purpose="flatten") else Protection.NAKED
+
+
+def _ended_well(world: World, position: TrackedPosition, stop: Decimal, *, passed: bool) -> Protection | None:
+    """Look at the account before a position is given up for want of a stop: it may be gone, or stopped after all.
+
+    An exchange refuses a second order that closes the position: one whose answer was lost, or another writer's, stands.
+    """
+    try:
+        state = world.exchange.account()
+    except Unavailable:
+        return None
+    held = state.position(position.symbol)
+    if held is None:
+        book(world, position.symbol)
+        return Protection.CLOSED  # gone meanwhile: nothing is left to protect
+    shown = {report.client_order_id: report for report in state.orders}
+    standing = _arranged(world, working(world, position.symbol, Role.STOP, shown=shown), held, wanted=stop)
+    covered = standing.cover is not None and standing.cover.trigger == stop
+    return Protection.ARMED if covered and not passed else None
