@@ -16,12 +16,13 @@ from django.db.models import F
 
 from accounts.models import Account, Incident, User
 from accounts.services import audit_write, incident_open, incidents_mended
-from trading.domain.orders import WORKING
+from decisions.domain.portfolio import Role
+from trading.domain.orders import UNRESOLVED, WORKING
 from trading.domain.venue import AccountState, OrderReport
 from trading.exchange.base import Refused
 from trading.services.closing import flatten
 from trading.services.live import world_for
-from trading.services.orders import cancel
+from trading.services.orders import cancel, look_up, too_late_to_arrive
 from trading.services.world import World
 from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.lib.events import publish_on_commit
@@ -34,7 +35,7 @@ INCIDENT: Final = "halt"
 
 @dataclass(slots=True)
 class Halted:
-    """What a halt did. `flat` is proved: the exchange showed neither position nor order."""
+    """What a halt did. `flat` is proved: the exchange showed neither position nor order, and no entry is on its way."""
 
     latched: bool = False
     cancelled: list[str] = field(default_factory=list)
@@ -95,14 +96,27 @@ def _flatten_all(world: World, done: Halted) -> None:
             world.sleep(APART)
         state = world.exchange.account()
         if not state.positions and not state.orders:
-            done.flat = True
-            return
+            done.problem = _on_its_way(world)
+            done.flat = not done.problem
+            if done.flat:
+                return
+            continue
         world.journal.take_in(state.orders)
         _cancel(world, _openers(state), done)
         for position in state.positions:
             if flatten(world, position.symbol, purpose="flatten"):
                 done.closed.append(f"{position.symbol} {position.side} {position.quantity.normalize():f}")
         _cancel(world, _left_over(world), done)
+
+
+def _on_its_way(world: World) -> str:
+    """Ask for the entries of which nobody knows what became; say which may still arrive, "" when none can."""
+    for tracked in world.journal.orders():
+        if tracked.role is Role.ENTRY and tracked.facts.state in UNRESOLVED and not too_late_to_arrive(tracked):
+            found = look_up(world, tracked)
+            if found is None or found.status.open or found.filled:
+                return f"entry {tracked.order.client_order_id} of {tracked.order.symbol} was on its way"
+    return ""
 
 
 def _openers(state: AccountState) -> list[OrderReport]:

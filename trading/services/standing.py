@@ -54,11 +54,16 @@ def account_reduce(*, account: Account, reason: str) -> bool:
 
 
 def account_activate(*, account: Account, actor: User, reason: str) -> None:
-    """Let an account open positions again, after its books have been found to agree. Raises Rejected without a reason."""
+    """Let an account open positions again, after its books have been found to agree.
+
+    Raises Rejected without a reason, and for one that was halted since it was read: nobody has looked at that halt.
+    """
     if not reason.strip():
         raise Rejected("Say why the account may open positions again.", code="reason")
     with transaction.atomic():
         before = Account.objects.select_for_update().get(pk=account.pk)
+        if before.epoch != account.epoch:
+            raise Rejected(f"{account.name} was halted meanwhile: {before.state_reason}", code="halted")
         held = Account.objects.filter(pk=account.pk).exclude(state=Account.State.ACTIVE)
         now = {"state": Account.State.ACTIVE, "state_reason": reason[:300], "state_since": datetime.now(UTC)}
         if held.update(**now, halted_at=None) != 1:
