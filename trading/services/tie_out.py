@@ -51,10 +51,13 @@ def _days(
     """Return what executions and what the ledger say, by day. A payment counts on the day of its execution."""
     zone, first = ZoneInfo(account.time_zone), _first_line(account)
     booked, ledger = defaultdict[Key, Decimal](Decimal), defaultdict[Key, Decimal](Decimal)
+    if first is None:
+        return booked, ledger
+    start = first if since is None else max(first, since)
     executed: dict[tuple[str, str], datetime] = {}
     for symbol, trade, at, realised, fee, asset in _fills(account, since):
         executed[symbol, trade] = at
-        if first is None or not first <= at <= until:
+        if not start <= at <= until:
             continue  # its payments are still to come, or lie further back than the ledger that we were given
         day = at.astimezone(zone).date()
         booked[day, symbol, REALISED, SETTLED_IN] += realised
@@ -62,7 +65,7 @@ def _days(
     for kind, symbol, trade, at, amount, asset in _payments(account, since):
         # What was paid before the account was ours, for an execution that we never read, is no difference.
         of = executed.get((symbol, trade), at if at >= account.created else None)
-        if of is not None and of <= until:
+        if of is not None and start <= of <= until:
             ledger[of.astimezone(zone).date(), symbol, OF_TRADES[kind], asset] += amount
     return booked, ledger
 
@@ -98,7 +101,8 @@ def _first_line(account: Account) -> datetime | None:
 def _fills(account: Account, since: datetime | None) -> Iterable[tuple[str, str, datetime, Decimal, Decimal, str]]:
     rows = Fill.objects.filter(account=account)
     if since is not None:
-        rows = rows.filter(at__gte=since)
+        # Those before it are read for their payments, which may come after it and count no more than they do.
+        rows = rows.filter(at__gte=since - 2 * SETTLING)
     return rows.order_by().values_list("symbol", "exchange_trade_id", "at", "realised", "fee", "fee_asset")
 
 

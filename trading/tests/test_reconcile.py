@@ -34,7 +34,7 @@ from trading.domain.venue import (
 from trading.models import Position
 from trading.services.bookkeeping import income_book
 from trading.services.fills import trades_book
-from trading.services.tie_out import money_check
+from trading.services.tie_out import BACK, money_check
 from trading.tests.builders import make_account
 
 NOON = datetime(2025, 10, 10, 12, tzinfo=UTC)
@@ -180,6 +180,30 @@ def test_a_payment_that_does_not_tie_out_is_an_incident_that_names_both_figures_
     )
     assert money_check(account, now=LATER) == []
     assert Incident.objects.get(kind="money-mismatch").resolved is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "later", [timedelta(seconds=-1), timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)]
+)
+def test_what_was_compared_long_enough_falls_out_on_both_sides_at_once(later):
+    account = make_account()
+    account.created = NOON - timedelta(days=30)
+    account.save(update_fields=["created"])
+    life(account)
+    assert money_check(account, now=NOON + BACK + later) == []
+
+
+@pytest.mark.django_db
+def test_the_first_trade_of_an_account_ties_out_where_its_payments_are_stamped_later():
+    account = make_account()
+    buy = Trade("1", "vxa", "11", "BTCUSDT", OrderSide.BUY, D(1), D(100), D("0.04"), D(0), False, NOON)
+    trades_book(account=account, trades=[buy])
+    soon = NOON + timedelta(milliseconds=20)
+    opening = Income("opening", IncomeKind.OPENING, "", D(1000), NOON - timedelta(days=90))
+    fee = Income("1", IncomeKind.COMMISSION, "BTCUSDT", D("-0.04"), soon, "1")
+    income_book(account=account, income=[opening, fee])
+    assert money_check(account, now=LATER) == []
 
 
 @pytest.mark.django_db
