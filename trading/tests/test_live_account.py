@@ -17,7 +17,7 @@ from trading.services.ledger import book_income
 from trading.services.reconcile import reconcile, reconcile_dry
 from trading.services.stops import Moved, move_stop, move_target
 from trading.tests.live_kit import BUY, CLOSE, SYMBOL, LiveHouse, books_tie_out, live_house, nothing_hangs
-from vibex.lib.errors import Retryable
+from vibex.lib.errors import NeedsOperator, Retryable
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ci]
 
@@ -242,3 +242,23 @@ def test_a_live_account_began_with_what_the_exchange_stated_whatever_was_written
         standing = standing_of(house.account, now=house.clock.now(), rules={})
         assert (standing.equity, standing.total, standing.day) == (700, 0, 0), "a deposit is no profit"
         assert opening_of(house.account).equity == 600
+
+
+def test_a_process_without_the_keys_tells_it_and_changes_nothing_about_the_account(house, settings):
+    from cryptography.fernet import Fernet
+
+    house.guard()
+    settings.CREDENTIALS_KEYS = (Fernet.generate_key().decode(),)
+    with pytest.raises(NeedsOperator, match="CREDENTIALS_KEY"):
+        reconcile(house.account, trigger="command")
+    assert "needs-operator" in house.incidents()
+    assert house.account.state == Account.State.ACTIVE
+
+
+def test_keys_that_the_exchange_refuses_leave_the_account_reducing_only(house):
+    house.guard()
+    for agent in house.served.server.signed.accounts.of(_user()).opened.agents:
+        house.served.control.dismiss_agent(agent)
+    house.served.server.signed.gate._keys.clear()
+    house.guard()
+    assert (house.account.state, "needs-operator" in house.incidents()) == (Account.State.REDUCING, True)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.models import Account, Bot, Incident
 from accounts.services import incident_open, incidents_mended
@@ -188,8 +189,8 @@ class OrmJournal:
         subject: str = "",
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        log.log(logging.CRITICAL if critical else logging.ERROR, "incident %s: %s", kind, text)
-        incident_open(
+        began = timezone.now()
+        incident = incident_open(
             account=self.account,
             kind=kind,
             text=text,
@@ -197,6 +198,8 @@ class OrmJournal:
             subject=subject,
             data=dict(data or {}),
         )
+        if incident.opened >= began:  # not again at each look
+            log.log(logging.CRITICAL if critical else logging.ERROR, "incident %s: %s", kind, text)
 
     def mended(self, kind: str, subject: str = "") -> None:
         incidents_mended(account=self.account, kind=kind, subject=subject)
