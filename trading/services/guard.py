@@ -13,10 +13,12 @@ from accounts.services import incident_open, incident_resolve, incidents_mended
 from trading.domain.venue import AccountState
 from trading.services.exchanges import Keyless
 from trading.services.halt import halt_go_on
+from trading.services.journal.orm import OrmJournal
 from trading.services.live import world_for
 from trading.services.settle import Settled, settle
 from trading.services.standing import account_reduce
 from trading.services.user_events import takeovers_note
+from trading.services.world import World
 from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.lib.events import publish_on_commit
 from vibex.lib.logging import bound
@@ -25,6 +27,7 @@ PASSING = ("guard-blind", "books-behind", "cancel-unanswered", "target-failed", 
 """Incidents that say that something did not get through: a later look in which it did ends them."""
 UNTIL_FLAT = ("not-flat", "close-refused")
 """Incidents about a position: over once the exchange shows that it is gone, whoever closed it."""
+MISMATCH = "position-mismatch"
 NEEDS_OPERATOR = "needs-operator"
 
 
@@ -54,7 +57,7 @@ def _look(account: Account) -> Settled | None:
         return None
     takeovers_note(account=account)
     world.journal.equity(settled.state)
-    incidents_clear(account, before=began, shown=settled.state)
+    incidents_clear(account, world, before=began, shown=settled.state)
     publish_on_commit(account_id=account.pk, kind="equity")
     return settled
 
@@ -76,12 +79,17 @@ def looked_at(account: Account) -> Iterator[None]:
     incidents_mended(account=account, kind=NEEDS_OPERATOR, subject="exchange")
 
 
-def incidents_clear(account: Account, *, before: datetime, shown: AccountState) -> None:
-    """Resolve what said that something did not get through, since a look that began at `before` did.
+def incidents_clear(account: Account, world: World, *, before: datetime, shown: AccountState) -> None:
+    """Resolve what said that something did not get through, since a look of this world that began at `before` did.
 
-    That a position could not be closed is over when the account is `shown` without it.
+    What that look told again is not over. That a position could not be closed is, when the account is `shown` without
+    it; that the books differ about one, when they do not have it either: nobody looks at such a symbol any more.
     """
-    past = Incident.objects.filter(account=account, resolved__isnull=True, opened__lt=before)
-    for incident in past.filter(kind__in=(*PASSING, *UNTIL_FLAT)):
-        if incident.kind in PASSING or shown.position(incident.data.get("subject", "")) is None:
+    told = world.journal.told if isinstance(world.journal, OrmJournal) else set()
+    past = Incident.objects.filter(account=account, resolved__isnull=True, opened__lt=before).exclude(pk__in=told)
+    booked = set(account.positions.filter(closed__isnull=True).values_list("symbol", flat=True))
+    for incident in past.filter(kind__in=(*PASSING, *UNTIL_FLAT, MISMATCH)):
+        symbol = incident.data.get("subject", "")
+        flat = shown.position(symbol) is None and (incident.kind != MISMATCH or symbol not in booked)
+        if incident.kind in PASSING or flat:
             incident_resolve(incident=incident)

@@ -68,7 +68,7 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         takeovers_note(account=account)
         money = money_check(account, now=world.clock.now())
         world.journal.equity(settled.state)
-        incidents_clear(account, before=began, shown=settled.state)
+        incidents_clear(account, world, before=began, shown=settled.state)
         left = [*settled.left, *(str(one) for one in money)]
         seconds = time.monotonic() - clock
         record = Reconciliation.objects.create(

@@ -57,6 +57,8 @@ class OrmJournal:
     decisions: list[Decision] = field(default_factory=list)
     interaction: Interaction | None = None
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    told: set[int] = field(default_factory=set)
+    """The incidents that were opened through it, or told again."""
 
     # -- orders ------------------------------------------------------------------------------------------------
 
@@ -198,6 +200,7 @@ class OrmJournal:
             subject=subject,
             data=dict(data or {}),
         )
+        self.told.add(incident.pk)
         if incident.opened >= began:  # not again at each look
             log.log(logging.CRITICAL if critical else logging.ERROR, "incident %s: %s", kind, text)
 
