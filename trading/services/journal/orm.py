@@ -85,8 +85,8 @@ class OrmJournal:
     def sending(self, client_order_id: str) -> None:
         now = datetime.now(UTC)
         with transaction.atomic():
+            self._still_allowed(self._role(client_order_id))
             row = self._locked(client_order_id)
-            self._still_allowed(Role(row.role))
             step = move(facts_of(row), OrderState.SENDING)
             if step.incident:
                 raise IntentVoid(f"order {client_order_id} is {row.state} already: it took too long to leave")
@@ -94,9 +94,11 @@ class OrmJournal:
 
     def cancelling(self, client_order_id: str) -> None:
         with transaction.atomic():
+            self._still_allowed(self._role(client_order_id), opening=False)
             row = self._locked(client_order_id)
-            self._still_allowed(Role(row.role), opening=False)
-            self._take(row, move(facts_of(row), OrderState.CANCELLING), "cancel")
+            step = move(facts_of(row), OrderState.CANCELLING)
+            self._take(row, step, "cancel")
+        self._explain(row, step)
 
     def may_set(self) -> None:
         with transaction.atomic():
@@ -105,7 +107,9 @@ class OrmJournal:
     def observe(self, client_order_id: str, report: OrderReport) -> None:
         with transaction.atomic():
             row = self._locked(client_order_id)
-            self._take(row, observe(facts_of(row), report), report.status.value.lower())
+            step = observe(facts_of(row), report)
+            self._take(row, step, report.status.value.lower())
+        self._explain(row, step)
 
     def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
         self._step(client_order_id, to.value, to, reason=reason)
@@ -284,13 +288,23 @@ class OrmJournal:
     def _step(self, client_order_id: str, kind: str, to: OrderState, *, reason: str = "", **stamps: datetime) -> None:
         with transaction.atomic():
             row = self._locked(client_order_id)
-            self._take(row, move(facts_of(row), to, reason=reason), kind, **stamps)
+            step = move(facts_of(row), to, reason=reason)
+            self._take(row, step, kind, **stamps)
+        self._explain(row, step)
 
     def _locked(self, client_order_id: str) -> Order:
         return Order.objects.select_for_update().get(account=self.account, client_order_id=client_order_id)
 
     def _take(self, row: Order, step: Step, kind: str, **stamps: datetime) -> None:
-        if step.incident:
-            self.incident("order-state", f"{row.client_order_id}: {step.incident}")
         if order_step(row, step, kind, **stamps):
             log.info("%s %s is %s %s", row.role, row.client_order_id, step.facts.state.value, step.facts.reason)
+
+    def _explain(self, row: Order, step: Step) -> None:
+        """Tell what should not have happened, once the order is let go: an incident waits for the account."""
+        if step.incident:
+            self.incident("order-state", f"{row.client_order_id}: {step.incident}")
+
+    def _role(self, client_order_id: str) -> Role:
+        """Return the role of an order without taking hold of it: the account comes first, as with who books its trades."""
+        rows = Order.objects.filter(account=self.account, client_order_id=client_order_id)
+        return Role(rows.values_list("role", flat=True).get())
