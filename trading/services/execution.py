@@ -55,6 +55,8 @@ def _carry_out(world: World, run: Run, snapshot: MarketSnapshot, index: int, rul
         if action is Action.CLOSE:  # whoever else is at work there: a close is reduce-only and waits for nobody
             flat = flatten(world, symbol, purpose="close", ruling=index)
             return Done(symbol, action, "closed" if flat else "could not be closed: see the incident", well=flat)
+        if not claimed:
+            raise EntryBarred("another writer is at work on the symbol")
         return enter(world, run, snapshot, index, ruling)
     except EntryBarred as barred:
         return Done(symbol, action, f"not entered: {barred}")

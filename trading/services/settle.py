@@ -114,6 +114,10 @@ def _attend(world: World, symbol: str, settled: Settled) -> None:
         # Protection goes where nothing is open now: some moments ago, before the claim, proves nothing.
         settled.see(world.exchange.account())
         ours = _compare(world, symbol, settled)
+    if not world.journal.claim(symbol):
+        # All this reading may have taken longer than a claim lasts: what follows writes.
+        settled.blocked[symbol] = "another writer is at work there"
+        return
     held = settled.state.position(symbol)
     if held is None:
         settled.mended += cancel_children(world, symbol)

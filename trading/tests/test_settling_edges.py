@@ -96,3 +96,27 @@ def test_the_books_take_back_a_stop_that_they_had_proved_absent(monkeypatch):
         assert len(house.stops()) == 1
         assert "order-state" in house.incidents()
         nothing_hangs(house)
+
+
+def test_leverage_is_not_set_while_another_writer_is_at_work_on_the_symbol():
+    desk = make_desk()
+    desk.journal.claim = lambda symbol: False  # type: ignore[method-assign]
+    asked = list[str]()
+    desk.exchange.faults["leverage"] = [lambda call: asked.append("leverage") or call()]
+    done = carry_out(desk, BUY)
+    assert not asked
+    assert "another writer" in done.text
+    assert held(desk) == 0
+
+
+def test_who_lost_the_claim_while_the_exchange_was_slow_leaves_protection_to_its_new_holder():
+    desk = make_desk()
+    carry_out(desk, BUY)
+    (stop,) = [one for one in desk.exchange.inner.account().orders if one.type is OrderType.STOP_MARKET]
+    desk.exchange.inner.cancel(symbol="BTCUSDT", client_order_id=stop.client_order_id)
+    answers = iter([True, False])
+    desk.journal.claim = lambda symbol: next(answers)  # type: ignore[method-assign]
+    before = len(desk.exchange.placed)
+    settled = settle(desk.world)
+    assert len(desk.exchange.placed) == before
+    assert settled.blocked.keys() == {"BTCUSDT"}
