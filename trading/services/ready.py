@@ -43,6 +43,8 @@ def account_ready(account: Account, symbols: Sequence[str] = ()) -> None:
         except Refused as refused:
             text = f"{symbol} cannot be traded: {refused}"
             incident_open(account=account, kind="terms", text=text, subject=symbol)
+        else:
+            incidents_mended(account=account, kind="terms", subject=symbol)
 
 
 def clock_check(account: Account) -> str:

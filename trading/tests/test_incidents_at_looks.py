@@ -8,7 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Incident
+from accounts.services import incident_open
 from trading.models import Position
+from trading.services.ready import account_ready
 from trading.tests.live_kit import BUY, SYMBOL, live_house
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,3 +40,10 @@ def test_books_that_differed_and_are_flat_on_both_sides_differ_no_more(monkeypat
         house.guard()
         assert not Position.objects.filter(closed=None).exists()
         assert "position-mismatch" not in house.incidents()
+
+
+def test_a_symbol_whose_terms_can_be_read_again_is_an_incident_no_more(monkeypatch):
+    with live_house(monkeypatch) as house:
+        incident_open(account=house.account, kind="terms", text="cannot be traded", subject=SYMBOL)
+        account_ready(house.account, [SYMBOL])
+        assert "terms" not in house.incidents()
