@@ -85,6 +85,9 @@ def enter(world: World, run: Run, snapshot: MarketSnapshot, index: int, ruling: 
     position = position_of(world, proposal.symbol)
     if position is None:
         return Done(proposal.symbol, proposal.action, "nothing was filled within the allowed slippage")
+    if position.foreign:
+        # Somebody opened one by hand while the bot was thinking: it is one position now, and our stop is over all of it.
+        world.journal.adopted(proposal.symbol, stop=proposal.stop_loss)
     protection = protect(
         world, position, stop=proposal.stop_loss, target=proposal.profit_target, leverage=ruling.leverage
     )

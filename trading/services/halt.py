@@ -60,7 +60,10 @@ def account_halt(*, account: Account, reason: str, actor: User | None = None) ->
 
 
 def halt_latch(*, account: Account, reason: str, actor: User | None = None) -> bool:
-    """Mark an account as halted and void every intent that is on its way. False when it was halted already."""
+    """Mark an account as halted and void every intent that is on its way. False when it was halted already.
+
+    Each call voids anew: a resume that is at work while somebody presses the button again lifts nothing.
+    """
     now = datetime.now(UTC)
     with transaction.atomic():
         running = Account.objects.filter(pk=account.pk).exclude(state=Account.State.HALTED)
@@ -72,6 +75,7 @@ def halt_latch(*, account: Account, reason: str, actor: User | None = None) -> b
             epoch=F("epoch") + 1,
         )
         if latched != 1:
+            Account.objects.filter(pk=account.pk).update(epoch=F("epoch") + 1)
             return False
         audit_write(actor=actor, action="account-halt", obj=account, after={"reason": reason})
         publish_on_commit(account_id=account.pk, kind="account")

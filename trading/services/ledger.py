@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -15,6 +15,8 @@ OPENING_ID: Final = "opening"
 READINGS: Final = 3
 """How often wallet and list are read, a second apart, before a difference is one: a line may come after the money."""
 READINGS_APART: Final = 1.0
+LATE: Final = timedelta(days=8)
+"""How far back a line that comes late is looked for at each look."""
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,18 +36,21 @@ def book_income(world: World, *, since: datetime | None = None) -> set[str] | No
         return None
 
 
-def check_wallet(world: World, state: AccountState) -> tuple[AccountState, str]:
+def check_wallet(world: World, state: AccountState, *, thorough: bool) -> tuple[AccountState, str]:
     """Compare the wallet with the sum of its ledger; return the newest state and what differs, "" when nothing does.
 
-    A line that came late is found by reading all of it again.
+    A line that came late is found by reading the last days again. All of it, which costs a good part of a minute's
+    requests, and what a person was told of already, is read again only where it is `thorough`.
     """
-    for reading in range(READINGS):
+    again = thorough or not world.journal.is_open("ledger-mismatch", "wallet")
+    since = DAWN if thorough else world.clock.now() - LATE
+    for reading in range(READINGS if again else 0):
         if world.journal.ledger_total() == state.wallet:
             world.journal.mended("ledger-mismatch")
             return state, ""
         if reading:
             world.sleep(READINGS_APART)
-        if book_income(world, since=DAWN) is None:
+        if book_income(world, since=since) is None:
             return state, ""
         state = world.exchange.account()
     total = world.journal.ledger_total() or Decimal(0)

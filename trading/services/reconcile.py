@@ -64,7 +64,7 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         # An account that is new to the books has nothing to compare yet, and all of its past to be read once.
         new = world.journal.ledger_total() is None
         found = [] if new else compare(*_both_sides(world, account))
-        settled = settle(world)
+        settled = settle(world, thorough=True)
         takeovers_note(account=account)
         money = money_check(account, now=world.clock.now())
         world.journal.equity(settled.state)

@@ -62,10 +62,11 @@ class Settled:
         self.shown |= {report.client_order_id: report for report in state.orders}
 
 
-def settle(world: World) -> Settled:
+def settle(world: World, *, thorough: bool = False) -> Settled:
     """Settle the account and return its state. Raises Unavailable when the exchange does not answer.
 
-    A symbol that another writer holds is left to it, and blocked meanwhile.
+    A symbol that another writer holds is left to it, and blocked meanwhile. `thorough` also looks for the cause of what
+    a person was told of before.
     """
     settled = Settled(world.exchange.account())
     settled.see(settled.state)
@@ -92,12 +93,12 @@ def settle(world: World) -> Settled:
     if settled.mended:
         settled.see(world.exchange.account())
     if unread is not None:
-        _check_wallet(world, settled)
+        _check_wallet(world, settled, thorough=thorough)
     return settled
 
 
-def _check_wallet(world: World, settled: Settled) -> None:
-    state, fault = check_wallet(world, settled.state)
+def _check_wallet(world: World, settled: Settled, *, thorough: bool) -> None:
+    state, fault = check_wallet(world, settled.state, thorough=thorough)
     settled.see(state)
     if fault:
         settled.left.append(fault)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
 
 from accounts.models import Account
+from decisions.deciders import rules
 from trading.models import AccountTerms, Claim, EquityPoint, IncomeEntry, Order, Position
 from trading.selectors.opening import opening_of
 from trading.selectors.standing import standing_of
-from trading.services.halt import account_halt
+from trading.services.halt import account_halt, halt_latch
 from trading.services.ledger import book_income
 from trading.services.reconcile import reconcile, reconcile_dry
 from trading.services.stops import Moved, move_stop, move_target
@@ -262,3 +264,39 @@ def test_keys_that_the_exchange_refuses_leave_the_account_reducing_only(house):
     house.served.server.signed.gate._keys.clear()
     house.guard()
     assert (house.account.state, "needs-operator" in house.incidents()) == (Account.State.REDUCING, True)
+
+
+def test_an_entry_that_lands_on_a_position_opened_by_hand_makes_it_one_that_is_looked_after(house, monkeypatch):
+    house.guard()
+    house.world.exchange.set_leverage(symbol=SYMBOL, leverage=2)
+    monkeypatch.setitem(
+        rules.RULES, "scripted", lambda question: by_hand(house, "0.01") or (replace(BUY, quantity=D("0.01")),)
+    )
+    house.cycle()
+    assert house.held() == D("0.02")
+    position = Position.objects.get()
+    assert (position.adopted is not None, position.stop, position.bracket) == (True, D(98_000), "armed")
+    house.guard(2)
+    assert house.stops() == [D(98_000)]
+    books_tie_out(house)
+
+
+def test_a_difference_that_was_told_is_not_read_for_again_at_each_look_but_by_reconcile(house):
+    house.guard()
+    IncomeEntry.objects.all().update(amount=D(9_999))
+    house.guard()
+    assert "ledger-mismatch" in house.incidents()
+    house.served.control.log(clear=True)
+    house.guard()
+    asked = [entry["path"].rpartition("/")[2] for entry in house.served.control.log()]
+    assert asked.count("income") <= 2, "the lines since the last ones, not all of it"
+    IncomeEntry.objects.all().update(amount=D(10_000))
+    assert reconcile(house.account, trigger="test").agreed
+    assert "ledger-mismatch" not in house.incidents()
+
+
+def test_a_second_press_of_the_emergency_stop_voids_what_was_decided_since(house):
+    house.guard()
+    assert halt_latch(account=house.account, reason="first")
+    assert not halt_latch(account=house.account, reason="again")
+    assert house.account.epoch == 2

@@ -227,6 +227,10 @@ class Journal(Protocol):
         """Open an incident, once for each kind and text; with a `subject`, once for each kind and subject."""
         ...
 
+    def is_open(self, kind: str, subject: str) -> bool:
+        """Return whether an incident of a kind about a subject is open."""
+        ...
+
     def mended(self, kind: str, subject: str = "") -> None:
         """Resolve the open incidents of a kind (about a subject), because it was proved that they are over."""
         ...

@@ -208,6 +208,10 @@ class OrmJournal:
         if incident.opened >= began:  # not again at each look
             log.log(logging.CRITICAL if critical else logging.ERROR, "incident %s: %s", kind, text)
 
+    def is_open(self, kind: str, subject: str) -> bool:
+        found = Incident.objects.filter(account=self.account, kind=kind, resolved__isnull=True)
+        return found.filter(data__subject=subject).exists()
+
     def mended(self, kind: str, subject: str = "") -> None:
         incidents_mended(account=self.account, kind=kind, subject=subject)
 
