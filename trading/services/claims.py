@@ -8,8 +8,9 @@ from django.db import IntegrityError, transaction
 
 from trading.models import Claim
 
-CLAIM_SECONDS = 10
-"""A holder that died is overtaken after this: its position may have no stop yet. Every order renews the claim."""
+CLAIM_SECONDS = 8
+"""A holder that died is overtaken after this: its position may have no stop yet, and has ten seconds to get one. Every
+order renews the claim."""
 
 
 def claim_take(*, account_id: int, symbol: str, holder: str) -> bool:
