@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q, Value
 from django.utils import timezone
 
-from accounts.models import Account, Bot
+from accounts.models import Account, Bot, User
 from vibex.lib.fields import ExactDecimalField
 
 
@@ -35,6 +35,7 @@ class Cycle(models.Model):
         FAILED = "failed", "failed"
         SKIPPED = "skipped", "skipped"
         ABANDONED = "abandoned", "abandoned"
+        AWAITING = "awaiting", "awaiting approval"
 
     bot = models.ForeignKey(Bot, on_delete=models.PROTECT, related_name="cycles")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="cycles")
@@ -151,6 +152,40 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.symbol}: {self.verdict}"
+
+
+class Approval(models.Model):
+    """That an entry waits for a person, and what the person said. Used once; approving rules again at the live price."""
+
+    class State(models.TextChoices):
+        AWAITING = "awaiting", "awaiting"
+        APPROVED = "approved", "approved"
+        REJECTED = "rejected", "rejected"
+        EXPIRED = "expired", "expired"
+        VOID = "void", "void"
+
+    decision = models.OneToOneField(Decision, on_delete=models.PROTECT, related_name="approval")
+    state = models.CharField(max_length=8, choices=State, default=State.AWAITING)
+    until = models.DateTimeField(help_text="Market time at which it is too late: the next decision is due.")
+    created = models.DateTimeField(default=timezone.now)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    at = models.DateTimeField(null=True, blank=True, help_text="When it was answered, or ended by itself.")
+    reason = models.CharField(max_length=300, blank=True)
+    ruled_again = models.OneToOneField(
+        Decision,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="approved_from",
+        help_text="The decision that the approval was ruled into, at the price of that moment.",
+    )
+
+    class Meta:
+        ordering = ["-created"]
+        indexes = [models.Index(fields=["state", "until"], name="approval_awaiting")]
+
+    def __str__(self) -> str:
+        return f"{self.decision_id}: {self.state}"
 
 
 class DiaryEntry(models.Model):

@@ -1,6 +1,7 @@
 """The only writers of people, accounts, limits, bots, credentials, incidents and the audit trail."""
 
 from accounts.services.accounts import account_change, account_create, limits_change
+from accounts.services.alerts import alert_raise
 from accounts.services.audit import Actor, audit_write
 from accounts.services.bots import bot_change, bot_create
 from accounts.services.incidents import incident_open, incident_resolve, incidents_mended
@@ -10,6 +11,7 @@ __all__ = [
     "Actor",
     "account_change",
     "account_create",
+    "alert_raise",
     "audit_write",
     "bot_change",
     "bot_create",

@@ -39,6 +39,16 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """The order book of one symbol at `at`, best price first: (price, quantity) in quote units and base asset."""
+
+    symbol: str
+    at: datetime
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Timeframe:
     """Closed candles of one interval, oldest first, and the indicators over them.
 
@@ -67,6 +77,8 @@ class SymbolView:
     """Hash of what is known of the symbol, whenever it is looked at: its stored `Snapshot` is found by it."""
     reason: Mapping[str, Any] = field(default_factory=dict)
     """Of the problem: its "code" and the numbers behind it."""
+    depth: Depth | None = None
+    """The book at the moment an entry is ruled; None where the market has none, or nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)

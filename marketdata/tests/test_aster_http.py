@@ -219,7 +219,7 @@ TOLD = {"json": 2, "a code in a 400": 2, "a ban": 120, "a ban with seconds": 600
 
 @pytest.mark.parametrize("name", THROTTLED)
 def test_only_a_ban_or_the_exchanges_own_word_holds_back_a_close(client, name):
-    http, _, ledger = client(THROTTLED[name][0], patience=0.5)
+    http, _, ledger = client(THROTTLED[name][0], patience=1.5)
     with pytest.raises(VenueBusy) as caught:
         ask(http)
     told = [(until - NOW).total_seconds() for until, _ in ledger.told]
@@ -229,14 +229,14 @@ def test_only_a_ban_or_the_exchanges_own_word_holds_back_a_close(client, name):
 
 def test_a_page_that_speaks_of_a_ban_is_one(client):
     ends = int(NOW.timestamp() + 300) * 1000
-    http, _, ledger = client(reply(429, text=f"<p>IP banned until {ends}. Go away.</p>"), patience=0.5)
+    http, _, ledger = client(reply(429, text=f"<p>IP banned until {ends}. Go away.</p>"), patience=1.5)
     with pytest.raises(VenueBusy):
         ask(http)
     assert [until - NOW for until, _ in ledger.told] == [timedelta(seconds=300)]
 
 
 def test_a_close_waits_no_longer_for_a_guess_of_ours_than_ten_seconds(client):
-    http, _, ledger = client(reply(429, {"code": -1003, "msg": "Too many requests"}), patience=0.5)
+    http, _, ledger = client(reply(429, {"code": -1003, "msg": "Too many requests"}), patience=1.5)
     with time_machine.travel(NOW, tick=False) as clock:
         for _ in range(6):
             began = datetime.now(UTC)
@@ -274,7 +274,7 @@ def test_what_is_urgent_has_connections_and_little_patience_of_its_own(client):
 @pytest.mark.parametrize("name", THROTTLED)
 def test_too_many_requests_silence_the_whole_installation_for_as_long_as_the_venue_wants(client, name):
     answer, seconds = THROTTLED[name]
-    http, venue, ledger = client(answer, patience=0.5)
+    http, venue, ledger = client(answer, patience=1.5)
     with pytest.raises(VenueBusy, match=r"Nothing (but a close )?is asked before") as caught:
         ask(http)
     assert caught.value.until == NOW + timedelta(seconds=seconds)
@@ -283,7 +283,7 @@ def test_too_many_requests_silence_the_whole_installation_for_as_long_as_the_ven
 
 
 def test_refusals_that_follow_each_other_last_longer_up_to_a_minute_until_an_answer_comes(client):
-    http, venue, ledger = client(reply(429, text=""), patience=0.5)
+    http, venue, ledger = client(reply(429, text=""), patience=1.5)
     with time_machine.travel(NOW, tick=False) as clock:
         for _ in range(8):
             with pytest.raises(VenueBusy) as caught:
@@ -306,7 +306,7 @@ def test_threads_that_are_refused_together_are_one_refusal(client):
         together.wait(5)
         return httpx2.Response(429)
 
-    http, _, ledger = client(refuse, patience=0.5)
+    http, _, ledger = client(refuse, patience=1.5)
     outcomes = []
 
     def run():
@@ -335,7 +335,7 @@ def test_a_short_silence_is_waited_for_and_a_long_one_is_told(client):
 
 
 def test_jitter_only_lengthens_a_pause(client):
-    http, _, _ = client(reply(429, text=""), jitter=0.5, patience=0.5)
+    http, _, _ = client(reply(429, text=""), jitter=0.5, patience=1.5)
     with pytest.raises(VenueBusy) as caught:
         ask(http)
     assert timedelta(seconds=2) <= caught.value.until - NOW <= timedelta(seconds=3)

@@ -14,14 +14,18 @@ from trading.models.books import (
     UserStreamState,
 )
 from trading.models.paper import PaperAccount, PaperIncome, PaperOrder, PaperPosition, PaperTrade
+from trading.models.watch import GuardState, Halt, LossWatch
 
 __all__ = [
     "AccountTerms",
     "Claim",
     "EquityPoint",
     "Fill",
+    "GuardState",
+    "Halt",
     "IncomeEntry",
     "Lock",
+    "LossWatch",
     "Order",
     "OrderEvent",
     "PaperAccount",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -19,14 +21,27 @@ def locks_of(account: Account) -> QuerySet[Lock]:
     return Lock.objects.filter(account=account, lifted__isnull=True).exclude(until__lt=datetime.now(UTC))
 
 
-def lock_put(*, account: Account, symbol: str, reason: str, until: datetime | None = None) -> Lock:
-    """Let nothing be opened on a symbol until `until`, or until a person lifts it. One that holds already is returned."""
+def lock_put(
+    *,
+    account: Account,
+    symbol: str,
+    reason: str,
+    until: datetime | None = None,
+    kind: str = "",
+    data: Mapping[str, Any] | None = None,
+) -> Lock:
+    """Let nothing be opened on a symbol ("" = all) until `until`, or until a person lifts it.
+
+    One of the same kind that holds already is returned.
+    """
     with transaction.atomic():
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
-        held = locks_of(account).filter(symbol=symbol).first()
+        held = locks_of(account).filter(symbol=symbol, kind=kind).first()
         if held is not None:
             return held
-        lock = Lock.objects.create(account=account, symbol=symbol, reason=reason[:300], until=until)
+        lock = Lock.objects.create(
+            account=account, symbol=symbol, kind=kind, reason=reason[:300], until=until, data=dict(data or {})
+        )
         publish_on_commit(account_id=account.pk, kind="lock")
     return lock
 

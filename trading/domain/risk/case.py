@@ -17,6 +17,7 @@ from decisions.domain.proposal import Proposal, Side, Verdict
 from decisions.domain.question import BotView
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
+from trading.domain.history import History
 from trading.domain.matching.types import shown
 from trading.domain.sizing import Exposure, exposure_of, margin_per_unit
 from trading.domain.venue import ZERO
@@ -35,6 +36,9 @@ class Standing:
     """active | reducing | halted"""
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Symbol ("" = all) → reason: a lock, an incident, an order that is not resolved."""
+    bot: str = "running"
+    """running | stopped | paused. A paused bot only closes; a stopped one decides when a person asks it to."""
+    history: History = field(default_factory=History)
 
 
 @dataclass(frozen=True, slots=True)

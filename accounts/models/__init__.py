@@ -1,0 +1,24 @@
+"""Who trades, within which limits, and what people are told of it."""
+
+from accounts.models.account import TESTNET, Account, Credentials, LiveApproval
+from accounts.models.alerts import Alert, AlertChannel, AlertDelivery
+from accounts.models.bot import Bot
+from accounts.models.limits import RiskLimits
+from accounts.models.people import User, UserManager
+from accounts.models.record import AuditEntry, Incident
+
+__all__ = [
+    "TESTNET",
+    "Account",
+    "Alert",
+    "AlertChannel",
+    "AlertDelivery",
+    "AuditEntry",
+    "Bot",
+    "Credentials",
+    "Incident",
+    "LiveApproval",
+    "RiskLimits",
+    "User",
+    "UserManager",
+]
