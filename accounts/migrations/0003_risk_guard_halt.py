@@ -129,13 +129,28 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.CharField(
-                        choices=[("waiting", "waiting"), ("sent", "sent"), ("failed", "failed")],
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("held", "held back: more than the channel sends in an hour"),
+                            ("sent", "sent"),
+                            ("joined", "told within the message of another"),
+                            ("failed", "failed"),
+                        ],
                         default="waiting",
                         max_length=7,
                     ),
                 ),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("due", models.DateTimeField(default=django.utils.timezone.now, help_text="Not to be sent before.")),
+                (
+                    "attempts",
+                    models.PositiveSmallIntegerField(default=0, help_text="How often a sender took it in hand."),
+                ),
+                (
+                    "due",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        help_text="Not to be sent before. Who sends it moves this ahead, so that nobody else does.",
+                    ),
+                ),
                 ("sent", models.DateTimeField(blank=True, null=True)),
                 ("error", models.CharField(blank=True, max_length=300)),
             ],
