@@ -109,6 +109,12 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("at", models.DateTimeField(default=django.utils.timezone.now, help_text="When it was latched.")),
+                (
+                    "pressed",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, help_text="When the button was pressed last."
+                    ),
+                ),
                 ("reason", models.CharField(max_length=300)),
                 ("keep_positions", models.BooleanField(default=False)),
                 (
@@ -119,7 +125,7 @@ class Migration(migrations.Migration):
                 ("rounds", models.PositiveIntegerField(default=0, help_text="How often the exchange was worked on.")),
                 ("problem", models.CharField(blank=True, help_text="What stood in the way last.", max_length=300)),
                 ("flat_at", models.DateTimeField(blank=True, help_text="When the exchange showed it flat.", null=True)),
-                ("seconds", models.FloatField(blank=True, help_text="From the latch to the proof.", null=True)),
+                ("seconds", models.FloatField(blank=True, help_text="From the press to the proof.", null=True)),
                 ("lifted", models.DateTimeField(blank=True, null=True)),
                 (
                     "account",
@@ -150,7 +156,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-at"],
-                "indexes": [models.Index(fields=["account", "lifted"], name="halt_in_force")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("lifted__isnull", True)),
+                        fields=("account",),
+                        name="one_halt_in_force_per_account",
+                        violation_error_message="The account is halted already.",
+                    )
+                ],
             },
         ),
     ]

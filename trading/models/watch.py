@@ -51,6 +51,7 @@ class Halt(models.Model):
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="halts")
     at = models.DateTimeField(default=timezone.now, help_text="When it was latched.")
+    pressed = models.DateTimeField(default=timezone.now, help_text="When the button was pressed last.")
     actor = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     reason = models.CharField(max_length=300)
     keep_positions = models.BooleanField(default=False)
@@ -59,13 +60,20 @@ class Halt(models.Model):
     rounds = models.PositiveIntegerField(default=0, help_text="How often the exchange was worked on.")
     problem = models.CharField(max_length=300, blank=True, help_text="What stood in the way last.")
     flat_at = models.DateTimeField(null=True, blank=True, help_text="When the exchange showed it flat.")
-    seconds = models.FloatField(null=True, blank=True, help_text="From the latch to the proof.")
+    seconds = models.FloatField(null=True, blank=True, help_text="From the press to the proof.")
     lifted = models.DateTimeField(null=True, blank=True)
     lifted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
 
     class Meta:
         ordering = ["-at"]
-        indexes = [models.Index(fields=["account", "lifted"], name="halt_in_force")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account"],
+                condition=models.Q(lifted__isnull=True),
+                name="one_halt_in_force_per_account",
+                violation_error_message="The account is halted already.",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"halt of {self.account_id} at {self.at:%F %T}"
