@@ -1,0 +1,198 @@
+"""What an account has lost, apart from money that came and went. Pure: a watch and a statement in, a watch out.
+
+A *watch* is all that has to be remembered: what the day began with, and the value of a *unit* of the account, which
+deposits and withdrawals do not change, with the highest value it had. Amounts are in quote units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from accounts.domain.limits import Limits
+from trading.domain.venue import AccountState
+
+EMPTY: Final = Decimal(1)
+"""Below this many quote units an account is empty: there is nothing to lose, and nothing that a share can be taken of."""
+UNIT_PLACES: Final = Decimal("1e-12")
+UNIT_DIGITS: Final = Context(prec=15, rounding=ROUND_HALF_EVEN)
+"""As many digits as every database keeps."""
+ONE: Final = Decimal(1)
+ZERO: Final = Decimal(0)
+
+DAY: Final = "loss.day"
+DRAWDOWN: Final = "loss.drawdown"
+FLOOR: Final = "loss.floor"
+KINDS: Final = (DAY, DRAWDOWN, FLOOR)
+"""The kinds of loss limits, which are also the kinds of the locks that they put."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How an account stands against its loss limits, at the newest statement that is in it."""
+
+    at: datetime
+    zone: str
+    """Time zone of the day; a change of it counts from the next day."""
+    day_ends: datetime
+    day_equity: Decimal
+    """Equity at the start of the day."""
+    day_transfers: Decimal
+    """Net transfers up to the start of the day."""
+    equity: Decimal
+    transfers: Decimal
+    """Net transfers so far."""
+    unit: Decimal
+    """Value of a unit of the account: 1 when it began."""
+    peak: Decimal
+    """Highest value of a unit since it began, or since a lift."""
+
+    @property
+    def day_moved(self) -> Decimal:
+        """Net transfers since the day began."""
+        return self.transfers - self.day_transfers
+
+    @property
+    def day_lost(self) -> Decimal:
+        """Quote units lost since the day began; negative for a gain."""
+        return self.day_equity + self.day_moved - self.equity
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A loss limit that is reached: which, in words, and the numbers it was judged by."""
+
+    kind: str
+    text: str
+    numbers: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+def begin(*, equity: Decimal, transfers: Decimal, at: datetime, zone: str) -> Watch:
+    """Return the watch of an account that nothing is known of yet. Raises ValueError for numbers that are not finite."""
+    if not _finite(equity, transfers):
+        raise ValueError(f"no watch can begin with an equity of {equity} and transfers of {transfers}")
+    ends = next_midnight(at, zone)
+    return Watch(at, zone, ends, equity, transfers, equity, transfers, unit=ONE, peak=ONE)
+
+
+def advance(watch: Watch, *, equity: Decimal, transfers: Decimal, at: datetime, zone: str) -> Watch:
+    """Carry a watch on to a newer statement. `transfers` are all net transfers so far, `zone` the account's time zone.
+
+    One that is older than the watch, or not finite, changes nothing; one of the same moment replaces what was stated.
+    A day begins with what was known last before it: what was lost while nobody looked counts for the day it is seen on.
+    """
+    if at < watch.at or not _finite(equity, transfers):
+        return watch
+    if at >= watch.day_ends:
+        watch = replace(
+            watch,
+            zone=zone,
+            day_ends=next_midnight(at, zone),
+            day_equity=watch.equity,
+            day_transfers=watch.transfers,
+        )
+    unit = _unit(watch.unit * _kept(watch.equity, transfers - watch.transfers, equity))
+    return replace(watch, at=at, equity=equity, transfers=transfers, unit=unit, peak=max(watch.peak, unit))
+
+
+def day_loss(watch: Watch) -> Decimal:
+    """Return 1 − (equity − net transfers since the day began) ÷ equity when it began; negative for a gain."""
+    return ONE - _kept(watch.day_equity, watch.day_moved, watch.equity)
+
+
+def drawdown(watch: Watch) -> Decimal:
+    """Return by which share a unit is worth less than at its peak, from 0 to 1."""
+    return ONE - watch.unit / watch.peak
+
+
+def breaches(watch: Watch, limits: Limits) -> tuple[Breach, ...]:
+    """Return the loss limits that are reached. A share is reached at its edge, the floor below it."""
+    lost, fallen, floor = day_loss(watch), drawdown(watch), limits.equity_floor
+    found = []
+    if lost >= limits.daily_loss:
+        text = (
+            f"the day's loss of {share(lost)} reaches the limit of {share(limits.daily_loss)}: equity is "
+            f"{amount(watch.equity)}, the day began with {amount(watch.day_equity)}, {amount(watch.day_moved)} was paid in since"
+        )
+        numbers = {"equity": watch.equity, "day_equity": watch.day_equity, "day_moved": watch.day_moved}
+        found.append(Breach(DAY, text, {"loss": lost, "limit": limits.daily_loss, **numbers}))
+    if fallen >= limits.max_drawdown:
+        text = (
+            f"the drawdown of {share(fallen)} reaches the limit of {share(limits.max_drawdown)}: a unit of the account "
+            f"is worth {watch.unit:.4f}, at its peak it was {watch.peak:.4f}"
+        )
+        numbers = {"equity": watch.equity, "unit": watch.unit, "peak": watch.peak}
+        found.append(Breach(DRAWDOWN, text, {"drawdown": fallen, "limit": limits.max_drawdown, **numbers}))
+    if floor is not None and watch.equity < floor:
+        text = f"equity of {amount(watch.equity)} is below the floor of {amount(floor)}"
+        found.append(Breach(FLOOR, text, {"equity": watch.equity, "floor": floor}))
+    return tuple(found)
+
+
+def day_anew(watch: Watch) -> Watch:
+    """Let the equity of now be what the day began with: a person lifted the lock of the day."""
+    return replace(watch, day_equity=watch.equity, day_transfers=watch.transfers)
+
+
+def peak_anew(watch: Watch) -> Watch:
+    """Let the value of now be the highest: a person lifted the lock of the drawdown. A unit worth nothing begins anew."""
+    return replace(watch, peak=watch.unit) if watch.unit else replace(watch, unit=ONE, peak=ONE)
+
+
+def unknown_equity(state: AccountState) -> str:
+    """Return in words why the equity of an account is not known; "" when it is.
+
+    A position without a usable mark price makes it unknown, whatever was stated as its profit.
+    """
+    if not _finite(state.wallet, state.unrealised):
+        return f"the exchange states a wallet of {state.wallet} and an unrealised result of {state.unrealised}"
+    for held in state.positions:
+        if not _finite(held.mark_price, held.unrealised, held.quantity) or held.mark_price <= 0:
+            return f"{held.symbol} has a mark price of {held.mark_price} and an unrealised result of {held.unrealised}"
+    return ""
+
+
+def next_midnight(at: datetime, zone: str) -> datetime:
+    """Return when the day after that of `at` begins in a time zone, in UTC. Of a zone that is not known here: UTC's day.
+
+    Where clocks skip midnight it begins with the hour they jump to; where they pass it twice, with the first that is
+    still to come.
+    """
+    try:
+        place = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        place = ZoneInfo("UTC")
+    tomorrow = at.astimezone(place).date() + timedelta(days=1)
+    first, second = (datetime.combine(tomorrow, time(fold=fold), tzinfo=place).astimezone(UTC) for fold in (0, 1))
+    return first if first > at else second
+
+
+def share(value: Decimal) -> str:
+    """Return a share as a percentage for reading."""
+    return f"{value * 100:.2f} %"
+
+
+def amount(value: Decimal) -> str:
+    """Return an amount for reading."""
+    return f"{value:,.2f}"
+
+
+def _kept(before: Decimal, moved: Decimal, equity: Decimal) -> Decimal:
+    """Return what is left of each quote unit of `before`, after `moved` came in: (equity − moved) ÷ before, at least 0.
+
+    What comes into an empty account is what it begins with.
+    """
+    base, left = (before, equity - moved) if before >= EMPTY else (before + moved, equity)
+    return max(ZERO, left / base) if base >= EMPTY else ONE
+
+
+def _unit(value: Decimal) -> Decimal:
+    return UNIT_DIGITS.plus(value.quantize(UNIT_PLACES, rounding=ROUND_HALF_EVEN))
+
+
+def _finite(*values: Decimal) -> bool:
+    return all(value.is_finite() for value in values)
