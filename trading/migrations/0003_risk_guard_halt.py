@@ -30,14 +30,35 @@ class Migration(migrations.Migration):
             name="GuardState",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("at", models.DateTimeField(help_text="Wall time of the last look, whatever kind it was.")),
+                (
+                    "since",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Wall time since when it is looked after; empty while nothing is in play.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "at",
+                    models.DateTimeField(
+                        blank=True, help_text="Wall time of the last look, whatever kind it was.", null=True
+                    ),
+                ),
                 (
                     "full_at",
                     models.DateTimeField(
                         blank=True, help_text="Wall time of the last look that read the exchange.", null=True
                     ),
                 ),
-                ("well", models.BooleanField(help_text="Whether nothing was left to do.")),
+                (
+                    "venue_version",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        help_text="Version of the paper venue all of which that look found in the books.",
+                        null=True,
+                    ),
+                ),
+                ("well", models.BooleanField(default=True, help_text="Whether nothing was left to do.")),
                 ("text", models.CharField(blank=True, help_text="What it found or mended, in words.", max_length=300)),
                 ("seconds", models.FloatField(default=0.0)),
                 (

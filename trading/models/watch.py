@@ -34,16 +34,22 @@ class GuardState(models.Model):
     """When an account was looked after last, and what that look found."""
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="guard")
-    at = models.DateTimeField(help_text="Wall time of the last look, whatever kind it was.")
+    since = models.DateTimeField(
+        null=True, blank=True, help_text="Wall time since when it is looked after; empty while nothing is in play."
+    )
+    at = models.DateTimeField(null=True, blank=True, help_text="Wall time of the last look, whatever kind it was.")
     full_at = models.DateTimeField(
         null=True, blank=True, help_text="Wall time of the last look that read the exchange."
     )
-    well = models.BooleanField(help_text="Whether nothing was left to do.")
+    venue_version = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Version of the paper venue all of which that look found in the books."
+    )
+    well = models.BooleanField(default=True, help_text="Whether nothing was left to do.")
     text = models.CharField(max_length=300, blank=True, help_text="What it found or mended, in words.")
     seconds = models.FloatField(default=0.0)
 
     def __str__(self) -> str:
-        return f"{self.account_id} at {self.at:%F %T}: {self.text or 'well'}"
+        return f"{self.account_id} at {self.at}: {self.text or 'well'}"
 
 
 class Halt(models.Model):
