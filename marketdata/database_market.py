@@ -1,15 +1,15 @@
 """The Market port over the tables: what live and paper trading see. A feed writes them, this module only reads.
 
 A snapshot takes three queries once the candles are in memory: the feed, what has closed since, and the newest prices; a
-fourth, whatever the number of symbols, where a candle is not there that should be. Nothing here ever asks a venue: a
-thousand bots read what one feed writes. Candles and indicators are computed once per closed candle and process, the rules
+fourth, whatever the number of symbols, where a candle is not there that should be. Nothing here asks a venue but for the
+order book of a symbol that is about to be opened: a thousand bots read what one feed writes. Candles and indicators are computed once per closed candle and process, the rules
 of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written the last price
 in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -38,7 +38,7 @@ from marketdata.domain.assess import (
 from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.frames import LOOKBACK
 from marketdata.domain.instruments import InstrumentSpec
-from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView, Timeframe
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote, SymbolView, Timeframe
 from marketdata.market import FundingSettlement
 from marketdata.models import Candle, Feed, FundingRate, QuarantinedCandle, Ticker
 from marketdata.selectors import feed_of, instrument_specs, plain
@@ -51,11 +51,15 @@ STORE: Final = SeriesStore()
 
 
 class DatabaseMarket:
-    """Prices and rules of one venue as stored, on the venue's clock."""
+    """Prices and rules of one venue as stored, on the venue's clock.
 
-    def __init__(self, venue: str, clock: Clock) -> None:
+    `books` asks the venue for the order book of a symbol; without it there are none.
+    """
+
+    def __init__(self, venue: str, clock: Clock, *, books: Callable[[str], Depth] | None = None) -> None:
         self.venue = venue
         self._clock = clock
+        self._books = books
         self._interval: str | None = None
 
     def instrument(self, symbol: str) -> InstrumentSpec:
@@ -88,6 +92,10 @@ class DatabaseMarket:
         if quote.at - at > quote_age_limit(self._clock.speed):
             raise Retryable(f"{symbol}: no price of {at:%F %T} is kept, the newest is of {quote.at:%F %T}")
         return quote
+
+    def depth(self, symbol: str, *, at: datetime) -> Depth | None:
+        """Return the book that the venue has now, whatever `at` is: none is kept."""
+        return self._books(symbol) if self._books else None
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
         interval = self._base()

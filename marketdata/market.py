@@ -10,7 +10,7 @@ from typing import Protocol
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import InstrumentSpec
-from marketdata.domain.snapshot import MarketSnapshot, Quote
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class Market(Protocol):
 
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         """Return the newest prices not later than `at`. Raises Retryable when there are none."""
+        ...
+
+    def depth(self, symbol: str, *, at: datetime) -> Depth | None:
+        """Return the order book of now, None where the market has none. Raises Retryable or Rejected when it cannot be read."""
         ...
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:

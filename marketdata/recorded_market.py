@@ -31,7 +31,7 @@ from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.path import seen_until
 from marketdata.domain.pricing import SPREAD, decimal_of, touch
 from marketdata.domain.recording import Recording
-from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote, SymbolView
 from marketdata.market import FundingSettlement
 from vibex.lib.clock import from_ms, to_ms
 from vibex.lib.errors import Rejected, Retryable
@@ -92,6 +92,10 @@ class RecordedMarket:
         if not count:
             raise Retryable(f"{symbol}: nothing was recorded before {at:%F %T}")
         return series.quote(count)
+
+    def depth(self, symbol: str, *, at: datetime) -> Depth | None:
+        """Return None: no book was recorded."""
+        return None
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
         series = self._of(symbol)

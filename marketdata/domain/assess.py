@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from math import isfinite
 from typing import Any, Final
 
 from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.instruments import InstrumentSpec
-from marketdata.domain.snapshot import Quote, SymbolView, Timeframe
+from marketdata.domain.snapshot import Depth, Quote, SymbolView, Timeframe
 
 MIN_CANDLES: Final = 15
 """A timeframe with fewer closed candles has no ATR14: no stop could be measured."""
@@ -55,6 +56,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "price.apart": Limit(0.01, "%", "last and mark are more than {} apart"),
     "price.wide": Limit(0.01, "%", "bid or ask is more than {} away from the mark"),
     "mark.old": Limit(30, "s", "the venue said what the mark is more than {} ago"),
+    "book.depth": Limit(10, "s", "the order book that an entry would cross is more than {} old, or cannot be used"),
     "book.frozen": Limit(900, "s", "neither bid nor ask has moved for more than {}"),
     "funding.old": Limit(600, "s", "the expected funding rate is older than {}"),
     "funding.overdue": Limit(120, "s", "the funding that is said to come was due more than {} ago"),
@@ -222,6 +224,25 @@ def _input_problem(quote: Quote, at: datetime, speed: float) -> Problem | None:
     ):
         if since is not None and (age := at - since) > _allowed(code, speed):
             return _aged(code, words.format(readable(age)), age)
+    return None
+
+
+def depth_problem(depth: Depth, *, at: datetime, speed: float = 1.0) -> Problem | None:
+    """Return what is wrong with an order book: a side empty, no numbers, out of order, crossed, too old or of the future."""
+    if not depth.bids or not depth.asks:
+        return Problem("book.depth", f"the order book of {depth.symbol} has no {'asks' if depth.bids else 'bids'}")
+    if not all(number.is_finite() and number > 0 for level in (*depth.bids, *depth.asks) for number in level):
+        return Problem("book.depth", f"the order book of {depth.symbol} has a level without price or quantity")
+    bids, asks = [price for price, _ in depth.bids], [price for price, _ in depth.asks]
+    if any(worse >= better for better, worse in pairwise(bids)) or any(b <= a for a, b in pairwise(asks)):
+        return Problem("book.depth", f"the levels of the order book of {depth.symbol} are out of order")
+    if bids[0] >= asks[0]:
+        text = f"the order book of {depth.symbol} is crossed: bid {bids[0]} is not below ask {asks[0]}"
+        return Problem("book.depth", text)
+    age = at - depth.at
+    if abs(age) > _allowed("book.depth", speed):
+        words = "old" if age > timedelta(0) else "ahead of the clock"
+        return _aged("book.depth", f"the order book of {depth.symbol} is {readable(abs(age))} {words}", age)
     return None
 
 

@@ -19,13 +19,14 @@ import pytest
 
 from marketdata.aster.http import AsterHttp
 from marketdata.aster.public import AsterPublic
+from marketdata.domain.assess import depth_problem
 from marketdata.domain.intervals import INTERVAL_MS
 from marketdata.domain.quality import faults, gaps
 from marketdata.services.budget import Unmetered
 from marketdata.venues.public import PublicVenue, Purpose, VenueDown, VenueRefused
 from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import serve_in_thread
-from vibex.lib.clock import to_ms
+from vibex.lib.clock import Deadline, to_ms
 
 NOW = datetime(2025, 6, 17, 10, 20, 30, tzinfo=UTC)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT")
@@ -195,6 +196,18 @@ def test_a_symbol_without_prices_is_left_out(subject):
         assert [quote.symbol for quote in quotes] == list(others)
 
 
+def test_a_book_has_levels_on_both_sides_best_first_and_is_of_now(subject):
+    for symbol in subject.symbols[:3]:
+        book = subject.venue.depth(symbol, deadline=Deadline(10))
+        assert book.symbol == symbol
+        assert depth_problem(book, at=subject.now) is None
+        (quote,) = subject.venue.quotes([symbol])
+        assert abs(book.bids[0][0] / quote.bid - 1) < Decimal("0.001")
+        assert abs(book.asks[0][0] / quote.ask - 1) < Decimal("0.001")
+    with pytest.raises(VenueRefused):
+        subject.venue.depth(subject.unknown, deadline=Deadline(10))
+
+
 def test_settlements_are_those_after_the_start_up_to_the_end_on_the_full_second(subject):
     period = timedelta(hours=subject.funding_hours)
     midnight = subject.now.replace(hour=0, minute=0, second=0)
@@ -247,6 +260,7 @@ def test_a_venue_that_is_gone_is_down_and_not_empty():
         venue.instruments,
         lambda: venue.candles("BTCUSDT", "1m", since_ms=0, until_ms=MINUTE),
         lambda: venue.quotes(["BTCUSDT"]),
+        lambda: venue.depth("BTCUSDT", deadline=Deadline(5)),
         lambda: venue.funding("BTCUSDT", since=NOW, until=NOW + timedelta(days=1)),
         lambda: venue.open_interest("BTCUSDT"),
     ):

@@ -15,9 +15,10 @@ from typing import Protocol
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import InstrumentSpec
-from marketdata.domain.snapshot import Quote
+from marketdata.domain.snapshot import Depth, Quote
 from marketdata.domain.ticks import Tick
 from marketdata.market import FundingSettlement
+from vibex.lib.clock import Deadline
 from vibex.lib.errors import Rejected, Retryable
 
 
@@ -98,6 +99,13 @@ class PublicVenue(Protocol):
         """Return prices, mark and expected funding of those symbols that the venue has prices of.
 
         `at` is when the venue confirmed bid and ask, `changed_at` when it says that they last moved. Without interest.
+        """
+        ...
+
+    def depth(self, symbol: str, *, deadline: Deadline) -> Depth:
+        """Return the order book as it is said, best price first: at least as far as entries may slip, as a rule.
+
+        A side without orders is empty. Raises VenueRefused for a symbol that the venue does not have.
         """
         ...
 

@@ -17,15 +17,17 @@ import numpy as np
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import CRYPTO, DEFAULT_BRACKETS, TRADITIONAL, Bracket, InstrumentSpec
-from marketdata.domain.snapshot import Quote
+from marketdata.domain.snapshot import Depth, Quote
 from marketdata.market import FundingSettlement
 from marketdata.venues.ccxt_client import Kind, exchange_of, kind_of, told_as_ours, urls_at
 from marketdata.venues.public import Interest, VenueBusy, VenueDown, VenueRefused
-from vibex.lib.clock import from_ms
+from vibex.lib.clock import Deadline, from_ms
 
 PATIENCE: Final = 20.0
 ATTEMPTS: Final = 3
 """A request that the venue does not answer is made so often, within so many seconds."""
+LEVELS: Final = 500
+"""Of each side of a book, where the venue has so many."""
 NO_LIMIT: Final = Decimal("1e12")
 """Stands for a largest quantity where the venue sets none."""
 HEADROOM: Final = Decimal("1.5")
@@ -41,6 +43,7 @@ EARLIEST_MS: Final = 1
 """A start of zero is taken for none, and the newest would come."""
 CRYPTO_UNDERLYINGS: Final = frozenset({"", "COIN", "INDEX", "PREMARKET"})
 FIFTEEN: Final = Context(prec=15)
+NAN: Final = Decimal("NaN")
 
 type Market = Mapping[str, Any]
 """What ccxt knows of one contract."""
@@ -113,6 +116,16 @@ class CcxtVenue:
         )
         return [quote for quote in made if quote]
 
+    def depth(self, symbol: str, *, deadline: Deadline) -> Depth:
+        name = self._market(symbol)["symbol"]
+        told = self._ask(
+            f"the depth of {symbol}",
+            lambda: self._exchange.fetch_order_book(name, LEVELS, dict(self._kind.book)),
+            patience=deadline.left(),
+        )
+        at = from_ms(told["timestamp"]) if told["timestamp"] else self.server_time()
+        return Depth(symbol, at, _levels(told["bids"]), _levels(told["asks"]))
+
     def funding(self, symbol: str, *, since: datetime, until: datetime) -> list[FundingSettlement]:
         market = self._market(symbol)
         start, end = max(_ms(since) - JITTER_MS, EARLIEST_MS), _ms(until) + JITTER_MS
@@ -137,11 +150,11 @@ class CcxtVenue:
             return None
         return Interest(symbol, value, from_ms(told["timestamp"]) if told.get("timestamp") else at)
 
-    def _ask[T](self, what: str, call: Callable[[], T]) -> T:
+    def _ask[T](self, what: str, call: Callable[[], T], *, patience: float = PATIENCE) -> T:
         """Ask the venue, again where it did not answer. Raises VenueDown, VenueBusy or VenueRefused."""
         import stamina
 
-        for attempt in stamina.retry_context(on=VenueDown, attempts=ATTEMPTS, timeout=PATIENCE, wait_initial=0.5):
+        for attempt in stamina.retry_context(on=VenueDown, attempts=ATTEMPTS, timeout=patience, wait_initial=0.5):
             with attempt, self._lock:
                 return self._asked_once(what, call)
         raise AssertionError("stamina raises the last error by itself")
@@ -266,6 +279,12 @@ class _Book:
 
 def _book(bid: float | None, ask: float | None, at: datetime, changed_ms: int | None) -> _Book:
     return _Book(_decimal(bid), _decimal(ask), at, from_ms(changed_ms) if changed_ms else None)
+
+
+def _levels(told: Sequence[Sequence[float]]) -> tuple[tuple[Decimal, Decimal], ...]:
+    """Return one side of a book. What is no number is NaN, so that the book is not used."""
+    numbers = ((_decimal(level[0]), _decimal(level[1])) for level in told)
+    return tuple((price or NAN, NAN if size is None else size) for price, size in numbers)
 
 
 def _quote(symbol: str, book: _Book | None, rate: Market, last: Decimal | None, at: datetime) -> Quote | None:

@@ -15,7 +15,7 @@ from decisions.deciders.base import Answer, Outcome, Question, Reading
 from decisions.domain.portfolio import Portfolio
 from decisions.domain.prompt import build_prompt
 from decisions.domain.proposal import Proposal, Ruling
-from marketdata.domain.assess import Problem, quote_problem
+from marketdata.domain.assess import Problem, depth_problem, quote_problem
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.risk import rule_all
 from trading.domain.venue import AccountState
@@ -68,7 +68,7 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         reading = _read(world, question, answer, late=deadline.passed())
         journal.asked(question, answer, reading)
     with _step(journal, Stage.RULE, timings):
-        live = _with_live_quotes(world, snapshot, reading.proposals)
+        live = _with_live_prices(world, run, snapshot, reading.proposals)
         rulings = rule_all(
             reading.proposals,
             snapshot=live,
@@ -160,21 +160,37 @@ def _after(world: World, settled: Settled, done: Sequence[Done]) -> AccountState
     return world.exchange.account()
 
 
-def _with_live_quotes(world: World, snapshot: MarketSnapshot, proposals: Sequence[Proposal]) -> MarketSnapshot:
+def _with_live_prices(
+    world: World, run: Run, snapshot: MarketSnapshot, proposals: Sequence[Proposal]
+) -> MarketSnapshot:
     """Return the snapshot with the prices of now for what may be opened: an answer can take half a minute."""
     opened = {proposal.symbol for proposal in proposals if proposal.action.opens} & snapshot.symbols.keys()
     if not opened:
         return snapshot
-    return replace(snapshot, symbols={**snapshot.symbols, **{name: _live(world, snapshot, name) for name in opened}})
+    live = {name: _live(world, run, snapshot.symbols[name]) for name in opened}
+    return replace(snapshot, symbols={**snapshot.symbols, **live})
 
 
-def _live(world: World, snapshot: MarketSnapshot, symbol: str) -> SymbolView:
-    view, now = snapshot.symbols[symbol], world.clock.now()
+def _live(world: World, run: Run, view: SymbolView) -> SymbolView:
+    now = world.clock.now()
     try:
-        quote = world.market.quote(symbol, at=now)
+        quote = world.market.quote(view.symbol, at=now)
     except (Retryable, Rejected) as fault:
         return _held(view, Problem("price.gone", f"no price to trade at: {fault}"))
-    return _held(replace(view, quote=quote), quote_problem(quote, at=now, speed=world.clock.speed))
+    view = _held(replace(view, quote=quote), quote_problem(quote, at=now, speed=world.clock.speed))
+    return view if view.problem or not run.limits.min_depth else _with_book(world, view)
+
+
+def _with_book(world: World, view: SymbolView) -> SymbolView:
+    """Return the view with the order book that an entry would cross, where the market has any."""
+    try:
+        depth = world.market.depth(view.symbol, at=world.clock.now())
+    except (Retryable, Rejected) as fault:
+        return _held(view, Problem("book.depth", f"the order book could not be read: {fault}"))
+    if depth is None:
+        return view
+    problem = depth_problem(depth, at=world.clock.now(), speed=world.clock.speed)
+    return _held(view, problem) if problem else replace(view, depth=depth)
 
 
 def _held(view: SymbolView, problem: Problem | None) -> SymbolView:

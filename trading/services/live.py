@@ -18,7 +18,8 @@ from decisions.models import Cycle
 from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, prompt_template_text
 from decisions.services import diary_write
 from marketdata.domain.intervals import interval_ms
-from marketdata.selectors import market_clock, market_for
+from marketdata.selectors import market_clock
+from marketdata.services.books import market_for
 from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
 from trading.selectors.opening import opening_of

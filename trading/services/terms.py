@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import Account
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import Bracket, InstrumentSpec
-from marketdata.domain.snapshot import MarketSnapshot, Quote
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote
 from marketdata.market import FundingSettlement, Market
 from trading.models import AccountTerms
 
@@ -52,6 +52,10 @@ class TermedMarket:
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         """Return the newest prices not later than `at`. Raises Retryable when there are none."""
         return self.market.quote(symbol, at=at)
+
+    def depth(self, symbol: str, *, at: datetime) -> Depth | None:
+        """Return the order book of now, None where the market has none. Raises Retryable or Rejected."""
+        return self.market.depth(symbol, at=at)
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
         """Return candles of the base interval that overlap (since, until]."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import InstrumentSpec
-from marketdata.domain.snapshot import MarketSnapshot, Quote
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote
 from marketdata.market import FundingSettlement
 from trading.tests.matching_kit import SPECS, START
 from vibex.lib.clock import from_ms, to_ms
@@ -53,6 +53,9 @@ class TickMarket:
             raise Retryable(f"no price of {symbol} yet")
         when, price = known[-1]
         return Quote(symbol, when, price, price - self.half_spread, price + self.half_spread, price)
+
+    def depth(self, symbol: str, *, at: datetime) -> Depth | None:
+        return None
 
     def base_candles(self, symbol: str, *, since: datetime, until: datetime) -> Candles:
         self.asked.add(symbol)

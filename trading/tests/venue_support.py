@@ -12,7 +12,7 @@ import numpy as np
 from decisions.deciders.rules import RulesDecider
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import InstrumentSpec
-from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote, SymbolView
 from marketdata.market import FundingSettlement
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.base import Ambiguous, Refused, Unavailable
@@ -48,6 +48,9 @@ class StillMarket:
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         half = Decimal(5)
         return Quote(symbol, at, self.price, self.price - half, self.price + half, self.price)
+
+    def depth(self, symbol: str, *, at: datetime) -> Depth | None:
+        return None
 
     def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
         views = {symbol: SymbolView(symbol, BTC, self.quote(symbol, at=at), {}) for symbol in symbols}
