@@ -11,6 +11,13 @@ from django.db import migrations, models
 import vibex.lib.fields
 
 
+def narrow(apps, schema_editor):
+    """Write limits that were larger than their whole as what they were in effect."""
+    limits = apps.get_model("accounts", "RiskLimits").objects
+    for part, whole in (("max_group", "max_gross"), ("max_net", "max_gross"), ("max_position", "max_group")):
+        limits.filter(**{f"{part}__gt": models.F(whole)}).update(**{part: models.F(whole)})
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_live_accounts"),
@@ -417,6 +424,57 @@ class Migration(migrations.Migration):
                 condition=models.Q(("opens_per_day__gte", 1), ("opens_per_hour__gte", 1)),
                 name="limits_open_something",
                 violation_error_message="At least one position an hour and a day; halt the account to open none.",
+            ),
+        ),
+        # A part that is larger than its whole was never reached: to write it as what it was in effect changes nothing.
+        migrations.RunPython(narrow, migrations.RunPython.noop),
+        migrations.AddConstraint(
+            model_name="risklimits",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("opens_per_day__lte", 100000), ("opens_per_hour__lte", models.F("opens_per_day"))),
+                name="limits_hour_within_day",
+                violation_error_message="An hour cannot have more entries than its day.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="risklimits",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("daily_loss__lt", models.F("max_drawdown"))),
+                name="limits_day_below_drawdown",
+                violation_error_message="The loss of a day must be below the way from the peak.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="risklimits",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("max_group__lte", models.F("max_gross")),
+                    ("max_net__lte", models.F("max_gross")),
+                    ("max_position__lte", models.F("max_group")),
+                ),
+                name="limits_part_within_whole",
+                violation_error_message="No position may be larger than its group, no group and no net larger than gross.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="risklimits",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("losing_streak", 0), ("losing_pause_minutes__gte", 1), _connector="OR"),
+                name="limits_streak_pauses",
+                violation_error_message="A streak of losses needs a pause, or none are counted.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="risklimits",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("cooldown_minutes__lte", 525600),
+                    ("losing_pause_minutes__lte", 525600),
+                    ("losing_streak__lte", 1000),
+                    ("min_hold_minutes__lte", 525600),
+                ),
+                name="limits_pauses_end",
+                violation_error_message="No pause is longer than a year.",
             ),
         ),
         migrations.AddField(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from decimal import Decimal
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
-from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING
+from accounts.domain.limit_clashes import LONGEST_MINUTES, MOST_ENTRIES, MOST_LOSSES, Clash, clashes
+from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING, Limits
 from accounts.models.account import Account
 from vibex.lib.fields import ExactDecimalField
 
@@ -214,7 +217,67 @@ class RiskLimits(models.Model):
                 name="limits_open_something",
                 violation_error_message="At least one position an hour and a day; halt the account to open none.",
             ),
+            models.CheckConstraint(
+                condition=Q(opens_per_hour__lte=F("opens_per_day"), opens_per_day__lte=MOST_ENTRIES),
+                name="limits_hour_within_day",
+                violation_error_message="An hour cannot have more entries than its day.",
+            ),
+            models.CheckConstraint(
+                condition=Q(daily_loss__lt=F("max_drawdown")),
+                name="limits_day_below_drawdown",
+                violation_error_message="The loss of a day must be below the way from the peak.",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    max_position__lte=F("max_group"), max_group__lte=F("max_gross"), max_net__lte=F("max_gross")
+                ),
+                name="limits_part_within_whole",
+                violation_error_message="No position may be larger than its group, no group and no net larger than gross.",
+            ),
+            models.CheckConstraint(
+                condition=Q(losing_streak=0) | Q(losing_pause_minutes__gte=1),
+                name="limits_streak_pauses",
+                violation_error_message="A streak of losses needs a pause, or none are counted.",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    min_hold_minutes__lte=LONGEST_MINUTES,
+                    cooldown_minutes__lte=LONGEST_MINUTES,
+                    losing_pause_minutes__lte=LONGEST_MINUTES,
+                    losing_streak__lte=MOST_LOSSES,
+                ),
+                name="limits_pauses_end",
+                violation_error_message="No pause is longer than a year.",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"limits of {self.account}"
+
+    def clean(self) -> None:
+        """Refuse limits that contradict themselves, with what is wrong at the limit to change."""
+        stated = self.stated()
+        if stated is not None and (found := clashes(stated)):
+            raise as_error(found)
+
+    def stated(self) -> Limits | None:
+        """Return the limits as plain data; None while one of them is not even a number, which its field says."""
+        values = {each.name: getattr(self, each.name) for each in fields(Limits)}
+        if all(_is_like(value, getattr(DEFAULTS, name)) for name, value in values.items()):
+            return Limits(**values)
+        return None
+
+
+def as_error(found: tuple[Clash, ...]) -> ValidationError:
+    """Return clashes as a validation error: each at the field that is to change first."""
+    told: dict[str, list[str]] = {}
+    for clash in found:
+        told.setdefault(clash.fields[0], []).append(clash.text)
+    return ValidationError(told)
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Tell whether a value has the type of a limit; a limit without a default may be a decimal, or nothing."""
+    if default is None:
+        return value is None or isinstance(value, Decimal)
+    return isinstance(value, type(default))

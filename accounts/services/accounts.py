@@ -7,7 +7,9 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.domain.limit_clashes import clashes
 from accounts.models import Account, RiskLimits, User
+from accounts.models.limits import as_error
 from accounts.services.audit import Actor, audit_write, stored_state, validation_told
 from vibex.lib.errors import Rejected
 from vibex.lib.events import publish_on_commit
@@ -75,15 +77,38 @@ def account_change(*, account: Account, actor: Actor, **values: Any) -> Account:
     return account
 
 
-def limits_change(*, limits: RiskLimits, actor: Actor) -> RiskLimits:
-    """Save changed limits together with what they were. Raises Rejected for limits that contradict themselves."""
+def limits_change(*, limits: RiskLimits, actor: Actor, equity: Decimal | None = None) -> RiskLimits:
+    """Save changed limits; the fields that changed are on record with what they were.
+
+    Raises Rejected for limits that contradict themselves, and for a new equity floor above the `equity` of now, where
+    the caller knows it.
+    """
     with transaction.atomic(), validation_told():
-        limits.full_clean()
         before = stored_state(limits)
+        limits.full_clean()
+        _floor_checked(limits, before, equity)
         limits.save()
         after = stored_state(limits)
-        if before != after:
-            action = "limits-change" if before else "limits-create"
-            audit_write(actor=actor, action=action, obj=limits, before=before, after=after)
+        changed = [name for name, value in after.items() if before.get(name) != value]
+        if not before:
+            audit_write(actor=actor, action="limits-create", obj=limits, after=after)
+        elif changed:
+            audit_write(
+                actor=actor,
+                action="limits-change",
+                obj=limits,
+                before={name: before[name] for name in changed},
+                after={name: after[name] for name in changed},
+            )
+        if changed:
             publish_on_commit(account_id=limits.account_id, kind="limits")
     return limits
+
+
+def _floor_checked(limits: RiskLimits, before: dict[str, Any], equity: Decimal | None) -> None:
+    """Refuse a new floor above the equity of now. One that was set before may stay: it has fired."""
+    stated, known = limits.stated(), before.get("equity_floor")
+    if stated is None or (known is not None and Decimal(known) == stated.equity_floor):
+        return
+    if found := clashes(stated, equity=equity):
+        raise as_error(found)

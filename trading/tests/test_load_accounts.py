@@ -201,7 +201,7 @@ def test_all_faults_of_meaning_are_told_at_once_with_their_paths(load: Any) -> N
         "accounts[3].promoted_from",
         "accounts[4].promoted_from",
         "accounts[5].credentials",
-        "accounts[6].limits",
+        "accounts[6].limits.min_stop_distance",
     }
 
 
@@ -209,7 +209,7 @@ def test_one_fault_takes_everything_back(load: Any) -> None:
     load(PAPER)
     changed = PAPER | {"limits": {"max_leverage": 1}}
     assert set(faults(load, changed, {"name": "late", "venue": "aster", "limits": {"max_net": -1}})) == {
-        "accounts[1].limits"
+        "accounts[1].limits.max_net"
     }
 
 

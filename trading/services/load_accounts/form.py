@@ -72,6 +72,27 @@ class LimitsIn(_Strict):
     max_margin_use: Number = Decimal(0)
     margin_buffer: Number = Decimal(0)
     trailing_stop: Number | None = None
+    sides: Literal["both", "long", "short"] = "both"
+    traditional: bool = False
+    pyramiding: bool = False
+    target_required: bool = False
+    min_reward_risk: Number = Decimal(0)
+    min_confidence: Number = Decimal(0)
+    max_spread: Number = Decimal(0)
+    min_depth: Number = Decimal(0)
+    max_mark_gap: Number = Decimal(0)
+    max_funding: Number = Decimal(0)
+    opens_per_hour: int = 0
+    opens_per_day: int = 0
+    min_hold_minutes: int = 0
+    cooldown_minutes: int = 0
+    losing_streak: int = 0
+    losing_pause_minutes: int = 0
+    daily_loss: Number = Decimal(0)
+    max_drawdown: Number = Decimal(0)
+    equity_floor: Number | None = None
+    flatten_on_loss: bool = False
+    min_liquidation_distance: Number = Decimal(0)
 
 
 class CredentialsIn(_Strict):
