@@ -7,10 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from django.db import transaction
+
 from accounts.models import Bot
 from decisions.domain.proposal import RuleHit, Ruling
 from decisions.domain.question import Answer, Outcome, Question, Reading
-from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 
 SEEDS: Final = Path(__file__).parent / "prompts"
 """Templates that come with the house, one file for each name."""
@@ -40,11 +42,25 @@ def interaction_record(*, cycle: Cycle, question: Question, answer: Answer, read
 
 
 def decisions_record(
-    *, cycle: Cycle, interaction: Interaction | None, rulings: Sequence[Ruling], at: datetime
+    *,
+    cycle: Cycle,
+    interaction: Interaction | None,
+    rulings: Sequence[Ruling],
+    at: datetime,
+    approval: Approval | None = None,
 ) -> list[Decision]:
-    """Keep every proposal with its ruling, in the order they were ruled, before anything is done about them."""
-    rows = [_decision(cycle, interaction, sequence, ruling, at) for sequence, ruling in enumerate(rulings)]
-    return Decision.objects.bulk_create(rows)
+    """Keep every proposal with its ruling, in the order they were ruled, before anything is done about them.
+
+    What an `approval` was ruled into follows those before it, and is what the approval points to.
+    """
+    first = 0 if approval is None else Decision.objects.filter(cycle=cycle, kind=Decision.Kind.LIVE).count()
+    rows = [_decision(cycle, interaction, sequence, ruling, at) for sequence, ruling in enumerate(rulings, first)]
+    with transaction.atomic():
+        kept = Decision.objects.bulk_create(rows)
+        if approval is not None and kept:
+            approval.ruled_again = kept[0]
+            approval.save(update_fields=["ruled_again"])
+    return kept
 
 
 def diary_write(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from decisions.deciders.base import Answer, Outcome, Question, Reading
 from decisions.domain.portfolio import Portfolio
@@ -17,6 +18,7 @@ from decisions.domain.prompt import build_prompt
 from decisions.domain.proposal import Proposal, Ruling
 from marketdata.domain.assess import Problem, depth_problem, quote_problem
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
+from trading.domain.approval import entries_of, rule_again
 from trading.domain.risk import rule_all
 from trading.domain.venue import AccountState
 from trading.services.diary import lines_of
@@ -69,17 +71,11 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         journal.asked(question, answer, reading)
     with _step(journal, Stage.RULE, timings):
         live = _with_live_prices(world, run, snapshot, reading.proposals)
-        rulings = rule_all(
-            reading.proposals,
-            snapshot=live,
-            portfolio=portfolio,
-            limits=run.limits,
-            bot=run.bot,
-            standing=standing,
-        )
+        rule = partial(rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
+        rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
         journal.ruled(rulings, at=snapshot.at)
     with _step(journal, Stage.EXECUTE, timings):
-        done = execute(world, run, live, rulings)
+        done = execute(world, run, live, rulings, waiting=_waiting(journal, run, rulings))
     with _step(journal, Stage.RECORD, timings):
         state = _after(world, settled, done)
         journal.equity(state)
@@ -116,7 +112,7 @@ def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portf
         invocation=run.invocation,
         feedback=run.feedback,
     )
-    if _nothing_to_decide(run, snapshot, portfolio):
+    if run.approved is None and _nothing_to_decide(run, snapshot, portfolio):
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=NOTHING_TO_DECIDE)
     if not world.decider.wants_prompt:
         return question, None
@@ -148,6 +144,12 @@ def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Re
     if late:
         return Reading(Outcome.NO_ANSWER, reason="late: the answer came after the deadline and is not used")
     return world.decider.read(question, answer)
+
+
+def _waiting(journal: Journal, run: Run, rulings: Sequence[Ruling]) -> frozenset[int]:
+    """Return the places of the rulings that are not carried out, for they are on record as waiting for a person."""
+    entries = entries_of(rulings) if run.approval and run.approved is None else frozenset[int]()
+    return entries if entries and journal.wait(entries, until=run.next_decision_at) else frozenset[int]()
 
 
 def _after(world: World, settled: Settled, done: Sequence[Done]) -> AccountState:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Action, Ruling, Side, Verdict
@@ -19,6 +20,8 @@ from trading.services.orders import book, send
 from trading.services.protection import Protection, protect
 from trading.services.world import Run, World
 
+WAITS: Final = "waits for approval"
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -32,10 +35,17 @@ class Done:
     protected: bool = False
     well: bool = True
     """False when it went wrong: the account is looked at again, and an entry that follows on the symbol is left out."""
+    waits: bool = False
+    """True for an entry that waits for a person."""
 
 
-def execute(world: World, run: Run, snapshot: MarketSnapshot, rulings: Sequence[Ruling]) -> list[Done]:
-    """Carry out the rulings in their order. Raises IntentVoid when the lease is lost or the account was halted."""
+def execute(
+    world: World, run: Run, snapshot: MarketSnapshot, rulings: Sequence[Ruling], *, waiting: Collection[int] = ()
+) -> list[Done]:
+    """Carry out the rulings in their order, but for those at the places of `waiting`: they wait for a person.
+
+    Raises IntentVoid when the lease is lost or the account was halted.
+    """
     done: list[Done] = []
     for index, ruling in enumerate(rulings):
         proposal = ruling.proposal
@@ -43,6 +53,9 @@ def execute(world: World, run: Run, snapshot: MarketSnapshot, rulings: Sequence[
             continue
         if proposal.action.opens and any(deed.symbol == proposal.symbol and not deed.well for deed in done):
             done.append(Done(proposal.symbol, proposal.action, "not entered: what came before it failed", well=False))
+            continue
+        if index in waiting:
+            done.append(Done(proposal.symbol, proposal.action, WAITS, waits=True))
             continue
         done.append(_carry_out(world, run, snapshot, index, ruling))
     return done

@@ -11,6 +11,7 @@ from decimal import Decimal
 from accounts.domain.limits import Limits
 from decisions.deciders.base import BotView, Decider, Feedback
 from marketdata.market import Market
+from trading.domain.approval import Approved
 from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
 from trading.exchange.base import Exchange
@@ -62,4 +63,8 @@ class Run:
     feedback: tuple[Feedback, ...] = ()
     template: str | None = None
     """Text of the prompt template; None when the bot's template does not exist."""
+    approval: bool = False
+    """Whether entries wait for a person."""
+    approved: Approved | None = None
+    """The entry that a person said yes to: it is ruled again, and nobody is asked anew."""
     deadline_seconds: float = field(default=DECISION_SECONDS)

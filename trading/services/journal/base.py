@@ -5,7 +5,7 @@ The order methods are the write-ahead log of trading: `plan` is durable before a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -259,6 +259,13 @@ class Journal(Protocol):
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         """Keep proposals and rulings, before anything is done about them."""
+        ...
+
+    def wait(self, rulings: Collection[int], *, until: datetime) -> bool:
+        """Let the entries at these places of the rulings wait for a person until then (market time).
+
+        False where there is nobody who could be asked: then they are carried out as if they had been approved at once.
+        """
         ...
 
     def diary(self, lines: Sequence[Line]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -69,6 +69,8 @@ class MemoryJournal:
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
     total: Decimal = ZERO
+    unasked: int = 0
+    """Entries that would have waited for a person, and were carried out at once."""
 
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         followed = self.current[ruling] if ruling is not None else None
@@ -224,6 +226,10 @@ class MemoryJournal:
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         self.current = rulings
         self.rulings.extend(rulings)
+
+    def wait(self, rulings: Collection[int], *, until: datetime) -> bool:
+        self.unasked += len(rulings)
+        return False
 
     def diary(self, lines: Sequence[Line]) -> None:
         self.lines.extend(lines)

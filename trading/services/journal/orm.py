@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from accounts.services import incident_open, incidents_mended
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
-from decisions.models import Cycle, Decision, DiaryEntry, Interaction
+from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from decisions.services import decisions_record, interaction_record
 from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
@@ -57,6 +57,8 @@ class OrmJournal:
     decisions: list[Decision] = field(default_factory=list)
     interaction: Interaction | None = None
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    approval: Approval | None = None
+    """What a person said yes to, when that is what the cycle goes on with: it is ruled into a decision of its own."""
     told: set[int] = field(default_factory=set)
     """The incidents that were opened through it, or told again."""
 
@@ -233,7 +235,9 @@ class OrmJournal:
 
     def saw(self, snapshot: MarketSnapshot) -> None:
         if self.cycle is not None:
-            self.cycle.digest, self.cycle.seen = snapshot.digest, snapshot_store(snapshot)
+            seen = snapshot_store(snapshot)
+            if self.approval is None:  # what the cycle decided on stays on record as it was
+                self.cycle.digest, self.cycle.seen = snapshot.digest, seen
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         if self.cycle is not None and (question.prompt is not None or answer.raw):
@@ -241,7 +245,16 @@ class OrmJournal:
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         if self.cycle is not None:
-            self.decisions = decisions_record(cycle=self.cycle, interaction=self.interaction, rulings=rulings, at=at)
+            self.decisions = decisions_record(
+                cycle=self.cycle, interaction=self.interaction, rulings=rulings, at=at, approval=self.approval
+            )
+
+    def wait(self, rulings: Collection[int], *, until: datetime) -> bool:
+        if self.cycle is None:
+            return False
+        waiting = [self.decisions[place] for place in sorted(rulings)]
+        Approval.objects.bulk_create(Approval(decision=decision, until=until) for decision in waiting)
+        return True
 
     def diary(self, lines: Sequence[Line]) -> None:
         if self.cycle is not None:
