@@ -3,13 +3,15 @@
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from accounts.domain.limit_clashes import cautions
+from accounts.domain.limits import DEFAULTS
 from accounts.forms import AccountForm, CredentialsForm, CredentialsFormSet
 from accounts.models import Account, AuditEntry, Bot, Credentials, Incident, RiskLimits, User
 from accounts.services import audit_write, incident_resolve, limits_change
@@ -23,6 +25,8 @@ class AuditedAdmin(KeptAdmin):
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if change and not form.changed_data:
+            return
         audit_write(
             actor=cast("User", request.user),
             action=f"{obj._meta.model_name}-{'change' if change else 'create'}",
@@ -78,10 +82,55 @@ class LimitsInline(admin.StackedInline):  # type: ignore[type-arg]
     min_num = 1
     can_delete = False
     fieldsets = (
-        ("Size", {"fields": (("risk_per_trade", "max_leverage", "max_positions"),)}),
-        ("Exposure ÷ equity", {"fields": (("max_position", "max_group"), ("max_net", "max_gross"))}),
-        ("Stops and prices", {"fields": (("min_stop_distance", "max_stop_distance", "max_slippage"), "trailing_stop")}),
-        ("Margin ÷ equity", {"fields": (("max_margin_use", "margin_buffer"),)}),
+        (
+            "Losses",
+            {"fields": (("daily_loss", "max_drawdown", "risk_per_trade"), "equity_floor", "flatten_on_loss")},
+        ),
+        (
+            "Size ÷ equity",
+            {
+                "fields": (
+                    ("max_leverage", "max_positions"),
+                    ("max_position", "max_group"),
+                    ("max_net", "max_gross"),
+                    ("max_margin_use", "margin_buffer"),
+                )
+            },
+        ),
+        (
+            "What may be opened",
+            {"classes": ("collapse",), "fields": (("sides", "min_confidence"), "traditional", "pyramiding")},
+        ),
+        (
+            "Stops and targets",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("min_stop_distance", "max_stop_distance"),
+                    ("trailing_stop", "min_reward_risk"),
+                    "target_required",
+                ),
+            },
+        ),
+        (
+            "The market at entry",
+            {
+                "classes": ("collapse",),
+                "fields": (("max_slippage", "max_spread", "max_mark_gap"), ("min_depth", "max_funding")),
+            },
+        ),
+        (
+            "Pace and pauses",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("opens_per_hour", "opens_per_day"),
+                    ("min_hold_minutes", "cooldown_minutes"),
+                    ("losing_streak", "losing_pause_minutes"),
+                ),
+            },
+        ),
+        ("When you are told", {"classes": ("collapse",), "fields": ("min_liquidation_distance",)}),
     )
 
 
@@ -142,7 +191,8 @@ class AccountAdmin(AuditedAdmin):
     list_filter = ("mode", "state", "venue", "network")
     list_select_related = ("owner",)
     search_fields = ("name", "owner__email")
-    inlines = (LimitsInline, CredentialsInline)
+    limits_inline: type[LimitsInline] = LimitsInline
+    inlines = (CredentialsInline,)
     fields = (
         ("name", "owner"),
         ("venue", "mode", "network"),
@@ -159,7 +209,7 @@ class AccountAdmin(AuditedAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Leave the keys out where there can be none: on paper, and before the account is made."""
-        return self.inlines if obj is not None and obj.live else (LimitsInline,)
+        return (self.limits_inline, *self.inlines) if obj is not None and obj.live else (self.limits_inline,)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         actor = cast("User", request.user)
@@ -169,6 +219,8 @@ class AccountAdmin(AuditedAdmin):
             return
         for limits in changed:
             limits_change(limits=limits, actor=actor)
+            for caution in cautions(limits.stated() or DEFAULTS):
+                messages.warning(request, f"Is it meant like this? {caution.text}")
 
 
 def _save_credentials(formset: Any, actor: User) -> None:
