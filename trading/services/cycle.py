@@ -98,8 +98,8 @@ def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator
 def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> tuple[Question, Answer | None]:
     """Return the question, and an answer of nothing when it is not put.
 
-    Nobody is asked about symbols of which nothing is known and nothing is held. And a default text never takes the
-    place of a template that is missing.
+    Nobody is asked about symbols of which nothing is known and nothing is held, nor when the money of the day is used up.
+    And a default text never takes the place of a template that is missing.
     """
     question = Question(
         decision_id=uuid.uuid4().hex[:16],
@@ -116,6 +116,8 @@ def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portf
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=NOTHING_TO_DECIDE)
     if not world.decider.wants_prompt:
         return question, None
+    if run.budget_used:
+        return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=run.budget_used)
     try:
         return replace(question, prompt=build_prompt(question, _template(run))), None
     except Rejected as fault:

@@ -28,6 +28,7 @@ from trading.services.exchanges import exchange_for
 from trading.services.journal.base import IntentVoid, Stage
 from trading.services.journal.orm import OrmJournal
 from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
+from trading.services.model_cost import budget_tell, budget_used
 from trading.services.ready import account_ready, clock_check
 from trading.services.settle import settle
 from trading.services.standing import locks_of
@@ -71,7 +72,8 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
     try:
         account_ready(bot.account, bot.symbols)
         world = world_for(bot.account, bot=bot, cycle=cycle)
-        result = run_cycle(world, run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds))
+        wanted = run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds)
+        result = run_cycle(world, wanted)
     except IntentVoid as void:
         return _ended(cycle, Cycle.Status.ABANDONED, str(void))
     except (Retryable, Rejected, NeedsOperator) as fault:
@@ -84,6 +86,8 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
         if cycle.stage == Stage.EXECUTE.value:
             _look_after(bot.account_id)
     cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
+    if wanted.budget_used:
+        budget_tell(bot=bot, text=wanted.budget_used)
     run = CycleRun("done", _summary(result), cycle.pk, result)
     log.info("cycle done: %s", run.text, extra={"timings": result.timings})
     return run
@@ -137,6 +141,7 @@ def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECI
         invocation=last_invocation_count(bot),
         feedback=feedback_for(bot),
         template=prompt_template_text(bot.prompt_template),
+        budget_used=budget_used(bot),
         deadline_seconds=deadline_seconds,
     )
 

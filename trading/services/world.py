@@ -67,4 +67,6 @@ class Run:
     """Whether entries wait for a person."""
     approved: Approved | None = None
     """The entry that a person said yes to: it is ruled again, and nobody is asked anew."""
+    budget_used: str = ""
+    """How the model's money of the day is used up: then nobody is asked. "" while there is some left."""
     deadline_seconds: float = field(default=DECISION_SECONDS)
