@@ -20,7 +20,7 @@ from tests.oracles.hyperliquid_signatures import action_hash, signer_of
 from trading.domain.orders import new_client_order_id
 from trading.domain.venue import IncomeKind, NewOrder, OrderSide, OrderType, VenueStatus
 from trading.exchange.base import Refusal, Refused
-from trading.services.halt import Halted, _flatten_all
+from trading.services.flattening import Work, account_flatten
 from trading.services.journal.memory import MemoryJournal
 from trading.services.orders import book, send
 from trading.services.protection import Protection, protect
@@ -338,8 +338,8 @@ def test_the_services_protect_resize_move_and_halt_here_as_everywhere(house):
     stops = [one for one in house.exchange.account().orders if one.type is OrderType.STOP_MARKET]
     assert [(one.trigger, one.quantity) for one in stops] == [(D(97), D(10))]
     house.exchange.place(new("BUY", "LIMIT", "1", price="80", id="by-hand"))
-    done = Halted()
-    _flatten_all(world, done)
+    done = Work()
+    account_flatten(world, done)
     assert (done.flat, done.problem, done.cancelled) == (True, "", ["by-hand"])
     account = house.exchange.account()
     assert (account.positions, account.orders) == ((), ())

@@ -9,6 +9,7 @@ from typing import Final
 
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
+from marketdata.domain.instruments import InstrumentSpec
 from trading.domain.orders import WORKING, new_client_order_id
 from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.exchange.base import Ambiguous, Refusal, Refused, Unavailable
@@ -107,7 +108,7 @@ def _held(world: World, symbol: str) -> _Open | None:
 def _close(world: World, symbol: str, held: _Open) -> NewOrder:
     quantity = held.quantity
     with suppress(Rejected, Retryable):  # where the rules cannot be read, the venue shall say what is too much
-        quantity = min(quantity, world.market.instrument(symbol).max_quantity)
+        quantity = market_piece(world.market.instrument(symbol), quantity)
     return NewOrder(
         client_order_id=new_client_order_id(world.installation),
         symbol=symbol,
@@ -116,3 +117,14 @@ def _close(world: World, symbol: str, held: _Open) -> NewOrder:
         quantity=quantity,
         reduce_only=True,
     )
+
+
+def market_piece(rules: InstrumentSpec, quantity: Decimal) -> Decimal:
+    """Return how much of a position one market order may close: all of it, or as much as leaves an order for the rest."""
+    most = min(rules.max_quantity, rules.market_max_quantity or rules.max_quantity)
+    if quantity <= most:
+        return quantity
+    step, least = max(rules.step_size, rules.market_step_size), max(rules.min_quantity, rules.market_min_quantity)
+    short = max(Decimal(0), least - (quantity - most))  # what would be left is less than the least order
+    piece = (most - short) // step * step
+    return piece if piece >= least else most

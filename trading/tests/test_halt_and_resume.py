@@ -52,7 +52,7 @@ def test_an_entry_that_cannot_arrive_any_more_holds_up_no_proof(monkeypatch):
 
 
 def test_who_lets_an_account_open_positions_again_does_not_lift_a_halt_that_came_meanwhile(monkeypatch):
-    account, person = make_account(), User.objects.create_user("operator@example.org")
+    account, person = make_account(), User.objects.create_superuser("operator@example.org")
     account_reduce(account=account, reason="an unknown code")
     account.refresh_from_db()
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.models import Account
+from trading.management.accounts import account_found
 from vibex.lib.commands import faults_told
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with faults_told():
-            accounts = _all() if options["all"] else [_find(options["account"])]
+            accounts = _all() if options["all"] else [account_found(options["account"])]
             found = [_reconciled(account, dry=options["dry_run"]) for account in accounts]
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=1))
@@ -70,16 +71,3 @@ def _all() -> list[Account]:
 
     wanted = set(accounts_to_reconcile())
     return list(Account.objects.filter(pk__in=wanted).select_related("limits").order_by("pk"))
-
-
-def _find(name: str) -> Account:
-    accounts = Account.objects.select_related("limits")
-    found = list(accounts.filter(pk=int(name)) if name.isdecimal() else accounts.filter(name=name))
-    if not found:
-        known = ", ".join(f"{one.pk} ({one.name})" for one in accounts) or "none: `manage.py up` makes the first one"
-        raise CommandError(f"there is no account {name!r}; there are: {known}")
-    if len(found) > 1:
-        raise CommandError(
-            f"several accounts are called {name!r}: use an id, {', '.join(str(one.pk) for one in found)}"
-        )
-    return found[0]
