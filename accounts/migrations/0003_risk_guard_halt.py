@@ -138,6 +138,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("waiting", "waiting"),
+                            ("sending", "being sent"),
                             ("held", "held back: more than the channel sends in an hour"),
                             ("sent", "sent"),
                             ("joined", "told within the message of another"),
@@ -155,7 +156,7 @@ class Migration(migrations.Migration):
                     "due",
                     models.DateTimeField(
                         default=django.utils.timezone.now,
-                        help_text="Not to be sent before. Who sends it moves this ahead, so that nobody else does.",
+                        help_text="Not to be taken in hand before. Who sends it moves this ahead, so that nobody else does.",
                     ),
                 ),
                 ("sent", models.DateTimeField(blank=True, null=True)),

@@ -84,6 +84,7 @@ class AlertDelivery(models.Model):
 
     class State(models.TextChoices):
         WAITING = "waiting", "waiting"
+        SENDING = "sending", "being sent"
         HELD = "held", "held back: more than the channel sends in an hour"
         SENT = "sent", "sent"
         JOINED = "joined", "told within the message of another"
@@ -94,7 +95,8 @@ class AlertDelivery(models.Model):
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="How often a sender took it in hand.")
     due = models.DateTimeField(
-        default=timezone.now, help_text="Not to be sent before. Who sends it moves this ahead, so that nobody else does."
+        default=timezone.now,
+        help_text="Not to be taken in hand before. Who sends it moves this ahead, so that nobody else does.",
     )
     sent = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=300, blank=True)

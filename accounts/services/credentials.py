@@ -5,8 +5,7 @@ What is sealed names its account and kind, so a row that was copied to another a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.domain.credentials import ApiKeys, AsterV1Keys, AsterV3Keys, Keys, WalletKeys
-from accounts.models import Account, Credentials
+from accounts.models import Account, AlertChannel, Credentials
+from accounts.services.alerts.channels import channel_url
 from accounts.services.audit import Actor, audit_write
+from accounts.services.sealing import all_keys, newest_key, opened, resealed, sealed
 from vibex.lib.account_keys import FORMS, KeyForm, ends_like_a_file, forms_of, suffix_of
 from vibex.lib.errors import NeedsOperator, Rejected
 from vibex.lib.masking import register_secret
@@ -42,11 +43,11 @@ class Resealed:
     """What became of all rows when the sealing key was changed."""
 
     resealed: tuple[str, ...] = ()
-    """Accounts that an older key had sealed."""
+    """Accounts and channels that an older key had sealed."""
     unchanged: tuple[str, ...] = ()
-    """Accounts that the newest key had sealed already."""
+    """Those that the newest key had sealed already."""
     closed: tuple[str, ...] = ()
-    """Accounts whose row no key opens."""
+    """Those whose row no key opens."""
 
 
 def keys_of(account: Account) -> Keys:
@@ -80,7 +81,8 @@ def credentials_save(*, account: Account, keys: Keys, actor: Actor) -> Credentia
             return row
         before = {} if row is None else {"kind": row.kind, "public": row.public}
         row = row or Credentials(account=account)
-        row.kind, row.public, row.sealed = kind, public_part(keys), _seal(account.pk, keys)
+        row.kind, row.public = kind, public_part(keys)
+        row.sealed = sealed({"account": account.pk, "kind": kind, "keys": asdict(keys)})
         row.updated, row.updated_by = timezone.now(), actor
         row.save()
         after = {"kind": row.kind, "public": row.public}
@@ -97,29 +99,45 @@ def credentials_delete(*, credentials: Credentials, actor: Actor) -> None:
 
 
 def credentials_reseal(*, actor: Actor = None, dry_run: bool = False) -> Resealed:
-    """Seal every row with the newest key. When a row opens with no key, nothing is written and the result names it."""
-    from cryptography.fernet import Fernet, MultiFernet
+    """Seal every row with the newest key: keys of accounts, and addresses that alerts are sent to.
 
-    newest = MultiFernet([Fernet(settings.CREDENTIALS_KEYS[0])])
+    When a row opens with no key, nothing is written and the result names it.
+    """
+    newest, every = newest_key(), all_keys()
     found: dict[str, list[str]] = {"resealed": [], "unchanged": [], "closed": []}
-    old: list[Credentials] = []
+    old: list[Credentials | AlertChannel] = []
     with transaction.atomic():
-        rows = Credentials.objects.select_for_update(of=("self",)).select_related("account__owner").order_by("pk")
-        for row in rows:
-            whose = f"{row.account.name} of {row.account.owner}"
-            if _opened(row, _all_keys()) is None:
-                found["closed"].append(whose)
-            elif _opened(row, newest) is None:
-                found["resealed"].append(whose)
+        for row in _sealed_rows():
+            if _content(row, every) is None:
+                found["closed"].append(_whose(row))
+            elif _content(row, newest) is None:
+                found["resealed"].append(_whose(row))
                 old.append(row)
             else:
-                found["unchanged"].append(whose)
+                found["unchanged"].append(_whose(row))
         if not (dry_run or found["closed"]):
             for row in old:
-                row.sealed = _all_keys().rotate(row.sealed.encode()).decode()
+                row.sealed = resealed(row.sealed)
                 row.save(update_fields=["sealed"])
-                audit_write(actor=actor, action="credentials-reseal", obj=row)
+                action = "credentials-reseal" if isinstance(row, Credentials) else "alert-channel-reseal"
+                audit_write(actor=actor, action=action, obj=row)
     return Resealed(*(tuple(found[name]) for name in ("resealed", "unchanged", "closed")))
+
+
+def _sealed_rows() -> Iterator[Credentials | AlertChannel]:
+    yield from Credentials.objects.select_for_update(of=("self",)).select_related("account__owner").order_by("pk")
+    yield from AlertChannel.objects.select_for_update(of=("self",)).select_related("user").order_by("pk")
+
+
+def _content(row: Credentials | AlertChannel, keys: MultiFernet) -> object:
+    """Return what a row holds; None when it does not open."""
+    return _opened(row, keys) if isinstance(row, Credentials) else channel_url(row, keys)
+
+
+def _whose(row: Credentials | AlertChannel) -> str:
+    if isinstance(row, Credentials):
+        return f"{row.account.name} of {row.account.owner}"
+    return f"channel {row.name} of {row.user}"
 
 
 def credentials_faults(account: Account, kind: str, parts: Mapping[str, str]) -> dict[str, str]:
@@ -158,7 +176,7 @@ def public_part(keys: Keys) -> dict[str, str]:
 
 def keys_of_row(row: Credentials, account: Account) -> Keys:
     """Return the keys of a row. Raises NeedsOperator for one that does not open, or is another account's."""
-    content = _opened(row, _all_keys())
+    content = _opened(row, all_keys())
     if content is None or row.account_id != account.pk:
         raise NeedsOperator(
             f"The keys of {account.name} in the database do not open: CREDENTIALS_KEY is not the one that sealed them, or the "
@@ -178,7 +196,7 @@ def _taken(account: Account, form: KeyForm, parts: Mapping[str, str]) -> dict[st
     name = next(part.name for part in form.parts if part.name in WHOSE)
     rows = Credentials.objects.filter(account__venue=account.venue, account__network=account.network, kind=form.kind)
     for row in rows.exclude(account_id=account.pk).select_related("account__owner"):
-        theirs = row.public if name != "key" else _opened(row, _all_keys()) or {}
+        theirs = row.public if name != "key" else _opened(row, all_keys()) or {}
         if theirs.get(name, "").casefold() == parts[name].casefold():
             whose = f"{row.account.name} of {row.account.owner}"
             return {name: f"is that of {whose} already. Two accounts never share one: take its keys out there first"}
@@ -202,26 +220,10 @@ def _same(row: Credentials, account: Account, keys: Keys) -> bool:
         return False  # what does not open is replaced
 
 
-def _all_keys() -> MultiFernet:
-    from cryptography.fernet import Fernet, MultiFernet
-
-    return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])
-
-
-def _seal(account_id: int, keys: Keys) -> str:
-    content = {"account": account_id, "kind": kind_of(keys), "keys": asdict(keys)}
-    return _all_keys().encrypt(json.dumps(content).encode()).decode()
-
-
-def _opened(row: Credentials, sealing: MultiFernet) -> dict[str, str] | None:
+def _opened(row: Credentials, keys: MultiFernet) -> dict[str, str] | None:
     """Return the parts of the keys in a row; None when it does not open, or names another account or kind."""
-    from cryptography.fernet import InvalidToken
-
-    try:
-        content = json.loads(sealing.decrypt(row.sealed.encode()))
-    except InvalidToken:
-        return None
-    if (content.get("account"), content.get("kind")) != (row.account_id, row.kind):
+    content = opened(row.sealed, keys)
+    if content is None or (content.get("account"), content.get("kind")) != (row.account_id, row.kind):
         return None
     parts: dict[str, str] = content["keys"]
     return parts

@@ -143,6 +143,12 @@ class Environment:
         example="yes",
         section="Server",
     )
+    PUBLIC_URL: str | None = variable(
+        url("https", "http"),
+        "Address under which people open the pages, for the links in alerts. Unset: alerts carry none.",
+        example="https://vibex.example.com",
+        section="Server",
+    )
     DATABASE_URL: str | None = variable(
         postgres_url,
         "PostgreSQL. Unset: SQLite in the data folder.",

@@ -24,6 +24,7 @@ API_PORT = environment.API_PORT
 ALLOWED_HOSTS = list(environment.ALLOWED_HOSTS)
 CSRF_TRUSTED_ORIGINS = list(environment.CSRF_TRUSTED_ORIGINS)
 HTTPS = environment.HTTPS
+PUBLIC_URL = (environment.PUBLIC_URL or "").rstrip("/")
 DATABASE_URL = environment.DATABASE_URL
 REDIS_URL = environment.REDIS_URL
 ALLOW_SQLITE_IN_PRODUCTION = environment.ALLOW_SQLITE_IN_PRODUCTION

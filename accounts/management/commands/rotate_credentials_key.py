@@ -1,4 +1,4 @@
-"""Seal the keys of all live accounts with the newest key of CREDENTIALS_KEY."""
+"""Seal the keys of all live accounts, and where alerts are sent, with the newest key of CREDENTIALS_KEY."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,10 @@ from vibex.lib.commands import faults_told
 
 
 class Command(BaseCommand):
-    help = "Seal the keys of all live accounts with the first key of CREDENTIALS_KEY, all of them or none."
+    help = (
+        "Seal the keys of all live accounts, and the addresses that alerts are sent to, with the first key of "
+        "CREDENTIALS_KEY: all of them or none."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what would be done and write nothing")
@@ -20,8 +23,8 @@ class Command(BaseCommand):
             done = credentials_reseal(dry_run=dry_run)
         if done.closed:
             raise CommandError(
-                f"No key of CREDENTIALS_KEY opens the keys of {', '.join(done.closed)}; nothing was written. Add the key that "
-                "sealed them, or enter them anew in the admin (or delete them there), then start again."
+                f"No key of CREDENTIALS_KEY opens what is sealed for {', '.join(done.closed)}; nothing was written. Add the key "
+                "that sealed it, or enter it anew (or delete it) in the admin or on the page of the channels, then start again."
             )
         for whose in done.resealed:
             self.stdout.write(f"  {whose}")

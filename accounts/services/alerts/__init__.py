@@ -1,0 +1,5 @@
+"""What people are told: the writer of alerts, the ways to a person, and what leaves over them."""
+
+from accounts.services.alerts.raising import alert_acknowledge, alert_raise, alerts_acknowledge, installation_alert
+
+__all__ = ["alert_acknowledge", "alert_raise", "alerts_acknowledge", "installation_alert"]
