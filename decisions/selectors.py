@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, Min, Q, QuerySet, Sum
 
 from accounts.models import Bot
-from decisions.domain.proposal import Action, Verdict
+from decisions.approvals import answers_of
+from decisions.domain.proposal import WAITS, Action, Verdict
 from decisions.domain.question import Feedback, Outcome
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 
@@ -33,17 +34,19 @@ type Deeds = dict[tuple[int, str], list[str]]
 def feedback_for(bot: Bot, limit: int = FEEDBACK) -> tuple[Feedback, ...]:
     """Return the last rulings on what the bot asked for and what became of each, oldest first.
 
-    Holds are left out: nothing became of them. Two queries, however many rulings there are.
+    Holds are left out: nothing became of them. Three queries, however many rulings there are.
     """
     rows = Decision.objects.filter(bot=bot, kind=Decision.Kind.LIVE).exclude(action=Action.HOLD.value)
     newest = list(rows.order_by("-at", "-cycle_id", "-sequence")[:limit])
-    deeds = _deeds({row.cycle_id for row in newest})
-    return tuple(reversed([_feedback(row, deeds) for row in newest]))
+    deeds, answers = _deeds({row.cycle_id for row in newest}), answers_of([row.pk for row in newest])
+    return tuple(reversed([_feedback(row, deeds, answers.get(row.pk, "")) for row in newest]))
 
 
-def _feedback(row: Decision, deeds: Deeds) -> Feedback:
+def _feedback(row: Decision, deeds: Deeds, answer: str) -> Feedback:
     """Return what is said of the newest ruling left on its symbol, and take its deed off the deeds."""
     reasons = tuple(f"{hit['rule']}: {hit['text']}" for hit in row.hits)
+    if answer:  # it waited for a person: what was done then follows as a ruling of its own
+        return Feedback(row.at, row.symbol, row.action, row.verdict, (f"outcome: {answer}", *reasons))
     if row.verdict == Verdict.REFUSED.value:
         return Feedback(row.at, row.symbol, row.action, row.verdict, reasons)
     left = deeds.get((row.cycle_id, row.symbol))
@@ -55,6 +58,7 @@ def _deeds(cycles: Collection[int]) -> Deeds:
     """Return the deeds of these cycles. Every ruling that allowed one has a line of kind trade, in the same order."""
     deeds: Deeds = defaultdict(list)
     lines = DiaryEntry.objects.filter(cycle_id__in=cycles, kind=DiaryEntry.Kind.TRADE).order_by("id")
+    lines = lines.exclude(text__endswith=f"{WAITS}.")
     for cycle, symbol, text in lines.values_list("cycle_id", "symbol", "text"):
         deeds[cycle, symbol].append(text)
     return deeds
@@ -125,5 +129,6 @@ def day_of(now: datetime, zone: str) -> datetime:
 
 
 def _usual_cost(calls: QuerySet[Interaction]) -> Decimal:
-    costs = list(calls.exclude(cost=None).order_by("-at").values_list("cost", flat=True)[:LATELY])
+    rows = calls.exclude(cost=None).order_by("-at").values_list("cost", flat=True)[:LATELY]
+    costs = [cost for cost in rows if cost is not None]
     return sum(costs, Decimal(0)) / len(costs) if costs else USUAL_COST
