@@ -11,6 +11,9 @@ from typing import Final
 RISK_TOLERANCE: Final = Decimal("0.25")
 """How far the stated risk may lie from quantity × distance: the redundancy that betrays a lost digit."""
 
+WAITS: Final = "waits for approval"
+"""What is done, for the time being, about an entry that a person is asked about."""
+
 
 class Action(StrEnum):
     """The four things that can be asked for one symbol. `hold` never alters a bracket."""
@@ -90,6 +93,8 @@ class Ruling:
     quantity: Decimal | None = None
     leverage: int | None = None
     hits: tuple[RuleHit, ...] = ()
+    adds: bool = False
+    """Whether the entry adds to a position that is open: its leverage stands and its stop is there."""
 
     @property
     def rule_ids(self) -> tuple[str, ...]:

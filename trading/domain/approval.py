@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from decisions.domain.proposal import Proposal, RuleHit, Ruling, Verdict
+from decisions.domain.proposal import Proposal, RuleHit, Ruling, Side, Verdict
 
 SIZE: Final = "approval.size"
 """The one rule that only an approved entry knows: what was approved is the most it can be."""
@@ -43,6 +44,68 @@ def rule_again(approved: Approved, rule: Rule) -> Ruling:
 
 
 def _capped(allowed: Decimal, at_most: Decimal) -> RuleHit:
-    numbers = {"from": f"{allowed.normalize():f}", "allowed": f"{at_most.normalize():f}"}
+    numbers = {"from": _plain(allowed), "allowed": _plain(at_most)}
     text = f"Reduced from {numbers['from']} to {numbers['allowed']}: that is what was approved."
     return RuleHit(SIZE, Verdict.REDUCED, text, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What tells whether an entry that waits may still be approved. Times are market time."""
+
+    now: datetime
+    until: datetime
+    cycle: str
+    """State of the cycle that it is from."""
+    overtaken: bool = False
+    """Whether the bot has decided, or should have, on a newer candle."""
+    bot: str = "running"
+    """running | paused | stopped; stopped only when that was done since."""
+    halted: bool = False
+    """Whether the account is halted, or was since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Why something cannot be approved any more: `expired` by itself, or `void` because of something else."""
+
+    state: str
+    text: str
+
+
+EXPIRED: Final = "expired"
+VOID: Final = "void"
+
+
+def over(facts: Facts) -> Over | None:
+    """Return why what waits can be answered no more, None while it can."""
+    if facts.halted:
+        return Over(VOID, "The account was halted after this was decided.")
+    if facts.bot in ("paused", "stopped"):
+        return Over(VOID, f"The bot was {facts.bot} after this was decided.")
+    if facts.cycle not in ("awaiting", "running"):
+        return Over(VOID, f"Its cycle ended as {facts.cycle}.")
+    if facts.overtaken:
+        return Over(EXPIRED, "The bot has decided again since.")
+    if facts.now >= facts.until:
+        return Over(EXPIRED, f"Nobody answered before {facts.until:%H:%M:%S} UTC, when the next decision was due.")
+    return None
+
+
+def wish(proposal: Proposal, *, quantity: Decimal, leverage: int, price: Decimal | None) -> str:
+    """Return in one sentence what an entry would do, near `price` where that is known."""
+    deed = "buy" if proposal.side is Side.LONG else "sell"
+    near = f" near {_plain(price)}" if price is not None else ""
+    parts = [f"{deed} {_plain(quantity)} {proposal.symbol}{near} at {leverage}×"]
+    if proposal.stop_loss is not None:
+        parts.append(f"stop {_plain(proposal.stop_loss)}")
+    if proposal.profit_target is not None:
+        parts.append(f"target {_plain(proposal.profit_target)}")
+    if price is not None and proposal.stop_loss is not None:
+        loss = quantity * abs(price - proposal.stop_loss)
+        parts.append(f"about {loss:.2f} USDT at risk before costs")
+    return f"{', '.join(parts)}."
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value.normalize():,f}"

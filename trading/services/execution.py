@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from decisions.domain.portfolio import Role
-from decisions.domain.proposal import Action, Ruling, Side, Verdict
+from decisions.domain.proposal import WAITS, Action, Ruling, Side, Verdict
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
 from trading.domain.orders import new_client_order_id
@@ -19,8 +18,6 @@ from trading.services.journal.base import EntryBarred, TrackedPosition
 from trading.services.orders import book, send
 from trading.services.protection import Protection, protect
 from trading.services.world import Run, World
-
-WAITS: Final = "waits for approval"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,16 @@ def cycle_acquire(*, bot: Bot, scheduled_for: datetime) -> Cycle | None:
         return None
 
 
+def cycle_retake(*, cycle: Cycle) -> bool:
+    """Let a cycle that awaits an approval run again, under a lease of its own. False when it awaits nothing any more.
+
+    Raises IntegrityError while another cycle of the account is running.
+    """
+    now = datetime.now(UTC)
+    awaits = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.AWAITING)
+    return awaits.update(status=Cycle.Status.RUNNING, lease_until=now + LEASE, ended=None) == 1
+
+
 def cycle_renew(*, cycle: Cycle) -> bool:
     """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more."""
     now = datetime.now(UTC)

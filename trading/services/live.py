@@ -6,20 +6,24 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import DatabaseError, transaction
 from django.db.models import Max
 
 from accounts.domain.limits import Limits
 from accounts.models import Account, Bot, RiskLimits
+from decisions.approvals import proposal_of
 from decisions.deciders.base import BotView, Outcome
 from decisions.deciders.registry import decider_for
-from decisions.models import Cycle
+from decisions.deciders.rules import RulesDecider
+from decisions.models import Approval, Cycle
 from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, prompt_template_text
 from decisions.services import diary_write
 from marketdata.domain.intervals import interval_ms
 from marketdata.selectors import market_clock
 from marketdata.services.books import market_for
+from trading.domain.approval import Approved
 from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
 from trading.selectors.opening import opening_of
@@ -33,6 +37,7 @@ from trading.services.ready import account_ready, clock_check
 from trading.services.settle import settle
 from trading.services.standing import locks_of
 from trading.services.terms import termed
+from trading.services.waiting import approvals_expire, approvals_void, cycle_await, cycle_rest
 from trading.services.world import DECISION_SECONDS, Care, Run, World
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable, VibexError
 from vibex.lib.events import publish_on_commit
@@ -61,6 +66,7 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
     Ordinary faults of the market, the exchange or the model end the cycle with a reason that is stored and shown.
     """
     bot = Bot.objects.select_related("account__limits").get(pk=bot_id)
+    approvals_expire(bot=bot, before=scheduled_for)
     cycle = cycle_acquire(bot=bot, scheduled_for=scheduled_for)
     if cycle is None:
         return _not_run(bot, scheduled_for)
@@ -68,28 +74,46 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
         return _run(bot, cycle, deadline_seconds)
 
 
-def _run(bot: Bot, cycle: Cycle, deadline_seconds: float) -> CycleRun:
+def approval_run(*, approval: Approval, bot: Bot, cycle: Cycle) -> CycleRun:
+    """Go through the steps again with what a person said yes to, under the lease of its cycle. Errors as above."""
+    with bound(account=bot.account_id, bot=bot.pk, cycle=cycle.pk):
+        return _run(bot, cycle, DECISION_SECONDS, approval)
+
+
+def _run(bot: Bot, cycle: Cycle, deadline_seconds: float, approval: Approval | None = None) -> CycleRun:
     try:
         account_ready(bot.account, bot.symbols)
-        world = world_for(bot.account, bot=bot, cycle=cycle)
-        wanted = run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds)
+        world = world_for(bot.account, bot=bot, cycle=cycle, approval=approval)
+        wanted = run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds, approval=approval)
         result = run_cycle(world, wanted)
     except IntentVoid as void:
-        return _ended(cycle, Cycle.Status.ABANDONED, str(void))
+        return _ended(cycle, Cycle.Status.ABANDONED, str(void), approval)
     except (Retryable, Rejected, NeedsOperator) as fault:
-        return _ended(cycle, Cycle.Status.FAILED, f"{type(fault).__name__}: {fault}")
+        return _ended(cycle, Cycle.Status.FAILED, f"{type(fault).__name__}: {fault}", approval)
     except Exception as bug:
         with suppress(DatabaseError):  # a database that is gone cannot keep this; the lease runs out by itself
-            _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}")
+            _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}", approval)
         raise
     finally:
         if cycle.stage == Stage.EXECUTE.value:
             _look_after(bot.account_id)
-    cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
     if wanted.budget_used:
         budget_tell(bot=bot, text=wanted.budget_used)
-    run = CycleRun("done", _summary(result), cycle.pk, result)
-    log.info("cycle done: %s", run.text, extra={"timings": result.timings})
+    return _finished(cycle, result, again=approval is not None)
+
+
+def _finished(cycle: Cycle, result: CycleResult, *, again: bool) -> CycleRun:
+    """Store that a cycle went through: as done, or as awaiting when an entry of it waits for a person."""
+    waiting = {deed.symbol for deed in result.done if deed.waits}
+    if again:
+        cycle_rest(cycle=cycle)
+    elif waiting:
+        cycle_await(cycle=cycle, symbols=waiting, timings=result.timings)
+    else:
+        cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
+    status = Cycle.Status.AWAITING if waiting else Cycle.Status.DONE
+    run = CycleRun(status.value, _summary(result), cycle.pk, result)
+    log.info("cycle %s: %s", run.status, run.text, extra={"timings": result.timings})
     return run
 
 
@@ -108,15 +132,19 @@ def _look_after(account_id: int) -> None:
         log.critical("account %s could not be looked at after its cycle broke off: %s", account_id, fault)
 
 
-def world_for(account: Account, *, bot: Bot | None = None, cycle: Cycle | None = None) -> World:
-    """Return the five ports of an account; without a bot, those of the guard."""
+def world_for(
+    account: Account, *, bot: Bot | None = None, cycle: Cycle | None = None, approval: Approval | None = None
+) -> World:
+    """Return the five ports of an account; without a bot, those of the guard. With an `approval` nobody is asked anew."""
     clock, market = market_clock(account.market), market_for(account.market)
     return World(
         clock=clock,
         market=termed(market, account),
-        decider=decider_for(bot_view(bot) if bot else NOBODY),
+        decider=decider_for(bot_view(bot) if bot else NOBODY) if approval is None else _said_yes(approval),
         exchange=exchange_for(account, market, clock),
-        journal=OrmJournal(account, cycle),
+        journal=OrmJournal(
+            account, cycle, interaction=approval.decision.interaction if approval else None, approval=approval
+        ),
         care=care_of(account),
         installation=installation_tag(),
     )
@@ -127,13 +155,19 @@ def care_of(account: Account) -> Care:
     return Care(Foreign(account.foreign_positions), account.limits.trailing_stop)
 
 
-def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECISION_SECONDS) -> Run:
-    """Return what is run for a bot and a candle."""
+def run_for(
+    bot: Bot,
+    scheduled_for: datetime,
+    *,
+    deadline_seconds: float = DECISION_SECONDS,
+    approval: Approval | None = None,
+) -> Run:
+    """Return what is run for a bot and a candle, or for an entry of that candle which a person approved."""
     view = bot_view(bot)
     return Run(
         bot=view,
         limits=limits_of(bot.account.limits),
-        standing=standing_of(bot.account),
+        standing=standing_of(bot.account, bot),
         scheduled_for=scheduled_for,
         next_decision_at=scheduled_for + timedelta(milliseconds=interval_ms(bot.interval)),
         started_at=first_cycle_at(bot) or scheduled_for,
@@ -141,9 +175,20 @@ def run_for(bot: Bot, scheduled_for: datetime, *, deadline_seconds: float = DECI
         invocation=last_invocation_count(bot),
         feedback=feedback_for(bot),
         template=prompt_template_text(bot.prompt_template),
-        budget_used=budget_used(bot),
+        approval=bot.approval,
+        approved=_approved(approval) if approval else None,
+        budget_used=budget_used(bot) if approval is None else "",
         deadline_seconds=deadline_seconds,
     )
+
+
+def _approved(approval: Approval) -> Approved:
+    return Approved(proposal_of(approval.decision), approval.decision.quantity or Decimal(0))
+
+
+def _said_yes(approval: Approval) -> RulesDecider:
+    """Return who decides when a person has: it proposes what was approved, and asks nobody."""
+    return RulesDecider("approval", lambda _: (proposal_of(approval.decision),))
 
 
 def bot_view(bot: Bot) -> BotView:
@@ -165,12 +210,13 @@ def limits_of(row: RiskLimits) -> Limits:
     return Limits(**{name.name: getattr(row, name.name) for name in fields(Limits)})
 
 
-def standing_of(account: Account) -> Standing:
-    """Return what else bears on the entries of an account: its state and the locks that hold."""
-    blocked = {lock.symbol: lock.reason for lock in locks_of(account)}
+def standing_of(account: Account, bot: Bot) -> Standing:
+    """Return what else bears on the entries of a bot: its status, its account's state and the locks that hold."""
+    reasons = [(lock.symbol, lock.reason) for lock in locks_of(account).order_by("since", "pk")]
     if problem := clock_check(account):
-        blocked[""] = problem
-    return Standing(state=account.state, blocked=blocked)
+        reasons.append(("", problem))
+    blocked = {name: "; ".join(reason for symbol, reason in reasons if symbol == name) for name, _ in reasons}
+    return Standing(state=account.state, blocked=blocked, bot=bot.status)
 
 
 def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:
@@ -184,11 +230,15 @@ def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:
     return CycleRun("skipped", reason, skipped.pk if skipped else None)
 
 
-def _ended(cycle: Cycle, status: Cycle.Status, text: str) -> CycleRun:
+def _ended(cycle: Cycle, status: Cycle.Status, text: str, approval: Approval | None = None) -> CycleRun:
     """Store how a cycle failed, tell the bot's diary and those who watch."""
     log.warning("cycle %s: %s", status.value, text)
     with transaction.atomic():
-        cycle_finish(cycle=cycle, status=status, error=text)
+        if approval is None or status is Cycle.Status.ABANDONED:
+            cycle_finish(cycle=cycle, status=status, error=text)
+            approvals_void(cycle=cycle, reason=f"Its cycle ended early: {text}")
+        else:
+            cycle_rest(cycle=cycle, over=status, error=text)
         diary_write(
             bot=cycle.bot,
             cycle=cycle,

@@ -24,6 +24,7 @@ from trading.domain.schedule import due, is_fresh, length_of, offset_for, slot_a
 from trading.models import Order, Position, Reconciliation
 from trading.services import periodic
 from trading.services.live_gate import live_allowed
+from trading.services.waiting import approvals_void
 from vibex.lib.clock import Clock, WallClock
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.events import publish_on_commit
@@ -170,6 +171,9 @@ def _move(bot: Bot, to: str, *, actor: User | None, reason: str, clock: Clock) -
         raise Rejected(f"Only a running bot can be paused; this one is {before}.", code="not_running")
     _swap_status(bot, before, to, reason)
     _note(bot, actor, f"bot-{to}", {"status": before}, {"status": to}, reason, clock)
+    if to != Status.RUNNING:
+        void = partial(approvals_void, bot=bot, reason=f"The bot was {to} after this was decided.")
+        transaction.on_commit(void, robust=True)
     periodic.bot_row_put(bot, clock)
     return True
 
