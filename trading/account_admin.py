@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.core.validators import validate_slug
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -23,7 +24,9 @@ from accounts.models import Account, LiveApproval, User
 from vibex.lib.admin import HistoryAdmin, link_to
 from vibex.lib.errors import Rejected, VibexError
 
-PAGES: Final = ("check", "promote", "live", "resume")
+PAGES: Final = ("check", "promote", "live", "resume", "changes")
+
+CHANGES_ON_PAGE: Final = 50
 
 
 class PromoteForm(forms.Form):
@@ -66,6 +69,7 @@ class TradedAccountAdmin(AccountAdmin):
             "promote": self.promote_view,
             "live": self.live_view,
             "resume": self.resume_view,
+            "changes": self.changes_view,
         }
         mine = [
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(views[name]), name=f"accounts_account_{name}")
@@ -120,6 +124,17 @@ class TradedAccountAdmin(AccountAdmin):
                 self.message_user(request, f"The account {account.name} may open positions again.", messages.SUCCESS)
                 return redirect("admin:accounts_account_change", account.pk)
         return self._page(request, account, "resume", {"title": "Let it open positions again", "form": form})
+
+    def changes_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show who changed what on the account, a page at a time."""
+        from trading.selectors.changes import changes_of, told
+
+        account = get_object_or_404(self.get_queryset(request).select_related("owner"), pk=pk)
+        if not self.has_view_permission(request, account):
+            raise PermissionDenied
+        page = Paginator(changes_of(account), CHANGES_ON_PAGE).get_page(request.GET.get("page"))
+        context = {"title": "Who changed what", "page": page, "changes": told(page.object_list, account)}
+        return self._page(request, account, "changes", context)
 
     def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask the venue, by POST, and show what it says of the account."""

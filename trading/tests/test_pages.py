@@ -299,7 +299,7 @@ def test_what_a_model_wrote_is_text_never_markup(client, made):
 
 def test_limits_ledger_and_incidents_are_in_the_books(client, made):
     page = text_of(client, f"/accounts/{made.account.pk}/books/")
-    for text in ("Risk per trade", "funding fee", "Two candles of XRPUSDT were missing.", "Two stops in a row"):
+    for text in ("May lose at most 3 % of equity a day", "funding fee", "Two candles of XRPUSDT were missing.", "Two stops in a row"):
         assert text in page
 
 
