@@ -1,0 +1,134 @@
+"""Who changed what on an account: the audit trail of the account and of what belongs to it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from django.db.models import CharField, Model, Q, QuerySet
+from django.db.models.functions import Cast
+
+from accounts.domain.limit_words import KINDS, Kind, words
+from accounts.models import Account, AuditEntry, Bot, Credentials, Incident, RiskLimits
+from trading.models import Lock
+
+OWNED: Final[Sequence[type[Model]]] = (RiskLimits, Bot, Credentials, Lock, Incident)
+"""Rows whose changes are told with their account."""
+NUMBERS: Final = frozenset({Kind.SHARE, Kind.TIMES, Kind.AMOUNT, Kind.NUMBER})
+UNSAID: Final = frozenset({"id", "account"})
+NOTHING: Final = "–"
+ACTIONS: Final[Mapping[str, str]] = {
+    "account-create": "made the account",
+    "account-promote": "made the account out of a paper account",
+    "account-change": "changed the account",
+    "account-halt": "stopped everything",
+    "account-reduce": "let it only reduce",
+    "account-activate": "let it open positions again",
+    "limits-create": "set its first limits",
+    "limits-change": "changed the limits",
+    "limits-confirm": "confirmed the limits as they are",
+    "live-approve": "let it trade with real money",
+    "live-revoke": "stopped real-money trading",
+    "lock-lift": "lifted a lock",
+    "incident-resolve": "resolved an incident",
+    "credentials-save": "entered keys",
+    "credentials-delete": "took keys away",
+    "credentials-reseal": "sealed keys anew",
+}
+ENDINGS: Final = (
+    ("create", "made"),
+    ("change", "changed"),
+    ("start", "started"),
+    ("pause", "paused"),
+    ("stop", "stopped"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field: what it was and what it is, in words."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One entry of the trail. `first`: there was nothing before, so the lines are what it began with."""
+
+    entry: AuditEntry
+    what: str
+    lines: tuple[Line, ...]
+    first: bool
+
+    @property
+    def who(self) -> str:
+        return str(self.entry.actor) if self.entry.actor else "Vibex"
+
+
+def changes_of(account: Account) -> QuerySet[AuditEntry]:
+    """Return the entries about an account, its limits, bots, keys, locks and incidents, newest first."""
+    about = Q(object_type=Account._meta.label_lower, object_id=str(account.pk))
+    for table in OWNED:
+        mine = table._default_manager.filter(account=account).values(key=Cast("pk", CharField()))
+        about |= Q(object_type=table._meta.label_lower, object_id__in=mine)
+    return AuditEntry.objects.filter(about).select_related("actor").order_by("-at", "-pk")
+
+
+def told(entries: Sequence[AuditEntry], account: Account) -> list[Told]:
+    """Return entries in words."""
+    bots = {str(key): name for key, name in account.bots.values_list("pk", "name")}
+    return [_told(entry, bots) for entry in entries]
+
+
+def _told(entry: AuditEntry, bots: Mapping[str, str]) -> Told:
+    lines = () if entry.action == "limits-confirm" else tuple(_lines(entry))
+    return Told(entry, _what(entry, bots), lines, first=entry.action.endswith(("-create", "-promote")))
+
+
+def _what(entry: AuditEntry, bots: Mapping[str, str]) -> str:
+    if known := ACTIONS.get(entry.action):
+        return known
+    if entry.object_type == Bot._meta.label_lower:
+        act = next((done for ending, done in ENDINGS if entry.action.endswith(ending)), entry.action.replace("-", " "))
+        return f"{act} the bot {bots.get(entry.object_id, entry.object_id)}"
+    return entry.action.replace("-", " ")
+
+
+def _lines(entry: AuditEntry) -> Iterator[Line]:
+    for name in dict.fromkeys((*entry.before, *entry.after)):
+        old, new = entry.before.get(name), entry.after.get(name)
+        if name in UNSAID or old == new or (old in (None, "", []) and new in (None, "", [])):
+            continue
+        yield Line(
+            name.replace("_", " "),
+            _said(entry, name, old) if name in entry.before else NOTHING,
+            _said(entry, name, new) if name in entry.after else NOTHING,
+        )
+
+
+def _said(entry: AuditEntry, name: str, value: Any) -> str:
+    if entry.object_type == RiskLimits._meta.label_lower:
+        return words(name, _read(name, value))
+    if value is None or value == "" or value == "None":
+        return "none"
+    if isinstance(value, bool) or value in ("True", "False"):
+        return "yes" if value in (True, "True") else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {each}" for key, each in value.items()) or "none"
+    return str(value)
+
+
+def _read(name: str, value: Any) -> Any:
+    """Return a stored limit as the number it was; as it stands when it is none."""
+    if value is None or KINDS.get(name) not in NUMBERS:
+        return value
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return value
