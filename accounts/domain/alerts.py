@@ -67,6 +67,7 @@ INCIDENTS: Final[Mapping[str, tuple[EventType, Severity]]] = {
     "reconcile-failed": (EventType.RECONCILE_DIFFERENCE, Severity.WARNING),
     "liquidation": (EventType.LIQUIDATION_NEAR, Severity.CRITICAL),
     "liquidation-near": (EventType.LIQUIDATION_NEAR, Severity.CRITICAL),
+    "halt": (EventType.HALT, Severity.CRITICAL),
     "guard-late": (EventType.SERVICE_LATE, Severity.ERROR),
 }
 """Kinds of incidents that are events of their own, each with the least severity at which it is told."""

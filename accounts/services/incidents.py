@@ -8,7 +8,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.domain.alerts import told_as
 from accounts.models import Account, Incident
+from accounts.services.alerts import alert_raise, installation_alert, never_in_the_way
 from accounts.services.audit import Actor, audit_write
 from vibex.lib.events import publish_on_commit
 
@@ -22,7 +24,7 @@ def incident_open(
     subject: str = "",
     data: dict[str, Any] | None = None,
 ) -> Incident:
-    """Open an incident, or return the one that is open with the same account, kind and text.
+    """Open an incident, or return the one that is open with the same account, kind and text. People are told of a new one.
 
     With a `subject` (a symbol, a client id) the one about the same subject: its figures may change from look to look.
     """
@@ -35,6 +37,7 @@ def incident_open(
             return known
         incident = Incident.objects.create(account=account, kind=kind, text=text, severity=severity, data=told)
         _announce(incident)
+        _alert(incident, account, subject)
     return incident
 
 
@@ -61,6 +64,19 @@ def incident_resolve(*, incident: Incident, actor: Actor = None, at: datetime | 
 def _announce(incident: Incident) -> None:
     if incident.account_id is not None:
         publish_on_commit(account_id=incident.account_id, kind="incident", data={"id": incident.pk})
+
+
+@never_in_the_way
+def _alert(incident: Incident, account: Account | None, subject: str) -> None:
+    """Tell the owner of the account, or all staff where there is none. What is resolved is not told again."""
+    event, severity = told_as(incident.kind, incident.severity)
+    about = f"{incident.kind} {subject}" if subject else ""
+    if account is None:
+        installation_alert(type=event, severity=severity, message=incident.text, subject=about, incident=incident)
+    else:
+        alert_raise(
+            account=account, type=event, severity=severity, message=incident.text, subject=about, incident=incident
+        )
 
 
 def _queue_behind_others(account: Account | None) -> None:

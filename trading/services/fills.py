@@ -21,6 +21,7 @@ from trading.domain.venue import SETTLED_IN, ZERO, OrderType, Trade
 from trading.models import Fill, Order, OrderEvent, Position
 from trading.services.funding import funding_assign
 from trading.services.journal.rows import event_of, facts_of
+from trading.services.telling import entry_tell, exit_tell
 
 AT_ONCE: Final = 400
 """Rows of one statement: below what SQLite takes as parameters."""
@@ -85,6 +86,7 @@ class _Book:
     open: dict[str, Position]
     """By symbol."""
     fills: list[Fill] = field(default_factory=list)
+    ended: list[Position] = field(default_factory=list)
     changed: dict[int, Position] = field(default_factory=dict)
 
     def take(self, trade: Trade) -> None:
@@ -108,6 +110,8 @@ class _Book:
         Position.objects.bulk_update(self.changed.values(), SUMS, batch_size=AT_ONCE // 10)
         Fill.objects.bulk_create(self.fills, batch_size=AT_ONCE // 10)
         _orders_filled(self.account, {fill.order_id: fill.order for fill in self.fills})
+        for position in self.ended:
+            exit_tell(position)
 
     def _put(self, row: Position | None, position: BookedPosition, order: Order, trade: Trade) -> Position:
         values = _values(position)
@@ -132,6 +136,7 @@ class _Book:
             # At once: the next trade may open another position of the symbol, and there is one open at most.
             row.save(update_fields=[*SUMS, "bracket", "exit_reason"])
             del self.changed[row.pk]
+            self.ended.append(row)
         return row
 
 
@@ -197,6 +202,7 @@ def _orders_filled(account: Account, orders: dict[int, Order]) -> None:
             incident_open(account=account, kind="order-state", text=f"{order.client_order_id}: {step.incident}")
         if step.facts != facts_of(order):
             told.append(event_of(order, step.facts, "trade", sequence=events.get(key, 0) + 1))
+            entry_tell(order, facts_of(order), step.facts)
         order.state, order.filled = step.facts.state.value, step.facts.filled
         order.average_price, order.reason = step.facts.average_price, step.facts.reason[:300]
     Order.objects.bulk_update(orders.values(), CHANGED, batch_size=AT_ONCE // 10)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Final
 
 from celery import current_app
@@ -67,6 +68,20 @@ def alerts_acknowledge(*, alerts: QuerySet[Alert], actor: User) -> int:
     """Note that a person has seen all of them; return how many nobody had seen before."""
     unseen = Alert.objects.filter(pk__in=alerts.order_by().values("pk"), acknowledged__isnull=True)
     return unseen.update(acknowledged=timezone.now(), acknowledged_by=actor)
+
+
+def never_in_the_way[**P](tell: Callable[P, None]) -> Callable[P, None]:
+    """Make a function that tells of something never undo, nor fail, what it tells of."""
+
+    @wraps(tell)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            with transaction.atomic():
+                tell(*args, **kwargs)
+        except Exception:
+            log.exception("something could not be told: %s", tell.__name__)
+
+    return told
 
 
 def _tell(alert: Alert, type: EventType, severity: Severity, message: str, subject: str) -> Alert:
