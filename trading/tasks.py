@@ -5,8 +5,9 @@ from __future__ import annotations
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from trading.services import periodic, schedule
+from trading.services import periodic, schedule, waiting
 from trading.services.guard import guard_run
+from trading.services.guard_pass import guard_pass
 from trading.services.live import cycle_run
 from trading.services.reconcile import account_reconcile
 
@@ -33,8 +34,11 @@ def bot_tick(bot_id: int, at_once: bool = False) -> None:
 
 @shared_task
 def guard_all() -> None:
-    """Look after every account that has something open, each by itself: one that fails does not hide another."""
-    for account_id in schedule.accounts_in_play():
+    """Look after every account that has something open: all in one pass, and who is in doubt in a look of its own.
+
+    So one that hangs, or fails, hides no other.
+    """
+    for account_id in guard_pass().doubts:
         guard_account.apply_async(args=(account_id,), expires=GUARD_EXPIRES)
 
 
@@ -62,6 +66,12 @@ def schedules_sync() -> None:
     """Mend schedules that were edited, and find decisions that were missed."""
     schedule.schedules_sync()
     schedule.ticks_catch_up()
+
+
+@shared_task
+def approvals_sweep() -> None:
+    """End what waited for a person too long, or may not be done any more."""
+    waiting.approvals_sweep()
 
 
 @shared_task

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
@@ -11,10 +13,13 @@ from django.utils import timezone
 from accounts.models import Account, Incident
 from accounts.services import incident_open, incident_resolve, incidents_mended
 from trading.domain.venue import AccountState
+from trading.exchange.paper_store import version_of
 from trading.services.exchanges import Keyless
+from trading.services.guard_checks import positions_check
+from trading.services.guard_state import account_looked
 from trading.services.halt import halt_go_on
 from trading.services.journal.orm import OrmJournal
-from trading.services.live import world_for
+from trading.services.live import limits_of, world_for
 from trading.services.settle import Settled, settle
 from trading.services.standing import account_reduce
 from trading.services.user_events import takeovers_note
@@ -34,32 +39,57 @@ NEEDS_OPERATOR = "needs-operator"
 def guard_run(*, account_id: int) -> Settled | None:
     """Settle an account and add a point to its equity. None when the exchange did not answer: the next run tries again.
 
-    One that is halted and not flat yet is flattened further.
+    One that is halted and not flat yet is flattened further. What was found is written down for pages and watchers.
     """
     account = Account.objects.select_related("limits").get(pk=account_id)
     with bound(account=account_id):
-        try:
-            with looked_at(account):
-                return _look(account)
-        except NeedsOperator:
-            return None  # told, and nothing is opened: a person has to act first
+        began, version = time.monotonic(), version_of(account_id)
+        look = _looked(account)
+        agreed = look.settled is not None and look.settled.clean and version_of(account_id) == version
+        account_looked(
+            account=account,
+            well=not look.left,
+            text="; ".join((*look.left, *look.mended)),
+            seconds=time.monotonic() - began,
+            full=look.settled is not None,
+            venue_version=version if agreed else None,
+        )
+        return look.settled
 
 
-def _look(account: Account) -> Settled | None:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look found. Without `settled` the exchange was not read to the end."""
+
+    settled: Settled | None = None
+    left: Sequence[str] = ()
+    mended: Sequence[str] = ()
+
+
+def _looked(account: Account) -> _Look:
+    try:
+        with looked_at(account):
+            return _look(account)
+    except NeedsOperator as held:
+        return _Look(left=(str(held),))  # told, and nothing is opened: a person has to act first
+
+
+def _look(account: Account) -> _Look:
     began, world = timezone.now(), world_for(account)
     try:
         if account.state == Account.State.HALTED and not halt_go_on(world, account):
-            return None
+            return _Look(left=("it is halted and not flat yet",))
         settled = settle(world)
     except Retryable as fault:
         text = f"the exchange of {account.name} could not be read: {fault}"
         world.journal.incident("guard-blind", text, subject="exchange")
-        return None
+        return _Look(left=(text,))
     takeovers_note(account=account)
     world.journal.equity(settled.state)
+    wrong = positions_check(account, world, settled.state, limits_of(account.limits), before=began)
     incidents_clear(account, world, before=began, shown=settled.state)
     publish_on_commit(account_id=account.pk, kind="equity")
-    return settled
+    return _Look(settled, (*settled.left, *wrong), settled.mended)
 
 
 @contextmanager
