@@ -10,7 +10,9 @@ from typing import Final
 from decisions.domain.proposal import Side
 
 LOOKED_BACK: Final = timedelta(days=1)
-"""How far entries are told back; positions that ended are told until the streak of losses is certain."""
+"""How far entries are told back, and positions that ended whatever their number."""
+ENDED_TOLD: Final = 100
+"""So many positions that ended are told however long ago that was: a longer streak of losses is not seen."""
 
 
 @dataclass(frozen=True, slots=True)

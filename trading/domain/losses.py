@@ -57,6 +57,11 @@ class Watch:
         return self.transfers - self.day_transfers
 
     @property
+    def day_base(self) -> Decimal:
+        """What the day's loss is a share of: the equity when it began, or what came into an account that was empty."""
+        return self.day_equity if self.day_equity >= EMPTY else max(ZERO, self.day_equity + self.day_moved)
+
+    @property
     def day_lost(self) -> Decimal:
         """Quote units lost since the day began; negative for a gain."""
         return self.day_equity + self.day_moved - self.equity
@@ -97,6 +102,13 @@ def advance(watch: Watch, *, equity: Decimal, transfers: Decimal, at: datetime, 
         )
     unit = _unit(watch.unit * _kept(watch.equity, transfers - watch.transfers, equity))
     return replace(watch, at=at, equity=equity, transfers=transfers, unit=unit, peak=max(watch.peak, unit))
+
+
+def carried(watch: Watch | None, *, equity: Decimal, transfers: Decimal, at: datetime, zone: str) -> Watch:
+    """Return `watch` carried on, or one that begins. Errors as `begin`."""
+    if watch is None:
+        return begin(equity=equity, transfers=transfers, at=at, zone=zone)
+    return advance(watch, equity=equity, transfers=transfers, at=at, zone=zone)
 
 
 def day_loss(watch: Watch) -> Decimal:
@@ -141,6 +153,15 @@ def day_anew(watch: Watch) -> Watch:
 def peak_anew(watch: Watch) -> Watch:
     """Let the value of now be the highest: a person lifted the lock of the drawdown. A unit worth nothing begins anew."""
     return replace(watch, peak=watch.unit) if watch.unit else replace(watch, unit=ONE, peak=ONE)
+
+
+def net_transfers(moved: Decimal, untold: Decimal, *, overdue: bool) -> Decimal:
+    """Return the net transfers so far: what the ledger tells (`moved`), and what it does not tell yet.
+
+    `untold` is what the wallet holds beyond the sum of its ledger: the line of a deposit or a withdrawal may come after
+    the money. So a surplus is no profit before it is told, and a deficit no loss before it is `overdue`.
+    """
+    return moved if untold < 0 and overdue else moved + untold
 
 
 def unknown_equity(state: AccountState) -> str:

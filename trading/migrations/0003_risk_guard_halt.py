@@ -16,6 +16,28 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddIndex(
+            model_name="fill",
+            index=models.Index(fields=["account", "at"], name="fill_at"),
+        ),
+        migrations.AlterField(
+            model_name="position",
+            name="exit_reason",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("stop", "stop"),
+                    ("target", "target"),
+                    ("close", "decision"),
+                    ("flatten", "flattened"),
+                    ("loss", "loss limit"),
+                    ("liquidation", "liquidation"),
+                    ("adl", "auto-deleveraging"),
+                    ("external", "outside"),
+                ],
+                max_length=11,
+            ),
+        ),
         migrations.AddField(
             model_name="lock",
             name="data",

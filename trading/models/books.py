@@ -30,6 +30,7 @@ class Position(models.Model):
         TARGET = "target", "target"
         CLOSE = "close", "decision"
         FLATTEN = "flatten", "flattened"
+        LOSS = "loss", "loss limit"
         LIQUIDATION = "liquidation", "liquidation"
         ADL = "adl", "auto-deleveraging"
         EXTERNAL = "external", "outside"
@@ -195,6 +196,7 @@ class Fill(models.Model):
             models.UniqueConstraint(fields=["account", "symbol", "exchange_trade_id"], name="fill_booked_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0, price__gt=0), name="fill_positive"),
         ]
+        indexes = [models.Index(fields=["account", "at"], name="fill_at")]
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} {self.symbol} at {self.price}"

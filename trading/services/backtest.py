@@ -17,6 +17,7 @@ from marketdata.domain.intervals import interval_ms
 from marketdata.domain.snapshot import Quote
 from marketdata.market import FundingSettlement
 from marketdata.recorded_market import RecordedMarket
+from trading.domain.losses import DAY, DRAWDOWN, FLOOR
 from trading.domain.risk import Standing
 from trading.exchange.simulated import Opening, SimulatedExchange
 from trading.services.cycle import CycleResult, run_cycle
@@ -89,7 +90,8 @@ def backtest_run(
     for number, at in enumerate(moments, start=1):
         clock.move_to(at)
         exchange.pending(partial(_openings, market, plan.symbols, at))
-        result = run_cycle(world, _run(plan, at, at + step, number - 1))
+        standing = Standing(blocked=journal.blocked(at=at))
+        result = run_cycle(world, _run(plan, at, at + step, number - 1, standing))
         exchange.pending(None)
         milliseconds.append(sum(result.timings.values()))
         _pass_time(exchange, market, plan.symbols, since=at, until=min(at + step, plan.end))
@@ -98,7 +100,8 @@ def backtest_run(
         settle(world)
         check(exchange.account(), [*journal.ledger.values()], journal.positions(), journal.orders())
     journal.equity(exchange.account())
-    return Backtest(plan, journal, milliseconds, _words(market), (*notes, *_notes(market, plan.symbols)))
+    told = (*notes, *_notes(market, plan.symbols), *_locks_told(journal))
+    return Backtest(plan, journal, milliseconds, _words(market), told)
 
 
 def _within_the_recording(plan: BacktestPlan, market: RecordedMarket) -> None:
@@ -114,11 +117,11 @@ def _bot(plan: BacktestPlan) -> BotView:
     return BotView("backtest", plan.model, plan.symbols, plan.interval, plan.timeframes)
 
 
-def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int) -> Run:
+def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int, standing: Standing) -> Run:
     return Run(
         bot=_bot(plan),
         limits=plan.limits,
-        standing=Standing(),
+        standing=standing,
         scheduled_for=at,
         next_decision_at=following,
         started_at=plan.start,
@@ -144,6 +147,15 @@ def _notes(market: RecordedMarket, symbols: Sequence[str]) -> tuple[str, ...]:
     if not unmarked:
         return ()
     return (f"no mark price of the base interval was recorded for {', '.join(unmarked)}: stops trigger on last",)
+
+
+def _locks_told(journal: MemoryJournal) -> Iterator[str]:
+    """Say what loss limits did. Nobody is there who could lift a lock."""
+    if days := sum(lock.kind == DAY for lock in journal.locks):
+        yield f"the limit of the day's loss was reached on {days} days (UTC); each time nothing was opened until the next day"
+    for lock in journal.locks:
+        if lock.kind in (DRAWDOWN, FLOOR):
+            yield f"nothing was opened any more from {lock.since:%F %H:%M} on: {lock.reason}"
 
 
 def _openings(market: RecordedMarket, symbols: Sequence[str], at: datetime) -> Iterator[Opening]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 
-from accounts.models import Account
+from accounts.models import Account, Incident
 from decisions.domain.portfolio import Role
+from trading.domain.losses import Watch, carried, net_transfers, unknown_equity
 from trading.domain.orders import FINAL, OrderState
 from trading.domain.venue import (
     MOVED,
@@ -22,7 +25,8 @@ from trading.domain.venue import (
     OrderType,
     VenuePosition,
 )
-from trading.models import EquityPoint, Fill, IncomeEntry, Order, Position
+from trading.models import EquityPoint, Fill, IncomeEntry, LossWatch, Order, Position
+from trading.selectors.losses import watch_from
 from trading.services.fills import places
 from vibex.lib.money import booked
 
@@ -117,24 +121,52 @@ def ledger_total(*, account: Account) -> Decimal | None:
     return None if total is None else booked(total)
 
 
-def equity_record(*, account: Account, state: AccountState) -> None:
-    """Add a point to the equity series; a second one of the same moment replaces the first."""
-    moved = [kind.value for kind in MOVED]
-    transfers = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN, kind__in=moved)
-    point = EquityPoint(
-        account=account,
-        at=state.at,
-        wallet=booked(state.wallet),
-        unrealised=booked(state.unrealised),
-        equity=booked(state.equity),
-        transfers=booked(transfers.aggregate(total=Sum("amount"))["total"] or Decimal(0)),
-    )
-    EquityPoint.objects.bulk_create(
-        [point],
-        update_conflicts=True,
-        unique_fields=["account", "at"],
-        update_fields=["wallet", "unrealised", "equity", "transfers"],
-    )
+def equity_record(*, account: Account, state: AccountState) -> Watch | None:
+    """Add a point to the equity series and carry the watch on; return it. None, and nothing, for an unknown equity.
+
+    A second point of the same moment replaces the first; one that comes late does not move the watch back.
+    """
+    if unknown_equity(state):
+        return None
+    with transaction.atomic():
+        moved = Sum("amount", filter=Q(kind__in=[kind.value for kind in MOVED]))
+        lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN)
+        ledger = {
+            name: booked(total or Decimal(0)) for name, total in lines.aggregate(all=Sum("amount"), moved=moved).items()
+        }
+        point = EquityPoint(
+            account=account,
+            at=state.at,
+            wallet=booked(state.wallet),
+            unrealised=booked(state.unrealised),
+            equity=booked(state.equity),
+            transfers=ledger["moved"],
+        )
+        EquityPoint.objects.bulk_create(
+            [point],
+            update_conflicts=True,
+            unique_fields=["account", "at"],
+            update_fields=["wallet", "unrealised", "equity", "transfers"],
+        )
+        untold = point.wallet - ledger["all"]
+        transfers = net_transfers(ledger["moved"], untold, overdue=untold < 0 and _ledger_doubted(account))
+        return _watch_carry(account, point, transfers)
+
+
+def _watch_carry(account: Account, point: EquityPoint, transfers: Decimal) -> Watch:
+    told = partial(carried, equity=point.equity, transfers=transfers, at=point.at, zone=account.time_zone)
+    row, new = LossWatch.objects.select_for_update().get_or_create(account=account, defaults=asdict(told(None)))
+    before = watch_from(row)
+    watch = before if new else told(before)
+    if watch != before:
+        LossWatch.objects.filter(pk=row.pk).update(**asdict(watch))
+    return watch
+
+
+def _ledger_doubted(account: Account) -> bool:
+    """Tell whether a person was told that the ledger differs from the wallet, or cannot be read."""
+    told = Incident.objects.filter(account=account, resolved__isnull=True)
+    return told.filter(kind__in=("ledger-mismatch", "books-behind")).exists()
 
 
 def _taken_in(account: Account, report: OrderReport) -> Order:

@@ -25,6 +25,7 @@ from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
 from trading.services.journal.base import Journal, Stage
 from trading.services.ledger import book_income
+from trading.services.losses import losses_check
 from trading.services.portfolio import portfolio_of
 from trading.services.settle import Settled, settle
 from trading.services.world import Run, World
@@ -59,7 +60,11 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         journal.saw(snapshot)
     with _step(journal, Stage.PORTFOLIO, timings):
         settled = settle(world)
-        standing = replace(run.standing, blocked={**run.standing.blocked, **settled.blocked})
+        journal.equity(settled.state)
+        losses = losses_check(world, run.limits, settled.state)
+        settled.see(losses.state)
+        blocked = losses.barring({**run.standing.blocked, **settled.blocked})
+        standing = replace(run.standing, blocked=blocked, history=journal.history(at=snapshot.at))
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     with _step(journal, Stage.PROMPT, timings):
         question, unasked = _question(world, run, snapshot, portfolio)
@@ -78,7 +83,8 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         done = execute(world, run, live, rulings, waiting=_waiting(journal, run, rulings))
     with _step(journal, Stage.RECORD, timings):
         state = _after(world, settled, done)
-        journal.equity(state)
+        if state is not settled.state:
+            journal.equity(state)
         journal.diary(lines_of(live, answer, reading, rulings, done))
     with _step(journal, Stage.PUBLISH, timings):
         journal.publish("cycle")

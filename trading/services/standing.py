@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from accounts.models import Account, User
-from accounts.services import audit_write
-from trading.models import Lock
+from accounts.domain.alerts import EventType, Severity
+from accounts.models import Account, RiskLimits, User
+from accounts.services import alert_raise, audit_write
+from trading.domain.losses import DAY, FLOOR, KINDS, amount, day_anew, peak_anew
+from trading.models import Lock, LossWatch
+from trading.selectors.losses import watch_from
 from vibex.lib.errors import Rejected
 from vibex.lib.events import publish_on_commit
 
@@ -32,7 +37,7 @@ def lock_put(
 ) -> Lock:
     """Let nothing be opened on a symbol ("" = all) until `until`, or until a person lifts it.
 
-    One of the same kind that holds already is returned.
+    One of the same kind that holds already is returned. Of a loss limit that is reached (`kind`) the owner is told.
     """
     with transaction.atomic():
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
@@ -42,19 +47,65 @@ def lock_put(
         lock = Lock.objects.create(
             account=account, symbol=symbol, kind=kind, reason=reason[:300], until=until, data=dict(data or {})
         )
+        if kind in KINDS:
+            text = f"{account.name} opens nothing any more until you lift the lock: {reason}"
+            alert_raise(
+                account=account,
+                type=EventType.LIMIT_REACHED,
+                severity=Severity.CRITICAL,
+                subject=kind,
+                message=text,
+            )
         publish_on_commit(account_id=account.pk, kind="lock")
     return lock
 
 
 def lock_lift(*, lock: Lock, actor: User) -> bool:
-    """Lift a lock. Returns False when somebody else has done so already."""
+    """Lift a lock. Returns False when somebody else has done so already.
+
+    What a loss limit counts from begins anew with it: the day with the equity of now, the drawdown with the value of a
+    unit of now. Raises Rejected for the floor while the equity is still below it.
+    """
     with transaction.atomic():
+        Account.objects.select_for_update(no_key=True).get(pk=lock.account_id)
         held = Lock.objects.filter(pk=lock.pk, lifted__isnull=True)
         if held.update(lifted=datetime.now(UTC), lifted_by=actor) != 1:
             return False
-        audit_write(actor=actor, action="lock-lift", obj=lock, before={"reason": lock.reason})
+        after = _count_anew(lock)
+        audit_write(
+            actor=actor,
+            action="lock-lift",
+            obj=lock,
+            before={"reason": lock.reason, "kind": lock.kind, **lock.data},
+            after=after,
+        )
         publish_on_commit(account_id=lock.account_id, kind="lock")
     return True
+
+
+def _count_anew(lock: Lock) -> dict[str, str]:
+    """Let the loss limit of a lock count from now on; return from what. Nothing for a lock that no loss limit put."""
+    row = LossWatch.objects.select_for_update().filter(account=lock.account_id).first() if lock.kind in KINDS else None
+    if row is None:
+        return {}
+    watch = watch_from(row)
+    if lock.kind == FLOOR:
+        _refuse_below_floor(lock.account_id, watch.equity)
+        return {"equity": str(watch.equity)}
+    anew = day_anew(watch) if lock.kind == DAY else peak_anew(watch)
+    changed = {name: value for name, value in asdict(anew).items() if value != getattr(watch, name)}
+    LossWatch.objects.filter(pk=row.pk).update(**changed)
+    return {name: str(value) for name, value in changed.items()}
+
+
+def _refuse_below_floor(account_id: int, equity: Decimal) -> None:
+    floor = RiskLimits.objects.values_list("equity_floor", flat=True).get(account=account_id)
+    if floor is not None and equity < floor:
+        raise Rejected(
+            f"The equity of {amount(equity)} is still below the floor of {amount(floor)}: "
+            "lower the floor in the limits of the account first, or lift it once the equity is above.",
+            code="floor",
+        )
 
 
 def account_reduce(*, account: Account, reason: str) -> bool:

@@ -16,6 +16,8 @@ from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling, Side
 from marketdata.domain.snapshot import MarketSnapshot
+from trading.domain.history import History
+from trading.domain.losses import Watch
 from trading.domain.orders import OrderFacts, OrderState
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from vibex.lib.errors import VibexError
@@ -212,7 +214,15 @@ class Journal(Protocol):
         ...
 
     def equity(self, state: AccountState) -> None:
-        """Add a point to the equity series."""
+        """Add a point to the equity series and carry the watch on with it. Nothing where the equity is not known."""
+        ...
+
+    def watch(self) -> Watch | None:
+        """Return how the account stands against its loss limits, as of the newest point. None before the first."""
+        ...
+
+    def history(self, *, at: datetime) -> History:
+        """Return what the account did lately, as of a moment of market time."""
         ...
 
     def incident(
@@ -239,8 +249,16 @@ class Journal(Protocol):
         """Let the account only lower its exposure from now on, until a person lifts it."""
         ...
 
-    def lock(self, symbol: str, reason: str) -> None:
-        """Let nothing be opened on a symbol until a person lifts it."""
+    def lock(self, symbol: str, reason: str, *, kind: str = "", data: Mapping[str, str] | None = None) -> str:
+        """Let nothing be opened on a symbol ("" = all) until a person lifts it; return why.
+
+        Of one kind there is one lock: with a second the first one stays, and it is its reason that is returned. `kind`
+        is the loss limit that was reached, `data` its numbers.
+        """
+        ...
+
+    def loss_locked(self, *, at: datetime) -> bool:
+        """Return whether a lock of a loss limit holds at a moment of market time."""
         ...
 
     # -- the cycle ---------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from decisions.deciders.base import Answer, Question, Reading
@@ -13,11 +15,24 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
+from trading.domain.history import ENDED_TOLD, LOOKED_BACK, Ended, History
+from trading.domain.losses import DAY, KINDS, Watch, carried, unknown_equity
 from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
-from trading.domain.venue import ZERO, AccountState, Income, IncomeKind, NewOrder, OrderReport, Trade, VenuePosition
+from trading.domain.venue import (
+    MOVED,
+    ZERO,
+    AccountState,
+    Income,
+    IncomeKind,
+    NewOrder,
+    OrderReport,
+    Trade,
+    VenuePosition,
+)
 from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+ended_at = attrgetter("ended_at")
 
 
 @dataclass(slots=True)
@@ -50,6 +65,20 @@ class KeptPosition:
     adopted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KeptLock:
+    """A limit that fired. Nobody lifts it: one of the day ends with the day, any other holds until the run is over."""
+
+    symbol: str
+    kind: str
+    reason: str
+    since: datetime
+    until: datetime | None
+
+    def holds(self, at: datetime) -> bool:
+        return self.until is None or at < self.until
+
+
 @dataclass
 class MemoryJournal:
     """Journal of one account, kept until the run is over."""
@@ -69,6 +98,15 @@ class MemoryJournal:
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
     total: Decimal = ZERO
+    moved: Decimal = ZERO
+    """Net transfers."""
+    zone: str = "UTC"
+    watched: Watch | None = None
+    locks: list[KeptLock] = field(default_factory=list)
+    entered: list[datetime] = field(default_factory=list)
+    """When entries were filled first, of the last day at least."""
+    ended: list[Ended] = field(default_factory=list)
+    """Positions that ended, in the order of their ends."""
     unasked: int = 0
     """Entries that would have waited for a person, and were carried out at once."""
 
@@ -130,6 +168,7 @@ class MemoryJournal:
                 continue
             self.ledger[line.kind, line.transaction_id] = line
             self.total += line.amount
+            self.moved += line.amount if line.kind in MOVED else ZERO
             self.latest_income = max(self.latest_income, line.at)
             if line.trade_id and (line.symbol, line.trade_id) not in self.fills:
                 unread.add(line.symbol)
@@ -189,7 +228,21 @@ class MemoryJournal:
             kept.leverage = leverage or kept.leverage
 
     def equity(self, state: AccountState) -> None:
+        if unknown_equity(state):
+            return
+        if self.points and self.points[-1].at == state.at:
+            self.points.pop()
         self.points.append(state)
+        self.watched = carried(self.watched, equity=state.equity, transfers=self.moved, at=state.at, zone=self.zone)
+
+    def watch(self) -> Watch | None:
+        return self.watched
+
+    def history(self, *, at: datetime) -> History:
+        since = at - LOOKED_BACK
+        del self.entered[: bisect_right(self.entered, since)]
+        first = min(bisect_right(self.ended, since, key=ended_at), max(0, len(self.ended) - ENDED_TOLD))
+        return History(tuple(self.entered), tuple(self.ended[first:]))
 
     def incident(
         self,
@@ -211,8 +264,27 @@ class MemoryJournal:
     def reducing(self, reason: str) -> None:
         self.incident("reducing", reason)
 
-    def lock(self, symbol: str, reason: str) -> None:
-        self.incident("locked", f"{symbol}: {reason}")
+    def lock(self, symbol: str, reason: str, *, kind: str = "", data: Mapping[str, str] | None = None) -> str:
+        now = self.watched.at if self.watched else DAWN
+        for lock in self.locks:
+            if (lock.symbol, lock.kind) == (symbol, kind) and lock.holds(now):
+                return lock.reason
+        until = self.watched.day_ends if self.watched and kind == DAY else None
+        self.locks.append(KeptLock(symbol, kind, reason, now, until))
+        if not kind:
+            self.incident("locked", f"{symbol}: {reason}")
+        return reason
+
+    def loss_locked(self, *, at: datetime) -> bool:
+        return any(lock.kind in KINDS and lock.holds(at) for lock in self.locks)
+
+    def blocked(self, *, at: datetime) -> dict[str, str]:
+        """Return by symbol ("" = all) why nothing may be opened at a moment of market time."""
+        holding = [lock for lock in self.locks if lock.holds(at)]
+        return {
+            symbol: "; ".join(lock.reason for lock in holding if lock.symbol == symbol)
+            for symbol in {lock.symbol for lock in holding}
+        }
 
     def stage(self, stage: Stage) -> None:
         """Nothing to keep: a backtest that dies is run again."""
@@ -252,6 +324,8 @@ class MemoryJournal:
         self.latest[trade.symbol] = max(trade.at, self.latest.get(trade.symbol, DAWN))
         order = self.kept.get(trade.client_order_id)
         if order:
+            if order.role is Role.ENTRY and not order.traded:
+                insort(self.entered, trade.at)
             order.traded += trade.quantity
             order.traded_value += trade.quantity * trade.price
             step = filled_to(order.facts, order.traded, order.traded_value / order.traded)
@@ -266,6 +340,7 @@ class MemoryJournal:
             kept.exit_reason = exit_reason(order.role if order else None, trade, order.purpose if order else "")
             kept.bracket, held = Bracket.RELEASED, None
             self.closed.append(kept)
+            insort(self.ended, _ended(position, trade.at), key=ended_at)
 
 
 def tracked_entry(order: NewOrder, facts: OrderFacts, at: datetime, ruling: Ruling | None) -> TrackedPosition:
@@ -282,6 +357,10 @@ def tracked_entry(order: NewOrder, facts: OrderFacts, at: datetime, ruling: Ruli
         target=proposal.profit_target if proposal else None,
         foreign=ruling is None,
     )
+
+
+def _ended(position: BookedPosition, at: datetime) -> Ended:
+    return Ended(position.symbol, position.side, position.opened_at, at, position.net)
 
 
 def _tracked(kept: KeptPosition) -> TrackedPosition:

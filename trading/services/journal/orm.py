@@ -22,9 +22,13 @@ from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from decisions.services import decisions_record, interaction_record
 from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
+from trading.domain.history import History
+from trading.domain.losses import KINDS, Watch
 from trading.domain.orders import FINAL, UNRESOLVED, OrderState, Step, move, observe
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from trading.models import Order, Position
+from trading.selectors.history import history_of
+from trading.selectors.losses import watch_of
 from trading.services import bookkeeping
 from trading.services.claims import claim_release, claim_take
 from trading.services.fills import trades_book
@@ -59,6 +63,8 @@ class OrmJournal:
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     approval: Approval | None = None
     """What a person said yes to, when that is what the cycle goes on with: it is ruled into a decision of its own."""
+    watched: Watch | None = None
+    """The watch, as of the point that was added last through it."""
     told: set[int] = field(default_factory=set)
     """The incidents that were opened through it, or told again."""
 
@@ -186,7 +192,13 @@ class OrmJournal:
         self.account.positions.filter(symbol=symbol, closed__isnull=True).update(bracket=state.value, **changes)
 
     def equity(self, state: AccountState) -> None:
-        bookkeeping.equity_record(account=self.account, state=state)
+        self.watched = bookkeeping.equity_record(account=self.account, state=state) or self.watched
+
+    def watch(self) -> Watch | None:
+        return self.watched or watch_of(self.account)
+
+    def history(self, *, at: datetime) -> History:
+        return history_of(self.account, at=at)
 
     def incident(
         self,
@@ -220,8 +232,11 @@ class OrmJournal:
     def reducing(self, reason: str) -> None:
         account_reduce(account=self.account, reason=reason)
 
-    def lock(self, symbol: str, reason: str) -> None:
-        lock_put(account=self.account, symbol=symbol, reason=reason)
+    def lock(self, symbol: str, reason: str, *, kind: str = "", data: Mapping[str, str] | None = None) -> str:
+        return lock_put(account=self.account, symbol=symbol, reason=reason, kind=kind, data=data).reason
+
+    def loss_locked(self, *, at: datetime) -> bool:
+        return locks_of(self.account).filter(kind__in=KINDS).exists()
 
     # -- the cycle ---------------------------------------------------------------------------------------------
 
