@@ -107,7 +107,7 @@ def _finished(cycle: Cycle, result: CycleResult, *, again: bool) -> CycleRun:
     waiting = {deed.symbol for deed in result.done if deed.waits}
     if again:
         cycle_rest(cycle=cycle)
-    elif waiting:
+    elif cycle.bot.approval:
         cycle_await(cycle=cycle, symbols=waiting, timings=result.timings)
     else:
         cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
