@@ -170,7 +170,7 @@ def _size(limits: Limits) -> Iterator[str]:
 
 
 def _opened(limits: Limits) -> Iterator[str]:
-    kinds = "crypto, stocks, funds, metals and currencies" if limits.traditional else "crypto alone"
+    kinds = "crypto, stocks, funds, metals and currencies" if limits.traditional else "crypto only"
     yield f"Opens {SIDES.get(limits.sides, limits.sides)}, on {kinds}."
     yield "May add to a position on its own side." if limits.pyramiding else "Adds to no open position."
     yield f"An entry states a confidence of at least {number(limits.min_confidence)}."

@@ -48,6 +48,8 @@ class Feedback:
     action: str
     verdict: str
     reasons: tuple[str, ...]
+    times: int = 1
+    """How often it was refused for the same rules lately; `at` and `reasons` are those of the last time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Question:
     invocation: int
     """How many times it has been asked before."""
     feedback: tuple[Feedback, ...] = ()
+    barred: tuple[str, ...] = ()
+    """What bars entries now: locks, loss limits, pauses, with the rule and the time they end."""
     prompt: Prompt | None = None
     """Present when the decider wants one."""
 

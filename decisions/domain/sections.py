@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
 import numpy as np
 
+from accounts.domain.limit_words import entry_summary
 from decisions.domain.figures import UNKNOWN, decimals_of, duration, fixed, percent, plain, series, significant
 from decisions.domain.portfolio import Portfolio, PositionView
 from decisions.domain.question import Feedback, Question
@@ -22,21 +23,15 @@ FINER: Final = 2
 """Decimals beyond the tick for differences of prices: at the tick itself a MACD of DOGE would be 0."""
 PLAN_CHARS: Final = 200
 REASON_CHARS: Final = 200
+BARS: Final = 6
+"""How many of the things that bar entries are told."""
+BEYOND: Final = "What breaks a limit is refused; a size that is too large is shrunk. Nothing bars a close."
 
 
 def limits(question: Question) -> str:
     """Return what code enforces, whatever is asked."""
-    rules = question.limits
-    caps = f"{plain(rules.max_position)} per position, {plain(rules.max_group)} per group, {plain(rules.max_net)} net"
-    lines = (
-        f"leverage at most {rules.max_leverage}; above it nothing is opened",
-        f"loss at the stop at most {percent(rules.risk_per_trade)} of equity, fees included; a larger size is shrunk",
-        f"stop distance from {percent(rules.min_stop_distance)} to {percent(rules.max_stop_distance)} of the entry price",
-        f"at most {rules.max_positions} open positions",
-        f"notional ÷ equity at most {caps}, {plain(rules.max_gross)} gross",
-        f"margin in use at most {percent(rules.max_margin_use)} of equity",
-    )
-    return "\n".join(f"- {line}" for line in lines)
+    told = (*entry_summary(question.limits), BEYOND)
+    return "\n".join(f"- {sentence}" for sentence in told)
 
 
 def universe(question: Question) -> str:
@@ -150,8 +145,9 @@ def _series(view: SymbolView, frame: Timeframe) -> Iterator[str]:
 
 
 def account(question: Question) -> str:
-    """Return equity, margin, positions with what protects them, and orders that rest."""
-    return "\n".join((*_money(question), *_positions(question), *_resting(question.portfolio)))
+    """Return equity, margin, positions with what protects them, orders that rest, and what bars entries now."""
+    parts = (_money(question), _positions(question), _resting(question.portfolio), _barred(question.barred))
+    return "\n".join(line for part in parts for line in part)
 
 
 def _money(question: Question) -> Iterator[str]:
@@ -210,6 +206,14 @@ def _resting(portfolio: Portfolio) -> Iterator[str]:
             yield f"- resting order: {order.symbol} {order.side} {order.type} {plain(order.quantity)}"
 
 
+def _barred(bars: Sequence[str]) -> Iterator[str]:
+    """Say what bars entries now: asking for one is in vain."""
+    for bar in bars[:BARS]:
+        yield f"Entries are barred now: {cleaned(' '.join(bar.split()), REASON_CHARS)}"
+    if len(bars) > BARS:
+        yield f"Entries are barred now on {len(bars) - BARS} more symbols."
+
+
 def feedback(question: Question) -> str:
     """Return what became of earlier proposals, oldest first."""
     return "\n".join(_became(item) for item in sorted(question.feedback, key=lambda item: item.at)) or "nothing yet"
@@ -217,7 +221,8 @@ def feedback(question: Question) -> str:
 
 def _became(item: Feedback) -> str:
     reasons = cleaned(" ".join("; ".join(item.reasons).split()), REASON_CHARS)
-    return f"- {item.at:%Y-%m-%d %H:%M} UTC {item.symbol} {item.action}: {item.verdict}" + (
+    often = f" {item.times} times, the last time" if item.times > 1 else ""
+    return f"- {item.at:%Y-%m-%d %H:%M} UTC {item.symbol} {item.action}: {item.verdict}{often}" + (
         f" ({reasons})" if reasons else ""
     )
 

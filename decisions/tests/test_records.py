@@ -57,6 +57,12 @@ REFUSED = Ruling(
     entry(), Verdict.REFUSED, hits=(RuleHit("positions.max", Verdict.REFUSED, "3 of 3 are open", {"open": "3"}),)
 )
 REDUCED = Ruling(entry(), Verdict.REDUCED, Decimal("1.2"), 5, (RuleHit("size.risk", Verdict.REDUCED, "too large"),))
+
+
+def refused(text, *, rule="positions.max", action=Action.BUY, symbol="ETHUSDT", **numbers):
+    return Ruling(entry(action, symbol), Verdict.REFUSED, hits=(RuleHit(rule, Verdict.REFUSED, text, numbers),))
+
+
 HOLDING = Ruling(Proposal("ETHUSDT", Action.HOLD), Verdict.ACCEPTED)
 CLOSING = Ruling(Proposal("ETHUSDT", Action.CLOSE), Verdict.ACCEPTED)
 
@@ -234,12 +240,42 @@ def test_other_cycles_symbols_and_kinds_of_line_say_nothing_about_an_entry(bot):
     assert outcomes[1] == "outcome: long 0.02 at 100005"
 
 
-def test_feedback_takes_two_queries_however_much_there_is_to_tell(bot, django_assert_num_queries):
+def test_feedback_takes_three_queries_however_much_there_is_to_tell(bot, django_assert_num_queries):
     for hours in range(5):
         for row in record(bot, accepted(entry()), accepted(entry(symbol="BTCUSDT")), hours=hours):
             did(row, "Buy: long 2.5 at 4200.")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert {item.reasons for item in feedback_for(bot)} == {("outcome: long 2.5 at 4200",)}
+
+
+def test_a_refusal_that_repeats_is_told_once_with_how_often_and_the_newest_numbers(bot):
+    for hours, held in enumerate((1, 2, 3)):
+        record(bot, refused(f"{held} of 3 are open"), hours=hours)
+    record(bot, refused("too near", rule="stop.distance"), hours=4)
+    assert [(item.times, item.at, item.reasons) for item in feedback_for(bot)] == [
+        (3, AT + timedelta(hours=2), ("positions.max: 3 of 3 are open",)),
+        (1, AT + timedelta(hours=4), ("stop.distance: too near",)),
+    ]
+
+
+def test_refusals_of_other_symbols_actions_or_rules_and_what_was_allowed_are_told_each(bot):
+    record(bot, refused("x"), refused("x", action=Action.SELL), refused("x", symbol="BTCUSDT"), hours=0)
+    record(bot, refused("x", rule="size.minimum"), REDUCED, hours=1)
+    record(bot, REDUCED, hours=2)
+    assert [item.times for item in feedback_for(bot)] == [1] * 6
+
+
+def test_only_the_last_rulings_are_told_however_often_they_repeat(bot):
+    for hours in range(14):
+        record(bot, refused("x"), hours=hours)
+    assert [item.times for item in feedback_for(bot)] == [10]
+
+
+def test_a_reason_without_a_number_brings_those_that_the_rule_compared(bot):
+    record(bot, refused("The stop must lie below the mark price.", rule="stop.side", stop="4100", mark="4000"))
+    assert feedback_for(bot)[0].reasons == (
+        "stop.side: The stop must lie below the mark price. [stop 4100, mark 4000]",
+    )
 
 
 def test_nothing_was_decided_yet(bot):

@@ -11,7 +11,7 @@ from trading.domain.risk import RULES
 
 register = template.Library()
 
-DOCS = {rule.id: rule.doc for rule in RULES}
+DOCS = {rule.id: rule.doc.replace("`", "") for rule in RULES}
 
 
 @register.filter
