@@ -134,13 +134,14 @@ def equity_record(*, account: Account, state: AccountState) -> Watch | None:
         ledger = {
             name: booked(total or Decimal(0)) for name, total in lines.aggregate(all=Sum("amount"), moved=moved).items()
         }
+        untold = booked(state.wallet) - ledger["all"]
         point = EquityPoint(
             account=account,
             at=state.at,
             wallet=booked(state.wallet),
             unrealised=booked(state.unrealised),
             equity=booked(state.equity),
-            transfers=ledger["moved"],
+            transfers=net_transfers(ledger["moved"], untold, overdue=untold < 0 and _ledger_doubted(account)),
         )
         EquityPoint.objects.bulk_create(
             [point],
@@ -148,13 +149,11 @@ def equity_record(*, account: Account, state: AccountState) -> Watch | None:
             unique_fields=["account", "at"],
             update_fields=["wallet", "unrealised", "equity", "transfers"],
         )
-        untold = point.wallet - ledger["all"]
-        transfers = net_transfers(ledger["moved"], untold, overdue=untold < 0 and _ledger_doubted(account))
-        return _watch_carry(account, point, transfers)
+        return _watch_carry(account, point)
 
 
-def _watch_carry(account: Account, point: EquityPoint, transfers: Decimal) -> Watch:
-    told = partial(carried, equity=point.equity, transfers=transfers, at=point.at, zone=account.time_zone)
+def _watch_carry(account: Account, point: EquityPoint) -> Watch:
+    told = partial(carried, equity=point.equity, transfers=point.transfers, at=point.at, zone=account.time_zone)
     row, new = LossWatch.objects.select_for_update().get_or_create(account=account, defaults=asdict(told(None)))
     before = watch_from(row)
     watch = before if new else told(before)

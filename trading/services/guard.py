@@ -20,6 +20,7 @@ from trading.services.guard_state import account_looked
 from trading.services.halt import halt_go_on
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import limits_of, world_for
+from trading.services.losses import losses_check
 from trading.services.settle import Settled, settle
 from trading.services.standing import account_reduce
 from trading.services.user_events import takeovers_note
@@ -86,7 +87,9 @@ def _look(account: Account) -> _Look:
         return _Look(left=(text,))
     takeovers_note(account=account)
     world.journal.equity(settled.state)
-    wrong = positions_check(account, world, settled.state, limits_of(account.limits), before=began)
+    limits = limits_of(account.limits)
+    settled.see(losses_check(world, limits, settled.state).state)
+    wrong = positions_check(account, world, settled.state, limits, before=began)
     incidents_clear(account, world, before=began, shown=settled.state)
     publish_on_commit(account_id=account.pk, kind="equity")
     return _Look(settled, (*settled.left, *wrong), settled.mended)
