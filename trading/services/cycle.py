@@ -19,7 +19,8 @@ from decisions.domain.proposal import Proposal, Ruling
 from marketdata.domain.assess import Problem, depth_problem, quote_problem
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.approval import entries_of, rule_again
-from trading.domain.risk import rule_all
+from trading.domain.barred import barred
+from trading.domain.risk import Standing, rule_all
 from trading.domain.venue import AccountState
 from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
@@ -67,7 +68,7 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         standing = replace(run.standing, blocked=blocked, history=journal.history(at=snapshot.at))
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     with _step(journal, Stage.PROMPT, timings):
-        question, unasked = _question(world, run, snapshot, portfolio)
+        question, unasked = _question(world, run, snapshot, portfolio, standing)
     with _step(journal, Stage.ASK, timings):
         deadline = Deadline(run.deadline_seconds)
         answer = unasked or world.decider.ask(question, deadline)
@@ -101,7 +102,9 @@ def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator
         timings[stage.value] = round((time.perf_counter() - began) * 1000, 3)
 
 
-def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> tuple[Question, Answer | None]:
+def _question(
+    world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio, standing: Standing
+) -> tuple[Question, Answer | None]:
     """Return the question, and an answer of nothing when it is not put.
 
     Nobody is asked about symbols of which nothing is known and nothing is held, nor when the money of the day is used up.
@@ -124,6 +127,8 @@ def _question(world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portf
         return question, None
     if run.budget_used:
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=run.budget_used)
+    bars = barred(snapshot=snapshot, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
+    question = replace(question, barred=bars)
     try:
         return replace(question, prompt=build_prompt(question, _template(run))), None
     except Rejected as fault:

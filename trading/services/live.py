@@ -26,6 +26,7 @@ from marketdata.services.books import market_for
 from trading.domain.approval import Approved
 from trading.domain.protection import Foreign
 from trading.domain.risk import Standing
+from trading.models import Lock
 from trading.selectors.opening import opening_of
 from trading.services.cycle import CycleResult, run_cycle
 from trading.services.exchanges import exchange_for
@@ -212,11 +213,16 @@ def limits_of(row: RiskLimits) -> Limits:
 
 def standing_of(account: Account, bot: Bot) -> Standing:
     """Return what else bears on the entries of a bot: its status, its account's state and the locks that hold."""
-    reasons = [(lock.symbol, lock.reason) for lock in locks_of(account).order_by("since", "pk")]
+    reasons = [(lock.symbol, _told(lock)) for lock in locks_of(account).order_by("since", "pk")]
     if problem := clock_check(account):
         reasons.append(("", problem))
     blocked = {name: "; ".join(reason for symbol, reason in reasons if symbol == name) for name, _ in reasons}
     return Standing(state=account.state, blocked=blocked, bot=bot.status)
+
+
+def _told(lock: Lock) -> str:
+    """Return why a lock bars, and until when where it ends by itself."""
+    return f"{lock.reason.rstrip('.')}, until {lock.until:%Y-%m-%d %H:%M} UTC" if lock.until else lock.reason
 
 
 def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:
