@@ -108,7 +108,8 @@ def clashes(limits: Limits, *, equity: Decimal | None = None) -> tuple[Clash, ..
     """Return what is refused. With the equity of now, a floor that lies above it is refused too."""
     if outside := tuple(_outside(limits)):
         return outside
-    return (*_contradictions(limits), *_floor(limits, equity))
+    floor = floor_clash(limits.equity_floor, equity, flattens=limits.flatten_on_loss)
+    return (*_contradictions(limits), *((floor,) if floor else ()))
 
 
 def cautions(limits: Limits) -> tuple[Clash, ...]:
@@ -203,14 +204,16 @@ def _distances(limits: Limits) -> Iterator[Clash]:
         )
 
 
-def _floor(limits: Limits, equity: Decimal | None) -> Iterator[Clash]:
-    if equity is not None and limits.equity_floor is not None and limits.equity_floor >= equity:
-        yield Clash(
-            ("equity_floor",),
-            f"Equity is {number(equity.quantize(Decimal('0.01')), grouped=True)}: a floor above it would "
-            f"{'close everything' if limits.flatten_on_loss else 'bar every entry'} at once. "
-            "Set it below, or use the emergency stop.",
-        )
+def floor_clash(floor: Decimal | None, equity: Decimal | None, *, flattens: bool) -> Clash | None:
+    """Return what is wrong with a floor where equity is known: above it, it fires at once."""
+    if floor is None or equity is None or floor < equity:
+        return None
+    now = number(equity.quantize(Decimal("0.01")), grouped=True)
+    does = "close everything" if flattens else "bar every entry"
+    return Clash(
+        ("equity_floor",),
+        f"Equity is {now}: a floor that is not below it would {does} at once. Set it below, or use the emergency stop.",
+    )
 
 
 def _bold(limits: Limits) -> Iterator[Clash]:

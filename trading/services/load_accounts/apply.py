@@ -27,6 +27,7 @@ from accounts.services.credentials import (
     make_keys,
     public_part,
 )
+from trading.selectors.equity import equity_of
 from trading.services.load_accounts.bots import bot_load
 from trading.services.load_accounts.difference import Action, Difference, Item, created, differences, shown
 from trading.services.load_accounts.faults import BadFile, FileFault, path_of
@@ -160,7 +161,7 @@ class _Load:
             if account._state.adding:
                 limits.full_clean(exclude=["account"])
             elif changed:
-                limits_change(limits=limits, actor=None)
+                limits_change(limits=limits, actor=None, equity=equity_of(account.pk))
         if stated and not account._state.adding:
             self._add(Item("limits", account.name, "limits", "change" if changed else "unchanged", changed))
 
