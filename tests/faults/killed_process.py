@@ -61,9 +61,9 @@ def _killed_at(point: str, cell: Cell) -> dict[str, Any]:
         house.proposals[:] = [(CLOSE,) if phase is Phase.CLOSE else (BUY,)]
         exchanges_forget()
         bot, account, at = house.bot.pk, house.bot.account_id, house.clock.at
-        told["killed"] = _in_child(lambda: _step(point, phase, bot, account, at)) is None
+        told["killed"] = in_child(lambda: _step(point, phase, bot, account, at)) is None
         house.proposals.clear()
-        told["seconds"] = _in_child(lambda: _start_again(account))
+        told["seconds"] = in_child(lambda: _start_again(account))
         assert cell.safe(), f"{house.held()} with stops {house.stops()} after the start"
         told["held"] = str(house.held())
         cell.a_minute_passes()
@@ -153,7 +153,7 @@ def _die_around(owner: type, name: str, when: Callable[..., bool], *, before: bo
     setattr(owner, name, method)
 
 
-def _in_child(work: Callable[[], Any]) -> Any:
+def in_child(work: Callable[[], Any]) -> Any:
     """Do the work in a forked process of its own and return what it returns; None when it was killed."""
     from django.db import connections
 
