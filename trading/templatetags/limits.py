@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from django import template
+from django.db.models import QuerySet
+from django.template import Context
 
 from accounts.domain.limit_clashes import Clash, cautions, clashes
 from accounts.domain.limit_words import Group, groups
-from accounts.models import RiskLimits
+from accounts.models import Account, RiskLimits
 from trading.domain.risk import RULES
+from trading.models import Lock
+from trading.selectors.gauges import Gauge, gauges_of
+from trading.selectors.standing import rules_of, standing_of
+from trading.services.standing import locks_of
 
 register = template.Library()
 
@@ -32,3 +38,18 @@ def limit_warnings(limits: RiskLimits) -> tuple[Clash, ...]:
 def rule_doc(rule: str) -> str:
     """Return what has to hold by a rule; nothing for one that is no more."""
     return DOCS.get(rule, "")
+
+
+@register.simple_tag(takes_context=True)
+def limit_gauges(context: Context, account: Account) -> tuple[Gauge, ...]:
+    """Return how near an account is to its limits, from where it stands if the page has read that already."""
+    standing = context.get("standing")
+    if standing is None:
+        standing = standing_of(account, now=context["market"].now, rules=rules_of(account.market))
+    return gauges_of(account, standing)
+
+
+@register.filter
+def locks_in_force(account: Account) -> QuerySet[Lock]:
+    """Return the locks that bar entries now."""
+    return locks_of(account).order_by("since")
