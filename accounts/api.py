@@ -33,6 +33,7 @@ class AccountOut(serializers.ModelSerializer[Account]):
 
 class BotOut(serializers.ModelSerializer[Bot]):
     capital = Amount()
+    cost_per_day = Amount()
 
     class Meta:
         model = Bot
@@ -47,6 +48,8 @@ class BotOut(serializers.ModelSerializer[Bot]):
             "timeframes",
             "capital",
             "prompt_template",
+            "approval",
+            "cost_per_day",
             "status",
             "status_reason",
             "created",

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from vibex.lib.admin import HistoryAdmin, RelatedFilter, link_to, link_to_list
 
 
@@ -82,6 +82,15 @@ class DecisionAdmin(HistoryAdmin):
     list_select_related = ("bot__account", "cycle")
     search_fields = ("symbol", "justification")
     date_hierarchy = "at"
+
+
+@admin.register(Approval)
+class ApprovalAdmin(HistoryAdmin):
+    list_display = ("created", link_to("decision"), "state", "until", "by", "at", "reason", link_to("ruled_again"))
+    list_filter = ("state", ("decision__bot", RelatedFilter))
+    list_select_related = ("decision__bot__account", "by", "ruled_again")
+    search_fields = ("decision__symbol", "reason", "by__email")
+    date_hierarchy = "created"
 
 
 @admin.register(DiaryEntry)

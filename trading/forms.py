@@ -29,6 +29,8 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg]
             "timeframes",
             "capital",
             "prompt_template",
+            "approval",
+            "cost_per_day",
         )
 
     def clean_symbols(self) -> list[str]:

@@ -25,6 +25,8 @@ def bot_create(
     fallback_models: Iterable[str] = (),
     capital: Decimal | None = None,
     prompt_template: str = "arena",
+    approval: bool = False,
+    cost_per_day: Decimal | None = None,
     actor: Actor = None,
 ) -> Bot:
     """Create a stopped bot. Raises Rejected for a taken name, an unknown interval or a bot without symbols."""
@@ -38,6 +40,8 @@ def bot_create(
         timeframes=list(timeframes),
         capital=capital,
         prompt_template=prompt_template,
+        approval=approval,
+        cost_per_day=cost_per_day,
     )
     with transaction.atomic(), validation_told():
         bot.full_clean()

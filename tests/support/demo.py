@@ -11,6 +11,7 @@ from decimal import Decimal
 from accounts.models import Account, AuditEntry, Bot, Incident, LiveApproval, RiskLimits, User
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from marketdata.models import QuarantinedCandle, Snapshot
+from tests.support.demo_approval import waiting
 from tests.support.demo_market import NOW, leftovers, market
 from trading.models import (
     Claim,
@@ -347,6 +348,7 @@ def _ledger(made: Demo) -> None:
 def _around(made: Demo) -> None:
     now, account = made.now, made.account
     _write(made, now - timedelta(hours=71), "state", "Started by operator.")
+    waiting(made.cycles[-1], now=now)
     Incident.objects.create(
         account=account, kind="order-late", severity="warning", opened=now - timedelta(minutes=44),
         text="The stop of SOLUSDT was confirmed after 4.2 s; normal is below 1 s.",

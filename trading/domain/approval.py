@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from decisions.domain.proposal import Proposal, RuleHit, Ruling, Side, Verdict
+from trading.domain.sizing import gain_per_unit, loss_per_unit
 
 SIZE: Final = "approval.size"
 """The one rule that only an approved entry knows: what was approved is the most it can be."""
@@ -109,3 +110,38 @@ def wish(proposal: Proposal, *, quantity: Decimal, leverage: int, price: Decimal
 
 def _plain(value: Decimal) -> str:
     return f"{value.normalize():,f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What an entry would stake and could bring if it were filled at `price`. Costs are counted, funding is not."""
+
+    price: Decimal
+    notional: Decimal
+    risk: Decimal
+    """Loss when the stop is hit, in quote units."""
+    risk_share: Decimal | None
+    """`risk` ÷ equity."""
+    reward_to_risk: Decimal | None
+    """Gain at the target ÷ loss at the stop; None without a target."""
+
+
+def prospect(
+    proposal: Proposal,
+    *,
+    quantity: Decimal,
+    touch: Decimal,
+    taker_fee: Decimal,
+    slippage: Decimal,
+    equity: Decimal | None,
+) -> Prospect | None:
+    """Return what an entry would stake at the price it would cross now. None when it has no stop, which risk refuses."""
+    stop, target = proposal.stop_loss, proposal.profit_target
+    if stop is None:
+        return None
+    loss = loss_per_unit(touch=touch, stop=stop, taker_fee=taker_fee, slippage=slippage)
+    ratio = None
+    if target is not None:
+        ratio = gain_per_unit(touch=touch, target=target, side=proposal.side, taker_fee=taker_fee) / loss
+    risk = quantity * loss
+    return Prospect(touch, quantity * touch, risk, risk / equity if equity and equity > 0 else None, ratio)

@@ -69,6 +69,7 @@ def trace_of(cycle: Cycle) -> Trace:
     rules = rules_of(cycle.account.market)
     orders = list(Order.objects.filter(cycle=cycle).order_by("created", "id"))
     decisions = Decision.objects.filter(cycle=cycle).order_by("kind", "sequence")
+    decisions = decisions.select_related("approval__by", "approved_from__by")
     ruled = tuple(_with_orders(decisions, orders, rules))
     return Trace(
         cycle=cycle,

@@ -17,6 +17,7 @@ from accounts.services import audit_write
 from decisions.approvals import may_answer_for_others
 from decisions.models import Approval, Cycle, Decision
 from trading.domain.approval import over
+from trading.selectors.approvals import market_now
 from trading.services.execution import Done
 from trading.services.lease import cycle_retake, cycles_abandon
 from trading.services.live import CycleRun, approval_run
@@ -25,7 +26,6 @@ from trading.services.waiting import (
     approval_note,
     cycle_settle,
     facts_of,
-    market_now,
     waiting_rows,
 )
 from vibex.lib.errors import Rejected

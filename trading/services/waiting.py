@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,10 +17,9 @@ from accounts.services import alert_raise
 from decisions.approvals import proposal_of
 from decisions.models import Approval, Cycle, Decision, DiaryEntry
 from decisions.services import diary_write
-from marketdata.selectors import market_clock
 from trading.domain.approval import EXPIRED, VOID, Facts, Over, over, wish
+from trading.selectors.approvals import market_now
 from trading.services.lease import cycle_finish
-from vibex.lib.errors import VibexError
 from vibex.lib.events import publish_on_commit
 
 State = Approval.State
@@ -105,14 +104,6 @@ def _stopped_since(approval: Approval) -> bool:
     bot = approval.decision.bot
     stops = AuditEntry.objects.filter(object_type=bot._meta.label_lower, object_id=str(bot.pk), action="bot-stopped")
     return stops.filter(at__gte=approval.created).exists()
-
-
-def market_now(market: str) -> datetime:
-    """Return the time of a market; that on the wall when there is no such market any more."""
-    try:
-        return market_clock(market).now()
-    except VibexError:
-        return datetime.now(UTC)
 
 
 def approval_end(approval: Approval, ended: Over) -> bool:

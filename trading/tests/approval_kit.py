@@ -15,7 +15,8 @@ from decisions.deciders import rules
 from decisions.domain.proposal import Action, Proposal
 from decisions.models import Approval, Cycle, Decision
 from trading.models import PaperOrder, Position
-from trading.services import live, schedule, waiting
+from trading.selectors import approvals
+from trading.services import live, schedule
 from trading.services.approval import Answered, decision_approve
 from trading.services.live import CycleRun, cycle_run
 from trading.tests.builders import make_bot
@@ -90,7 +91,7 @@ def asking_house(monkeypatch: pytest.MonkeyPatch, name: str = "paper", **bot: An
 
     monkeypatch.setitem(rules.RULES, "scripted", scripted)
     monkeypatch.setattr(live, "market_for", lambda venue: market)
-    for module in (live, schedule, waiting):
+    for module in (live, schedule, approvals):
         monkeypatch.setattr(module, "market_clock", lambda venue: clock)
     return house
 

@@ -18,7 +18,7 @@ type Fault = Callable[[str, str], None]
 """Takes the field, empty for the bot as a whole, and what is wrong with it."""
 
 LISTS = ("fallback_models", "symbols", "timeframes")
-FIELDS = ("model", *LISTS, "interval", "capital", "prompt_template")
+FIELDS = ("model", *LISTS, "interval", "capital", "prompt_template", "approval", "cost_per_day")
 
 
 class _LoadedBotForm(BotForm):

@@ -47,11 +47,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Differe
 
 def created(values: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Return all fields of something that is not there yet."""
-    return tuple(Difference(name, None, shown(value)) for name, value in values.items() if value not in (None, "", []))
+    stated = {name: value for name, value in values.items() if value not in (None, "", []) and value is not False}
+    return tuple(Difference(name, None, shown(value)) for name, value in stated.items())
 
 
 def shown(value: Any) -> str:
-    """Return a value as text: decimals without trailing zeros, lists with commas, nothing as "none"."""
+    """Return a value as text: decimals without trailing zeros, lists with commas, yes or no, nothing as "none"."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if value is None or value == "":
         return "none"
     if isinstance(value, Decimal):

@@ -121,6 +121,8 @@ class BotIn(_Strict):
     timeframes: list[str] = []
     capital: Number | None = None
     prompt_template: str = "arena"
+    approval: bool = False
+    cost_per_day: Number | None = None
 
 
 class AccountIn(_Strict):

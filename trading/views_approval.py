@@ -1,0 +1,67 @@
+"""Pages on which a person answers what waits: the list, and the answer."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import Account, User
+from accounts.selectors import accounts_of
+from decisions.approvals import decisions_to_answer
+from decisions.models import Decision
+from trading.selectors.approvals import waiting_for
+from vibex.lib.errors import Rejected
+
+
+@require_safe
+def approvals(request: HttpRequest) -> HttpResponse:
+    """Show everything that waits for this person, whatever the account."""
+    part = "trading/approvals_panel.html" if request.htmx else "trading/approvals.html"  # type: ignore[attr-defined]
+    return render(request, part, {"waiting": waiting_for(request.user)} | _above(request))
+
+
+@require_POST
+def approval_answer(request: HttpRequest, decision_id: int, act: str) -> HttpResponse:
+    """Approve or reject what waits. Asking twice is harmless: the second time it says what became of it."""
+    if act not in ("approve", "reject"):
+        raise Http404
+    rows = decisions_to_answer(request.user).select_related("bot__account")
+    decision = get_object_or_404(rows, pk=decision_id)
+    told, refused = _answer(request, decision, act)
+    if request.htmx:  # type: ignore[attr-defined]
+        account = _account(request)
+        context = {"waiting": waiting_for(request.user, account=account), "account": account, "of": account}
+        return render(request, "trading/approvals_panel.html", context | {"told": told, "refused": refused})
+    (messages.error if refused else messages.success)(request, told)
+    wanted = request.POST.get("next", "")
+    return redirect(wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) else "approvals")
+
+
+def _answer(request: HttpRequest, decision: Decision, act: str) -> tuple[str, bool]:
+    """Do it; return what came of it, and whether it was refused."""
+    # Imported here: what trades loads the engine and its libraries, which reading a page does not need.
+    from trading.services.approval import decision_approve, decision_reject
+
+    actor = cast("User", request.user)
+    try:
+        if act == "approve":
+            return f"{decision.symbol}: {decision_approve(decision=decision, actor=actor).text}", False
+        decision_reject(decision=decision, actor=actor, reason=request.POST.get("reason", ""))
+    except Rejected as refusal:
+        return f"{decision.symbol}: {refusal}", True
+    return f"{decision.symbol}: rejected. The bot is told why when it decides next.", False
+
+
+def _account(request: HttpRequest) -> Account | None:
+    """Return the account whose panel was clicked on; None for the list of all."""
+    given = request.POST.get("of", "")
+    return accounts_of(request.user).filter(pk=given).first() if given.isdecimal() else None
+
+
+def _above(request: HttpRequest) -> dict[str, Any]:
+    return {"accounts": accounts_of(request.user).order_by("pk"), "here": "approvals"}
