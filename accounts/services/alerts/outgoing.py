@@ -175,10 +175,9 @@ def _plugins() -> Any:
     """Return all plugins, loaded once; their loggers write nothing that we do not hand on."""
     from apprise.manager_plugins import NotificationManager
 
-    for name in ("apprise", "apprise.plugins"):
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        logger.addHandler(logging.NullHandler())
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)  # whatever level our own log has: the reasons come from there
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it writes the paths it asks for when it has to try again
     manager = NotificationManager()  # type: ignore[no-untyped-call]
     manager.load_modules()  # type: ignore[no-untyped-call]
