@@ -44,6 +44,7 @@ from trading.services.journal.rows import (
 from trading.services.lease import cycle_renew
 from trading.services.live_gate import live_allowed
 from trading.services.standing import account_reduce, lock_put, locks_of
+from trading.services.telling import data_tell, entry_tell, model_tell, refusals_tell
 from vibex.lib.events import publish_on_commit
 
 log = logging.getLogger(__name__)
@@ -253,16 +254,19 @@ class OrmJournal:
             seen = snapshot_store(snapshot)
             if self.approval is None:  # what the cycle decided on stays on record as it was
                 self.cycle.digest, self.cycle.seen = snapshot.digest, seen
+                data_tell(self.cycle, seen)
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         if self.cycle is not None and (question.prompt is not None or answer.raw):
             self.interaction = interaction_record(cycle=self.cycle, question=question, answer=answer, reading=reading)
+            model_tell(self.cycle, self.interaction)
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         if self.cycle is not None:
             self.decisions = decisions_record(
                 cycle=self.cycle, interaction=self.interaction, rulings=rulings, at=at, approval=self.approval
             )
+            refusals_tell(self.cycle, self.decisions)
 
     def wait(self, rulings: Collection[int], *, until: datetime) -> bool:
         if self.cycle is None:
@@ -332,9 +336,10 @@ class OrmJournal:
             log.info("%s %s is %s %s", row.role, row.client_order_id, step.facts.state.value, step.facts.reason)
 
     def _explain(self, row: Order, step: Step) -> None:
-        """Tell what should not have happened, once the order is let go: an incident waits for the account."""
+        """Tell what should not have happened, and of an entry that ended, once the order is let go: both wait for the account."""
         if step.incident:
             self.incident("order-state", f"{row.client_order_id}: {step.incident}")
+        entry_tell(row, facts_of(row), step.facts)
 
     def _role(self, client_order_id: str) -> Role:
         """Return the role of an order without taking hold of it: the account comes first, as with who books its trades."""
