@@ -3,7 +3,7 @@
 Trend       EMA20 above (below) EMA50 on the longest timeframe, with ADX14 of at least 18.
 Entry       MACD histogram on the bot's own timeframe above (below) zero and growing, RSI14 not yet stretched.
 Stop        2 × ATR14 of the own timeframe, never nearer than five times the cost of getting in and out.
-Target      twice as far as the stop.
+Target      twice as far as the stop; farther where `min_reward_risk` is not reached there after costs.
 Exit early  when the averages of the trend have crossed against the position.
 Size        what loses `risk_per_trade` of equity at the stop, costs included, at most `max_position` of equity.
 
@@ -175,7 +175,8 @@ def _entry(view: SymbolView, side: Side, values: Values, question: Question, *, 
     instrument, limits = view.instrument, question.limits
     touch = view.quote.ask if side is Side.LONG else view.quote.bid
     distance = stop_distance(touch, values.atr, instrument, limits)
-    stop, target = _bracket(side, touch, distance, instrument)
+    reward = reward_distance(touch, distance, side, view, limits)
+    stop, target = _bracket(side, touch, distance, reward, instrument)
     quantity = _quantity(question, instrument, touch, stop)
     if quantity < instrument.min_quantity or quantity * touch < instrument.min_notional:
         return _hold(view.symbol, f"The size that risks {limits.risk_per_trade:.1%} is below the venue's minimum.")
@@ -189,7 +190,8 @@ def _entry(view: SymbolView, side: Side, values: Values, question: Question, *, 
         risk_usd=(quantity * abs(touch - stop)).quantize(CENT_OF_A_CENT, ROUND_HALF_EVEN),
         confidence=_confidence(values.adx),
         invalidation_condition=f"EMA20 crosses EMA50 on {frames_of(question.bot).longer} against the {side}",
-        justification=f"{why}. Stop {abs(touch - stop) / touch:.2%} away at {stop}, target {REWARD} times as far.",
+        justification=f"{why}. Stop {distance / touch:.2%} away at {stop}, "
+        f"target {reward / distance:.1f} times as far.",
     )
 
 
@@ -201,10 +203,22 @@ def stop_distance(touch: Decimal, atr: float, instrument: InstrumentSpec, limits
     return min(max(Decimal(repr(STOP_ATR * atr)), costs, nearest), farthest)
 
 
-def _bracket(side: Side, touch: Decimal, distance: Decimal, instrument: InstrumentSpec) -> tuple[Decimal, Decimal]:
+def reward_distance(touch: Decimal, distance: Decimal, side: Side, view: SymbolView, limits: Limits) -> Decimal:
+    """Return how far the target lies: twice the stop, or what pays `min_reward_risk` after fees, slippage and funding."""
+    fee, rate = view.instrument.taker_fee, view.quote.funding_rate
+    funding = max(Decimal(0), rate * side.sign) * touch if rate is not None and rate.is_finite() else Decimal(0)
+    stop = touch - distance * side.sign
+    risk = distance + fee * (touch + stop) + limits.max_slippage * stop + funding
+    least = (limits.min_reward_risk * risk + 2 * fee * touch + funding) / (1 - fee)
+    return max(REWARD * distance, least * (1 + BAND_MARGIN))
+
+
+def _bracket(
+    side: Side, touch: Decimal, distance: Decimal, reward: Decimal, instrument: InstrumentSpec
+) -> tuple[Decimal, Decimal]:
     if side is Side.LONG:
-        return instrument.price_down(touch - distance), instrument.price_up(touch + REWARD * distance)
-    return instrument.price_up(touch + distance), instrument.price_down(touch - REWARD * distance)
+        return instrument.price_down(touch - distance), instrument.price_up(touch + reward)
+    return instrument.price_up(touch + distance), instrument.price_down(touch - reward)
 
 
 def _quantity(question: Question, instrument: InstrumentSpec, touch: Decimal, stop: Decimal) -> Decimal:

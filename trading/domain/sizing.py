@@ -47,6 +47,16 @@ def loss_per_unit(*, touch: Decimal, stop: Decimal, taker_fee: Decimal, slippage
     return abs(touch - stop) + taker_fee * (touch + stop) + slippage * stop
 
 
+def loss_at_stop(*, entered: Decimal, stop: Decimal, side: Side, taker_fee: Decimal, slippage: Decimal) -> Decimal:
+    """Return what one unit of an open position loses at its stop, counted from its entry; below zero when it gains."""
+    return (entered - stop) * side.sign + taker_fee * (entered + stop) + slippage * stop
+
+
+def gain_per_unit(*, touch: Decimal, target: Decimal, side: Side, taker_fee: Decimal) -> Decimal:
+    """Return what one unit gains when the target is hit: the way to it less both fees; below zero when they eat it up."""
+    return (target - touch) * side.sign - taker_fee * (touch + target)
+
+
 def margin_per_unit(*, price: Decimal, leverage: int, taker_fee: Decimal, lost_at_once: Decimal) -> Decimal:
     """Return what one unit takes from the free margin at entry: initial margin, fee and the loss at mark once filled."""
     return price / leverage + price * taker_fee + lost_at_once

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,8 @@ from decisions.domain.portfolio import Portfolio, PositionView, WorkingOrder
 from decisions.domain.proposal import Action, Proposal, Ruling, Side
 from decisions.domain.question import BotView
 from marketdata.domain.instruments import Bracket, InstrumentSpec
-from marketdata.domain.snapshot import MarketSnapshot, Quote, SymbolView
+from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote, SymbolView
+from trading.domain.history import Ended, History
 from trading.domain.risk import Standing, rule_all
 
 D = Decimal
@@ -37,6 +38,8 @@ INSTRUMENT = InstrumentSpec(
 )
 QUOTE = Quote(ETH, AT, last=D("99.9"), bid=D("99.8"), ask=D(100), mark=D("99.9"))
 PORTFOLIO = Portfolio(AT, wallet=D(10_000), unrealised=D(0), margin=D(0), available=D(10_000))
+LIMITS = Limits(max_spread=D("0.003"))
+"""The defaults, but for a spread that the usual market keeps within."""
 BOT = BotView("bot", "rules/trend", (ETH, BTC, GOLD), "3m", ("3m",))
 LONG = Proposal(ETH, Action.BUY, quantity=D(1), leverage=5, stop_loss=D(98))
 SHORT = Proposal(ETH, Action.SELL, quantity=D(1), leverage=5, stop_loss=D(102))
@@ -57,10 +60,26 @@ def market(*views: SymbolView) -> MarketSnapshot:
 def position(
     symbol: str, side: Side, quantity: str | Decimal, mark: str | Decimal = "100", **more: Any
 ) -> PositionView:
-    """Return an open position that was entered at `mark`, without margin unless it is given."""
+    """Return a position that was entered at `mark` a day ago, without margin unless it is given."""
     size, price = D(quantity), D(mark)
-    given = {"leverage": 5, "unrealised": D(0), "margin": D(0), **more}
-    return PositionView(symbol, side, size, entry_price=price, mark_price=price, **given)
+    given = {"leverage": 5, "unrealised": D(0), "margin": D(0), "opened_at": AT - timedelta(days=1), **more}
+    return PositionView(symbol, side, size, **{"entry_price": price, "mark_price": price, **given})
+
+
+def ago(minutes: float) -> datetime:
+    """Return the moment so many minutes before that of the market."""
+    return AT - timedelta(minutes=minutes)
+
+
+def ended(net: str | Decimal, *, at: float, symbol: str = ETH, side: Side = Side.LONG, held: float = 60) -> Ended:
+    """Return a position that ended `at` minutes ago after `held` minutes, with this result."""
+    return Ended(symbol, side, ago(at + held), ago(at), D(net))
+
+
+def book(*levels: tuple[str, str], side: Side = Side.LONG) -> Depth:
+    """Return an order book with these levels, price and quantity, on the side that an entry of `side` crosses."""
+    read = tuple((D(price), D(quantity)) for price, quantity in levels)
+    return Depth(ETH, AT, bids=() if side is Side.LONG else read, asks=read if side is Side.LONG else ())
 
 
 def rule(
@@ -76,7 +95,7 @@ def rule(
         proposals,
         snapshot=market() if snapshot is None else snapshot,
         portfolio=portfolio,
-        limits=Limits() if limits is None else limits,
+        limits=LIMITS if limits is None else limits,
         bot=bot,
         standing=Standing() if standing is None else standing,
     )
@@ -88,7 +107,18 @@ def rule_row(given: Mapping[str, Any]) -> Ruling:
     proposal = _changed(LONG, parts["proposal"])
     symbol = proposal.symbol
     spec = _changed(replace(INSTRUMENT, symbol=ETH), parts["instrument"])
-    eth = SymbolView(ETH, spec, _changed(QUOTE, parts["quote"]), {}, problem=parts["market"].get("problem"))
+    depth = {
+        side: tuple(tuple(_value("", each) for each in level) for level in levels)
+        for side, levels in parts["book"].items()
+    }
+    eth = SymbolView(
+        ETH,
+        spec,
+        _changed(QUOTE, parts["quote"]),
+        {},
+        problem=parts["market"].get("problem"),
+        depth=Depth(ETH, AT, depth.get("bids", ()), depth.get("asks", ())) if depth else None,
+    )
     snapshot = market(eth)
     if parts["market"].get("missing"):
         snapshot = replace(snapshot, symbols={name: seen for name, seen in snapshot.symbols.items() if name != symbol})
@@ -97,25 +127,30 @@ def rule_row(given: Mapping[str, Any]) -> Ruling:
         positions=tuple(map(_position, given.get("positions", ()))),
         orders=tuple(map(_order, given.get("orders", ()))),
     )
-    [ruling] = rule(
+    history = History(opened=tuple(map(ago, given.get("opened", ()))), ended=tuple(map(_ended, given.get("ended", ()))))
+    closes = [Proposal(symbol, Action.CLOSE)] if given.get("reversal") else []
+    *_, ruling = rule(
+        *closes,
         proposal,
         snapshot=snapshot,
         portfolio=portfolio,
-        limits=_changed(Limits(), parts["limits"]),
+        limits=_changed(LIMITS, parts["limits"]),
         bot=_changed(BOT, parts["bot"]),
-        standing=Standing(**parts["standing"]),
+        standing=Standing(**{"history": history, **parts["standing"]}),
     )
     return ruling
 
 
-PARTS = ("proposal", "quote", "instrument", "market", "account", "limits", "bot", "standing")
-TEXTS = {"symbol", "state", "status", "group", "problem", "name", "model"}
+PARTS = ("proposal", "quote", "instrument", "market", "book", "account", "limits", "bot", "standing")
+WHOLE = ("positions", "orders", "opened", "ended", "reversal")
+TEXTS = {"symbol", "state", "status", "group", "problem", "name", "model", "bot", "sides", "asset_class"}
+TEXTS |= {"contract_type", "history"}
 
 
 def _parts(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
     for key, value in given.items():
-        if key in ("positions", "orders"):
+        if key in WHOLE:
             continue
         part, _, name = key.partition(".")
         parts[part][name] = _value(name, value)
@@ -125,6 +160,10 @@ def _parts(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _value(name: str, value: Any) -> Any:
     if name == "action":
         return Action(value)
+    if name == "next_funding_at":
+        return AT + timedelta(minutes=value) if isinstance(value, int) else value
+    if isinstance(value, str) and value.startswith("text "):
+        return value.removeprefix("text ")
     if name == "brackets":
         return tuple(Bracket(D(floor), D(cap), leverage, D(rate), D(cum)) for floor, cap, leverage, rate, cum in value)
     return D(value) if isinstance(value, str) and name not in TEXTS else value
@@ -137,10 +176,28 @@ def _changed[T](what: T, changes: Mapping[str, Any]) -> T:
 
 
 def _position(text: str) -> PositionView:
-    """Read "long BTCUSDT 80 @ 100"."""
-    side, symbol, quantity, at, mark = text.split()
+    """Read "long BTCUSDT 80 @ 100", with any of "stop 98", "target 104", "entry 95", "lever 3" and "open 10" behind it.
+
+    The last is how many minutes it has been open.
+    """
+    side, symbol, quantity, at, mark, *more = text.split()
     assert at == "@"
-    return position(symbol, Side(side), quantity, mark)
+    told = dict(zip(more[::2], more[1::2], strict=True))
+    given: dict[str, Any] = {name: D(told[name]) for name in ("stop", "target") if name in told}
+    if "entry" in told:
+        given["entry_price"] = D(told["entry"])
+    if "lever" in told:
+        given["leverage"] = int(told["lever"])
+    if "open" in told:
+        given["opened_at"] = None if told["open"] == "unknown" else ago(float(told["open"]))
+    return position(symbol, Side(side), quantity, mark, **given)
+
+
+def _ended(text: str) -> Ended:
+    """Read "long ETHUSDT -5 20 after 60": its result, how many minutes ago it ended, how many it was open."""
+    side, symbol, net, at, after, held = text.split()
+    assert after == "after"
+    return ended(net, at=float(at), symbol=symbol, side=Side(side), held=float(held))
 
 
 def _order(text: str) -> WorkingOrder:

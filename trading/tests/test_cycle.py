@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from accounts.domain.limits import DEFAULTS
 from decisions.deciders.base import Answer, Outcome, Question, Reading
 from decisions.domain.proposal import Action, Proposal, Verdict
 from trading.exchange.base import Unavailable
@@ -88,6 +89,7 @@ def test_a_close_and_an_entry_in_one_reply_reverse_the_position():
     decider = Scripted(SIZED)
     desk = desk_with(decider)
     run_cycle(desk.world, RUN)
+    desk.clock.move_to(NOON + timedelta(minutes=DEFAULTS.min_hold_minutes))
     short = replace(SIZED, action=Action.SELL, stop_loss=Decimal(102_000), profit_target=Decimal(96_000))
     decider.proposals = (Proposal("BTCUSDT", Action.CLOSE), short)
     run_cycle(desk.world, RUN)

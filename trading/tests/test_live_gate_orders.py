@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Account, LiveApproval, User
+from accounts.models import Account, LiveApproval, RiskLimits, User
 from accounts.services import account_create
 from tests.support.demo import person
 from trading.models import Order
@@ -63,6 +63,7 @@ def test_what_was_opened_is_protected_and_closed_after_the_approval_is_gone(hous
     house.cycle(BUY)
     assert house.held() > 0
     assert house.stops() == [BUY.stop_loss]
+    RiskLimits.objects.filter(account=house.account).update(cooldown_minutes=0)
     live_revoke(account=house.account, actor=boss, reason="enough")
     house.guard()
     assert house.stops() == [BUY.stop_loss]

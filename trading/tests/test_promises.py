@@ -31,17 +31,17 @@ STORY: tuple[tuple[int, tuple[Proposal, ...]], ...] = (
     (99_000, ()),
     (103_500, ()),  # beyond the stop of the short
     (103_400, (BUY,)),  # its stop is far, its target near: refused or taken, the same way in both worlds
-    (97_500, (SELL,)),
+    (97_500, (replace(SELL, profit_target=Decimal(87_000)),)),
     (96_000, (CLOSE,)),
 )
-"""Price at each candle and what the decider wants there."""
+"""Price at each fifth candle and what the decider wants there."""
 
 
 def in_memory() -> tuple[list[tuple[str, ...]], Decimal]:
     """Live through the story as a backtest does; return its trades and the wallet at the end."""
     desk = make_desk()
     for number, (price, wanted) in enumerate(STORY):
-        desk.clock.move_to(NOON + timedelta(minutes=3 * number))
+        desk.clock.move_to(NOON + timedelta(minutes=15 * number))
         desk.at(price)
         desk.world = replace(desk.world, decider=rules.RulesDecider("rules/story", lambda question, said=wanted: said))
         run_cycle(desk.world, RUN)
@@ -63,7 +63,7 @@ class Paper:
 
     def tell(self) -> tuple[list[tuple[str, ...]], Decimal]:
         for number, (price, wanted) in enumerate(STORY):
-            at = NOON + timedelta(minutes=3 * number)
+            at = NOON + timedelta(minutes=15 * number)
             self.clock.move_to(at)
             self.market.price, self.wanted = Decimal(price), wanted
             assert live.cycle_run(bot_id=self.bot.pk, scheduled_for=at).status == "done"

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from accounts.domain.limits import Limits
 from decisions.domain.proposal import Action, Proposal, Side, Verdict
 from trading.domain.risk import Standing
-from trading.tests.risk_kit import BTC, ETH, GOLD, LONG, PORTFOLIO, SHORT, D, position, rule
+from trading.tests.risk_kit import BTC, ETH, GOLD, LIMITS, LONG, PORTFOLIO, SHORT, D, position, rule
 
 CLOSE = Proposal(ETH, Action.CLOSE)
-LOOSE = Limits(risk_per_trade=D("0.05"))
+LOOSE = replace(LIMITS, risk_per_trade=D("0.05"))
 HELD = replace(
     PORTFOLIO,
     margin=D(2000),
@@ -51,14 +50,14 @@ def test_a_second_entry_on_the_symbol_meets_the_first():
 
 
 def test_a_refused_entry_leaves_the_place_to_the_next():
-    one_place = Limits(max_positions=1)
+    one_place = replace(LIMITS, max_positions=1)
     refused = replace(LONG, symbol=BTC, leverage=6)
     assert outcome(refused, LONG, limits=one_place)[1] == (Verdict.ACCEPTED, 1, ())
 
 
 def test_entries_fill_the_places_in_their_order():
     wishes = [replace(LONG, symbol=symbol) for symbol in (GOLD, BTC, ETH)]
-    assert outcome(*wishes, limits=Limits(max_positions=2)) == [
+    assert outcome(*wishes, limits=replace(LIMITS, max_positions=2)) == [
         (Verdict.ACCEPTED, 1, ()),
         (Verdict.ACCEPTED, 1, ()),
         (Verdict.REFUSED, None, ("positions.max",)),

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from accounts.domain.limits import Limits
 from decisions.domain.proposal import Side, Verdict
 from trading.domain.matching import Engine, EngineSettings
 from trading.domain.sizing import (
@@ -17,7 +16,21 @@ from trading.domain.sizing import (
     margin_per_unit,
 )
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce, VenueStatus
-from trading.tests.risk_kit import AT, BTC, ETH, GOLD, INSTRUMENT, LONG, PORTFOLIO, QUOTE, SHORT, D, position, rule
+from trading.tests.risk_kit import (
+    AT,
+    BTC,
+    ETH,
+    GOLD,
+    INSTRUMENT,
+    LIMITS,
+    LONG,
+    PORTFOLIO,
+    QUOTE,
+    SHORT,
+    D,
+    position,
+    rule,
+)
 
 PLAIN = EngineSettings(spread=D(0), stop_slippage_range=D(0))
 SIDES = st.sampled_from([LONG, SHORT])
@@ -123,7 +136,9 @@ def entered(made, ruling, limits):
     share=st.decimals(D("0.001"), D(1), places=3),
 )
 def test_the_venue_takes_what_risk_allows_at_the_leverage_asked(wish, quantity, leverage, equity, share):
-    limits = Limits(risk_per_trade=share, max_margin_use=D(1), max_group=D(9), max_gross=D(9), max_position=D(2))
+    limits = replace(
+        LIMITS, risk_per_trade=share, max_margin_use=D(1), max_group=D(9), max_gross=D(9), max_position=D(2)
+    )
     limits = replace(limits, max_net=D(9))
     account = replace(PORTFOLIO, wallet=equity, available=equity)
     [ruling] = rule(replace(wish, quantity=quantity, leverage=leverage), portfolio=account, limits=limits)
@@ -136,7 +151,7 @@ def test_the_venue_takes_what_risk_allows_at_the_leverage_asked(wish, quantity, 
 
 @given(wish=SIDES, distance=st.decimals(D("0.6"), D(9), places=2), slip=st.decimals(D(0), D("0.002"), places=4))
 def test_a_stop_that_slips_as_far_as_allowed_loses_no_more_than_the_risk_per_trade(wish, distance, slip):
-    limits = Limits(max_position=D(9), max_group=D(9), max_net=D(9), max_gross=D(9), max_margin_use=D(1))
+    limits = replace(LIMITS, max_position=D(9), max_group=D(9), max_net=D(9), max_gross=D(9), max_margin_use=D(1))
     long = wish.side is Side.LONG
     stop = D(100) - distance if long else D("99.8") + distance
     [ruling] = rule(replace(wish, quantity=D(900), stop_loss=stop), limits=limits)
@@ -168,7 +183,7 @@ def test_a_stop_that_slips_as_far_as_allowed_loses_no_more_than_the_risk_per_tra
 @pytest.mark.parametrize("leverage", [2, 3, 5, 8, 10])
 @pytest.mark.parametrize("size", ["1", "90", "999"])
 def test_the_engine_liquidates_where_risk_expects_it(wish, leverage, size):
-    limits = Limits(max_slippage=D(0))
+    limits = replace(LIMITS, max_slippage=D(0))
     [ruling] = rule(wish)
     made = venue(D(100_000), leverage)
     entered(made, replace(ruling, quantity=D(size)), limits)

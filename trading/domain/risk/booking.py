@@ -1,25 +1,37 @@
-"""The portfolio as it would be once a ruling is carried out, so that the next proposal is ruled against that."""
+"""The books as they would be once a ruling is carried out, so that the next proposal is ruled against that."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from decisions.domain.portfolio import Portfolio, PositionView
 from marketdata.domain.snapshot import MarketSnapshot
-from trading.domain.risk.case import Entry, known
+from trading.domain.history import Ended, History
+from trading.domain.risk.case import Books, Entry, known, moment
 from trading.domain.venue import ZERO
 
 
-def after_close(portfolio: Portfolio, position: PositionView, snapshot: MarketSnapshot) -> Portfolio:
-    """Book a position flat at mark. Its margin is free again less loss and fee; its profit is not counted on yet.
+def after_close(books: Books, position: PositionView, snapshot: MarketSnapshot) -> Books:
+    """Book a position flat at mark: out of the portfolio, into the history, and into what this decision closed.
 
     Nothing may keep a position from being closed: amounts that nobody knows are left as they are.
     """
+    rate = _taker_fee(position, snapshot)
+    return Books(
+        _without(books.portfolio, position, rate),
+        _ended(books.history, position, rate, at=snapshot.at),
+        {**books.closed, position.symbol: position},
+    )
+
+
+def _without(portfolio: Portfolio, position: PositionView, rate: Decimal) -> Portfolio:
+    """Its margin is free again less loss and fee; its profit is not counted on yet."""
     left = replace(portfolio, positions=tuple(seen for seen in portfolio.positions if seen.symbol != position.symbol))
     if not known(portfolio.wallet, portfolio.unrealised, portfolio.margin, portfolio.available):
         return left
-    fee = _closing_fee(position, snapshot)
+    fee = position.notional * rate if known(position.quantity, position.mark_price) else ZERO
     margin, unrealised = (value if known(value) else ZERO for value in (position.margin, position.unrealised))
     return replace(
         left,
@@ -30,38 +42,60 @@ def after_close(portfolio: Portfolio, position: PositionView, snapshot: MarketSn
     )
 
 
-def _closing_fee(position: PositionView, snapshot: MarketSnapshot) -> Decimal:
+def _ended(history: History, position: PositionView, rate: Decimal, *, at: datetime) -> History:
+    """Its result is what it shows less both fees. One that nobody knows neither makes a streak of losses nor ends it."""
+    if not known(position.unrealised, position.quantity, position.entry_price, position.mark_price):
+        return history
+    fees = rate * position.quantity * (position.entry_price + position.mark_price)
+    opened = position.opened_at if position.opened_at is not None and moment(position.opened_at) else at
+    ended = Ended(position.symbol, position.side, opened, at, position.unrealised - fees)
+    return replace(history, ended=(*history.ended, ended))
+
+
+def _taker_fee(position: PositionView, snapshot: MarketSnapshot) -> Decimal:
     view = snapshot.symbols.get(position.symbol)
-    if view is None or not known(position.quantity, position.mark_price, view.instrument.taker_fee):
-        return ZERO
-    return position.notional * view.instrument.taker_fee
+    return view.instrument.taker_fee if view is not None and known(view.instrument.taker_fee) else ZERO
 
 
-def after_entry(entry: Entry) -> Portfolio:
+def after_entry(entry: Entry) -> Books:
     """Book what is left of an entry as filled: size at the price crossed, margin and fee at the worst price allowed."""
-    portfolio = entry.portfolio
+    books, portfolio = entry.ask.books, entry.portfolio
     margin = entry.quantity * entry.dearest / entry.leverage
     fee = entry.quantity * entry.dearest * entry.instrument.taker_fee
-    return replace(
+    others = tuple(seen for seen in portfolio.positions if seen is not entry.held)
+    filled = replace(
         portfolio,
         wallet=portfolio.wallet - fee,
         margin=portfolio.margin + margin,
         available=portfolio.available - entry.quantity * entry.free_margin_per_unit,
-        positions=(*portfolio.positions, _opened(entry, margin)),
+        positions=(*others, _opened(entry, margin)),
     )
+    history = replace(books.history, opened=(*books.history.opened, entry.ask.at))
+    return Books(filled, history, books.closed)
 
 
 def _opened(entry: Entry, margin: Decimal) -> PositionView:
-    return PositionView(
-        symbol=entry.instrument.symbol,
-        side=entry.side,
-        quantity=entry.quantity,
-        entry_price=entry.touch,
-        mark_price=entry.touch,
-        leverage=entry.leverage,
-        unrealised=ZERO,
-        margin=margin,
+    held = entry.held
+    if held is None:
+        return PositionView(
+            symbol=entry.instrument.symbol,
+            side=entry.side,
+            quantity=entry.quantity,
+            entry_price=entry.touch,
+            mark_price=entry.touch,
+            leverage=entry.leverage,
+            unrealised=ZERO,
+            margin=margin,
+            stop=entry.stop,
+            target=entry.target,
+            opened_at=entry.ask.at,
+        )
+    size = held.quantity + entry.quantity
+    return replace(
+        held,
+        quantity=size,
+        entry_price=(held.quantity * held.entry_price + entry.quantity * entry.touch) / size,
+        margin=margin + (held.margin if known(held.margin) else ZERO),
         stop=entry.stop,
-        target=entry.ask.proposal.profit_target,
-        opened_at=entry.portfolio.at,
+        target=entry.target,
     )

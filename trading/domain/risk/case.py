@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from accounts.domain.limits import Limits
-from decisions.domain.portfolio import Portfolio
+from decisions.domain.portfolio import Portfolio, PositionView
 from decisions.domain.proposal import Proposal, Side, Verdict
 from decisions.domain.question import BotView
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.history import History
 from trading.domain.matching.types import shown
-from trading.domain.sizing import Exposure, exposure_of, margin_per_unit
+from trading.domain.sizing import Exposure, exposure_of, loss_per_unit, margin_per_unit
 from trading.domain.venue import ZERO
 
 SMALLEST_POWER: Final = -18
 LARGEST_POWER: Final = 15
 """No price, size or amount of a market lies outside of 1e-18 to 1e16; what does is a fault, not a number."""
 MOST_DIGITS: Final = 30
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 9000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +45,60 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Books:
+    """What the earlier rulings of one decision leave: the next proposal is ruled against that."""
+
+    portfolio: Portfolio
+    history: History
+    closed: Mapping[str, PositionView] = field(default_factory=dict)
+    """Positions that this decision closes, by symbol, as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a whole decision is judged by: the market, the limits, who asks, and what is wrong with these."""
+
+    snapshot: MarketSnapshot
+    limits: Limits
+    bot: BotView
+    standing: Standing
+    unusable: tuple[str, ...] = ()
+    """Names of limits that are no usable values."""
+    muddle: str = ""
+    """What in the history is not known, in words; "" when all of it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """An entry as it was asked for, and everything it is judged by."""
 
     proposal: Proposal
-    snapshot: MarketSnapshot
-    portfolio: Portfolio
-    limits: Limits
-    bot: BotView
-    standing: Standing
+    terms: Terms
+    books: Books
+    symbol: str
+    view: SymbolView | None
+    """Its symbol in the market; None when the market does not know it."""
+    held: PositionView | None
+    """What is open on its symbol."""
 
     @property
-    def symbol(self) -> str:
-        return self.proposal.symbol
+    def limits(self) -> Limits:
+        return self.terms.limits
 
     @property
-    def view(self) -> SymbolView | None:
-        return self.snapshot.symbols.get(self.proposal.symbol)
+    def portfolio(self) -> Portfolio:
+        return self.books.portfolio
+
+    @property
+    def at(self) -> datetime:
+        """The moment of the snapshot, in market time."""
+        return self.terms.snapshot.at
+
+
+def ask_of(proposal: Proposal, terms: Terms, books: Books) -> Ask:
+    """Put a proposal beside what concerns its symbol."""
+    symbol = proposal.symbol
+    return Ask(proposal, terms, books, symbol, terms.snapshot.symbols.get(symbol), books.portfolio.position(symbol))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +120,40 @@ class Entry:
     base: Decimal
     """What all shares are shares of: equity, or the bot's capital when that is less."""
     exposure: Exposure
+    target: Decimal | None
+    """Where it would take its profit: the target that is stated, else that of the position it adds to."""
+    held: PositionView | None
+    """The position it adds to."""
+    funding: Decimal
+    """What one unit is expected to pay at the next settlement, at the touch; zero when it is paid or nobody knows."""
 
     @property
     def limits(self) -> Limits:
-        return self.ask.limits
+        return self.ask.terms.limits
 
     @property
     def portfolio(self) -> Portfolio:
-        return self.ask.portfolio
+        return self.ask.books.portfolio
 
     @property
     def distance(self) -> Decimal:
         """From the touch to the stop in quote units, negative when the stop lies on the wrong side of the touch."""
         return (self.touch - self.stop) * self.side.sign
+
+    @property
+    def loss_per_unit(self) -> Decimal:
+        """What one unit loses when the stop is hit, fees and slippage counted. Above zero once its distance is."""
+        return loss_per_unit(
+            touch=self.touch,
+            stop=self.stop,
+            taker_fee=self.instrument.taker_fee,
+            slippage=self.limits.max_slippage,
+        )
+
+    @property
+    def held_notional(self) -> Decimal:
+        """What is open already of the position it adds to, at mark."""
+        return ZERO if self.held is None else self.held.notional
 
     @property
     def dearest(self) -> Decimal:
@@ -117,12 +178,14 @@ class Entry:
 
 def entry_of(ask: Ask) -> Entry:
     """Return the entry in full. Raises ValueError when a rule of form would have found a part missing."""
-    view, wish = ask.view, ask.proposal
+    view, wish, terms, portfolio = ask.view, ask.proposal, ask.terms, ask.books.portfolio
     if view is None or wish.quantity is None or wish.leverage is None or wish.stop_loss is None:
         raise ValueError(f"the entry on {ask.symbol} has passed the rules of form with a part missing")
-    side, quote, spec = wish.side, view.quote, view.instrument
+    side, quote, spec, held = wish.side, view.quote, view.instrument, ask.held
     touch = quote.ask if side is Side.LONG else quote.bid
-    groups = {symbol: known.instrument.group for symbol, known in ask.snapshot.symbols.items()}
+    equity, capital = portfolio.equity, terms.bot.capital
+    groups = {symbol: known.instrument.group for symbol, known in terms.snapshot.symbols.items()}
+    rate = quote.funding_rate
     return Entry(
         ask=ask,
         instrument=spec,
@@ -133,10 +196,17 @@ def entry_of(ask: Ask) -> Entry:
         stop=wish.stop_loss,
         mark=quote.mark,
         touch=touch,
-        limit=touch * (1 + side.sign * ask.limits.max_slippage),
-        base=ask.portfolio.equity if ask.bot.capital is None else min(ask.portfolio.equity, ask.bot.capital),
-        exposure=exposure_of(ask.portfolio.positions, groups, spec.group),
+        limit=touch * (1 + side.sign * terms.limits.max_slippage),
+        base=equity if capital is None else min(equity, capital),
+        exposure=exposure_of(portfolio.positions, groups, spec.group),
+        target=wish.profit_target if wish.profit_target is not None else _own_target(held),
+        held=held,
+        funding=ZERO if rate is None else max(ZERO, rate * side.sign) * touch,
     )
+
+
+def _own_target(held: PositionView | None) -> Decimal | None:
+    return held.target if held is not None and known(held.target) else None
 
 
 type Number = Decimal | int
@@ -158,30 +228,37 @@ class Rule[Seen]:
     id: str
     effect: Verdict
     check: Callable[[Seen], Finding | None]
+    limits: tuple[str, ...] = ()
+    """The limits of the account that it compares with: names of fields of `Limits`."""
 
     @property
     def doc(self) -> str:
         return (self.check.__doc__ or "").strip()
 
 
-def refuses[Seen](id: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
+def refuses[Seen](id: str, *limits: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
     """Make a rule that refuses an entry out of the function that follows."""
-    return lambda check: Rule(id, Verdict.REFUSED, check)
+    return lambda check: Rule(id, Verdict.REFUSED, check, limits)
 
 
-def reduces[Seen](id: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
+def reduces[Seen](id: str, *limits: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
     """Make a rule that reduces an entry to what it allows out of the function that follows."""
-    return lambda check: Rule(id, Verdict.REDUCED, check)
+    return lambda check: Rule(id, Verdict.REDUCED, check, limits)
 
 
 def known(*values: object) -> bool:
     """Is each of these a finite Decimal of a size that a market can have?"""
-    return all(
-        isinstance(value, Decimal)
-        and value.is_finite()
-        and (not value or SMALLEST_POWER <= value.adjusted() <= LARGEST_POWER)
-        for value in values
-    )
+    for value in values:
+        if not (isinstance(value, Decimal) and value.is_finite()):
+            return False
+        if value and not SMALLEST_POWER <= value.adjusted() <= LARGEST_POWER:
+            return False
+    return True
+
+
+def moment(value: object) -> bool:
+    """Is this a time that can be compared and calculated with: one of this age of the world, which says its zone?"""
+    return isinstance(value, datetime) and value.tzinfo is not None and FIRST_YEAR <= value.year <= LAST_YEAR
 
 
 def plain(number: Number) -> str:

@@ -1,4 +1,4 @@
-"""Rules of price: do stop, target and the stated risk fit the live price, the size and the leverage?"""
+"""Rules of price: do stop, target and the stated risk fit the live price, the size and the leverage, and does it pay?"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Final
 
 from decisions.domain.proposal import RISK_TOLERANCE
-from trading.domain.risk.case import Entry, Finding, Rule, plain, refuses
-from trading.domain.sizing import liquidation_of_entry
+from trading.domain.risk.case import Entry, Finding, Rule, known, plain, refuses
+from trading.domain.sizing import gain_per_unit, liquidation_of_entry
 
 LIQUIDATION_MARGIN: Final = Decimal("0.2")
 """Share of the way to liquidation that must remain beyond the stop."""
@@ -16,12 +16,14 @@ LIQUIDATION_MARGIN: Final = Decimal("0.2")
 @refuses("price.tick")
 def price_tick(entry: Entry) -> Finding | None:
     """Stop and target lie on the instrument's tick: the venue takes no other trigger."""
-    tick = entry.instrument.tick_size
+    tick, lowest = entry.instrument.tick_size, entry.instrument.min_price
     stated = {"stop": entry.stop, "target": entry.ask.proposal.profit_target}
-    off = {name: price for name, price in stated.items() if price is not None and price % tick}
+    off = {name: price for name, price in stated.items() if price is not None and (price - lowest) % tick}
     if not off:
         return None
-    return Finding(f"Prices must be multiples of {plain(tick)}; not so: {', '.join(off)}.", {**off, "tick": tick})
+    base = f" above {plain(lowest)}" if lowest else ""
+    text = f"Prices must be multiples of {plain(tick)}{base}; not so: {', '.join(off)}."
+    return Finding(text, {**off, "tick": tick})
 
 
 @refuses("stop.side")
@@ -35,7 +37,7 @@ def stop_side(entry: Entry) -> Finding | None:
     )
 
 
-@refuses("stop.distance")
+@refuses("stop.distance", "min_stop_distance", "max_stop_distance")
 def stop_distance(entry: Entry) -> Finding | None:
     """From the price crossed to the stop it is at least `min_stop_distance` and at most `max_stop_distance`."""
     share, limits = entry.distance / entry.touch, entry.limits
@@ -51,6 +53,22 @@ def stop_distance(entry: Entry) -> Finding | None:
             "least": limits.min_stop_distance,
             "most": limits.max_stop_distance,
         },
+    )
+
+
+@refuses("stop.loosened")
+def stop_loosened(entry: Entry) -> Finding | None:
+    """What adds to a position leaves its stop where it is or brings it nearer; a position without a stop takes nothing."""
+    held = entry.held
+    if held is None:
+        return None
+    if not known(held.stop) or held.stop is None:
+        return Finding(f"The {held.side} in {held.symbol} has no working stop: nothing is added to it.")
+    if (entry.stop - held.stop) * entry.side.sign >= 0:
+        return None
+    return Finding(
+        f"The stop of the {held.side} stands at {plain(held.stop)}; one at {plain(entry.stop)} would loosen it.",
+        {"stop": entry.stop, "working": held.stop},
     )
 
 
@@ -85,7 +103,7 @@ def risk_stated(entry: Entry) -> Finding | None:
 def stop_liquidation(entry: Entry) -> Finding | None:
     """The stop comes first: it takes at most 80 % of the way to the liquidation price at this leverage."""
     price = _liquidation(entry)
-    if price is None or entry.distance <= (1 - LIQUIDATION_MARGIN) * abs(entry.touch - price):
+    if price is None or entry.distance <= (1 - LIQUIDATION_MARGIN) * (entry.touch - price) * entry.side.sign:
         return None
     return Finding(
         f"At leverage {entry.leverage} liquidation comes near {plain(price)}: the stop is too far away.",
@@ -94,15 +112,38 @@ def stop_liquidation(entry: Entry) -> Finding | None:
 
 
 def _liquidation(entry: Entry) -> Decimal | None:
-    """Estimate the liquidation price for what the position cap would leave of the size; brackets depend on size."""
-    most = entry.limits.max_position * entry.base / entry.touch
+    """Estimate the liquidation price for what the position cap would leave of the size; brackets depend on size.
+
+    With what it adds to it is one position, at the average of both entry prices.
+    """
+    held, added = entry.held, min(entry.asked, entry.limits.max_position * entry.base / entry.touch)
+    size = added if held is None else held.quantity + added
+    price = entry.touch if held is None else (held.quantity * held.entry_price + added * entry.touch) / size
     return liquidation_of_entry(
         entry.instrument,
         entry.side,
-        price=entry.touch,
-        quantity=min(entry.asked, most),
+        price=price,
+        quantity=size,
         leverage=entry.leverage,
         at=entry.portfolio.at,
+    )
+
+
+@refuses("reward.ratio", "min_reward_risk", "max_slippage")
+def reward_ratio(entry: Entry) -> Finding | None:
+    """The way to the target is worth `min_reward_risk` times the way to the stop, after fees, funding and slippage."""
+    least, target = entry.limits.min_reward_risk, entry.target
+    if target is None or not least:
+        return None
+    fee = entry.instrument.taker_fee
+    reward = gain_per_unit(touch=entry.touch, target=target, side=entry.side, taker_fee=fee) - entry.funding
+    risk = entry.loss_per_unit + entry.funding
+    if reward >= least * risk:
+        return None
+    return Finding(
+        f"After costs a unit gains {plain(reward)} at the target and loses {plain(risk)} at the stop: "
+        f"{reward / risk:.2f} to 1, where {plain(least)} is asked.",
+        {"reward": reward, "risk": risk, "ratio": reward / risk, "limit": least, "funding": entry.funding},
     )
 
 
@@ -110,7 +151,9 @@ PRICES: Final[tuple[Rule[Entry], ...]] = (
     price_tick,
     stop_side,
     stop_distance,
+    stop_loosened,
     target_side,
     risk_stated,
     stop_liquidation,
+    reward_ratio,
 )

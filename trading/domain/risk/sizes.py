@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Final
 
 from trading.domain.risk.case import Entry, Finding, Number, Rule, plain, reduces, refuses
-from trading.domain.sizing import largest_notional, loss_per_unit
+from trading.domain.risk.market import side_crossed
+from trading.domain.sizing import largest_notional, loss_at_stop
 from trading.domain.venue import ZERO
 
 
@@ -30,43 +31,69 @@ def size_step(entry: Entry) -> Finding | None:
     return _at_most(entry, entry.quantity, f"quantities are multiples of {plain(step)}", {"step": step})
 
 
-@reduces("size.risk")
+@reduces("book.depth", "min_depth", "max_slippage")
+def book_depth(entry: Entry) -> Finding | None:
+    """What rests in the order book within `max_slippage` of the touch is worth `min_depth` times the order."""
+    view, factor = entry.ask.view, entry.limits.min_depth
+    if not factor or view is None or view.depth is None:
+        return None
+    sign, worst = entry.side.sign, entry.limit * entry.side.sign
+    levels = side_crossed(view.depth, entry.side)
+    carried = sum((price * quantity for price, quantity in levels if price * sign <= worst), ZERO)
+    return _at_most(
+        entry,
+        carried / (factor * entry.touch),
+        f"within reach the order book carries {plain(carried)}, and {plain(factor)} times the order is asked",
+        {"carried": carried, "times": factor, "price": entry.touch},
+    )
+
+
+@reduces("size.risk", "risk_per_trade", "max_slippage")
 def size_risk(entry: Entry) -> Finding | None:
-    """A hit stop loses at most `risk_per_trade` of equity: distance, both fees and slippage (`max_slippage`) counted."""
-    share = entry.limits.risk_per_trade
-    loss = loss_per_unit(
-        touch=entry.touch,
-        stop=entry.stop,
+    """A hit stop loses at most `risk_per_trade` of equity, fees, slippage (`max_slippage`) and what is open counted."""
+    share, loss, open_ = entry.limits.risk_per_trade, entry.loss_per_unit, _open_risk(entry)
+    return _at_most(
+        entry,
+        (entry.base * share - open_) / loss,
+        f"the stop may lose {share:.2%} of equity, fees and slippage included",
+        {"equity": entry.base, "share": share, "loss per unit": loss, **({"open": open_} if entry.held else {})},
+    )
+
+
+def _open_risk(entry: Entry) -> Decimal:
+    """Return what the position that is added to would lose at its working stop; what it would gain there is not lent."""
+    held = entry.held
+    if held is None or held.stop is None:
+        return ZERO
+    each = loss_at_stop(
+        entered=held.entry_price,
+        stop=held.stop,
+        side=held.side,
         taker_fee=entry.instrument.taker_fee,
         slippage=entry.limits.max_slippage,
     )
-    return _at_most(
-        entry,
-        entry.base * share / loss,
-        f"the stop may lose {share:.2%} of equity, fees and slippage included",
-        {"equity": entry.base, "share": share, "loss per unit": loss},
-    )
+    return max(ZERO, each * held.quantity)
 
 
-@reduces("cap.position")
+@reduces("cap.position", "max_position")
 def cap_position(entry: Entry) -> Finding | None:
-    """The position's notional is at most `max_position` × equity."""
-    return _capped(entry, entry.limits.max_position, ZERO, "one position")
+    """The position's notional, with what is open of it already, is at most `max_position` × equity."""
+    return _capped(entry, entry.limits.max_position, entry.held_notional, "one position")
 
 
-@reduces("cap.group")
+@reduces("cap.group", "max_group")
 def cap_group(entry: Entry) -> Finding | None:
     """All notional in the symbol's group, both sides added up, is at most `max_group` × equity."""
     return _capped(entry, entry.limits.max_group, entry.exposure.group, f"the group {entry.instrument.group}")
 
 
-@reduces("cap.net")
+@reduces("cap.net", "max_net")
 def cap_net(entry: Entry) -> Finding | None:
     """Long minus short notional lies within ± `max_net` × equity."""
     return _capped(entry, entry.limits.max_net, entry.exposure.net * entry.side.sign, "the net exposure")
 
 
-@reduces("cap.gross")
+@reduces("cap.gross", "max_gross")
 def cap_gross(entry: Entry) -> Finding | None:
     """Long plus short notional is at most `max_gross` × equity."""
     return _capped(entry, entry.limits.max_gross, entry.exposure.gross, "the gross exposure")
@@ -82,7 +109,7 @@ def _capped(entry: Entry, share: Decimal, used: Decimal, what: str) -> Finding |
     )
 
 
-@reduces("margin.use")
+@reduces("margin.use", "max_margin_use")
 def margin_use(entry: Entry) -> Finding | None:
     """All margin in use is at most `max_margin_use` × equity."""
     limit, used = entry.limits.max_margin_use * entry.base, entry.portfolio.margin
@@ -94,7 +121,7 @@ def margin_use(entry: Entry) -> Finding | None:
     )
 
 
-@reduces("margin.available")
+@reduces("margin.available", "margin_buffer", "max_slippage")
 def margin_available(entry: Entry) -> Finding | None:
     """Margin, fee and what is lost against mark at once come out of what is available less `margin_buffer` × equity."""
     spare = entry.portfolio.available - entry.limits.margin_buffer * entry.portfolio.equity
@@ -109,10 +136,11 @@ def margin_available(entry: Entry) -> Finding | None:
 
 @reduces("size.bracket")
 def size_bracket(entry: Entry) -> Finding | None:
-    """The venue carries the notional at this leverage."""
-    most = largest_notional(entry.instrument, entry.leverage)
+    """The venue carries the notional at this leverage, what is open already counted."""
+    most, used = largest_notional(entry.instrument, entry.leverage), entry.held_notional
     why = f"at leverage {entry.leverage} the venue carries a notional of {plain(most)}"
-    return _at_most(entry, most / entry.dearest, why, {"limit": most, "price": entry.dearest})
+    numbers = {"used": used, "limit": most, "price": entry.dearest}
+    return _at_most(entry, (most - used) / entry.dearest, why, numbers)
 
 
 @reduces("size.maximum")
@@ -142,6 +170,7 @@ def size_minimum(entry: Entry) -> Finding | None:
 
 SIZES: Final[tuple[Rule[Entry], ...]] = (
     size_step,
+    book_depth,
     size_risk,
     cap_position,
     cap_group,
