@@ -68,7 +68,8 @@ INCIDENTS: Final[Mapping[str, tuple[EventType, Severity]]] = {
     "liquidation": (EventType.LIQUIDATION_NEAR, Severity.CRITICAL),
     "liquidation-near": (EventType.LIQUIDATION_NEAR, Severity.CRITICAL),
     "halt": (EventType.HALT, Severity.CRITICAL),
-    "guard-late": (EventType.SERVICE_LATE, Severity.ERROR),
+    "data-stale": (EventType.DATA_STALE, Severity.ERROR),
+    "service-late": (EventType.SERVICE_LATE, Severity.ERROR),
 }
 """Kinds of incidents that are events of their own, each with the least severity at which it is told."""
 

@@ -25,6 +25,7 @@ from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType
 from trading.exchange.paper_glance import Glance, glances
 from trading.models import Claim, EquityPoint, GuardState, Halt, Lock, LossWatch, Order, Position, UserStreamState
 from trading.selectors.hearing import NOBODY, SILENT_AFTER
+from trading.selectors.losses import watch_from
 from trading.services.live import limits_of
 from vibex.lib.clock import Clock
 from vibex.lib.errors import Rejected
@@ -248,18 +249,7 @@ def _watch(account: Any, equity: Equity | None) -> Watch | None:
 
 def watch_on(row: LossWatch, equity: Equity, *, zone: str) -> Watch:
     """Return a stored watch carried on to an equity."""
-    watch = Watch(
-        at=row.at,
-        zone=row.zone,
-        day_ends=row.day_ends,
-        day_equity=row.day_equity,
-        day_transfers=row.day_transfers,
-        equity=row.equity,
-        transfers=row.transfers,
-        unit=row.unit,
-        peak=row.peak,
-    )
-    return advance(watch, equity=equity.total, transfers=equity.transfers, at=equity.at, zone=zone)
+    return advance(watch_from(row), equity=equity.total, transfers=equity.transfers, at=equity.at, zone=zone)
 
 
 def _venues(accounts: Sequence[Account], positions: Mapping[int, Sequence[Any]]) -> dict[str, _Venue]:
