@@ -21,6 +21,7 @@ from django.urls import URLPattern, path
 
 from accounts.admin import AccountAdmin
 from accounts.models import Account, LiveApproval, User
+from trading.halt_admin import HaltActions
 from vibex.lib.admin import HistoryAdmin, link_to
 from vibex.lib.errors import Rejected, VibexError
 
@@ -59,8 +60,8 @@ admin.site.unregister(Account)
 
 
 @admin.register(Account)
-class TradedAccountAdmin(AccountAdmin):
-    actions = ("check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate")
+class TradedAccountAdmin(HaltActions, AccountAdmin):
+    actions = ("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate")
     change_form_template = "trading/admin/account.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -103,7 +104,7 @@ class TradedAccountAdmin(AccountAdmin):
     def close_gate(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
         return self._page_of_one(request, accounts, "live")
 
-    @admin.action(description="Let it open positions again", permissions=["change"])
+    @admin.action(description="Let it open positions again", permissions=["resume"])
     def resume(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
         return self._page_of_one(request, accounts, "resume")
 
@@ -113,6 +114,8 @@ class TradedAccountAdmin(AccountAdmin):
         """Lift a halt, or the state in which only exposure is lowered, by POST: books have to agree, and a reason is kept."""
         from trading.services.resume import account_resume
 
+        if not self.has_resume_permission(request):
+            raise PermissionDenied
         account = self._changeable(request, pk)
         form = ResumeForm(request.POST or None)
         if request.method == "POST" and form.is_valid():

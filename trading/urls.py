@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from trading import views
+from trading import views, views_halt
 
 urlpatterns = [
+    path("halt/", views_halt.halt, name="halt"),
+    path("halt/state/", views_halt.halt_state, name="halt-state"),
     path("", views.home, name="home"),
     path("accounts/<int:account_id>/", views.desk, name="desk"),
     path("accounts/<int:account_id>/live/", views.desk_live, name="desk-live"),

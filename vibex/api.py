@@ -9,6 +9,7 @@ from rest_framework.views import APIView
 from accounts.api import AccountViewSet, BotViewSet
 from decisions.api import DiaryViewSet
 from trading.api import PositionViewSet
+from trading.api_halt import HaltView, ResumeView
 
 
 class StatusView(APIView):
@@ -28,5 +29,7 @@ router.register("diary", DiaryViewSet, basename="diary")
 
 urlpatterns = [
     path("status/", StatusView.as_view(), name="status"),
+    path("accounts/<int:pk>/halt/", HaltView.as_view(), name="account-halt"),
+    path("accounts/<int:pk>/resume/", ResumeView.as_view(), name="account-resume"),
     path("", include(router.urls)),
 ]

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F
@@ -23,6 +24,7 @@ from trading.selectors.halts import halt_in_force
 from trading.services.flattening import Work, account_flatten
 from trading.services.journal.base import IntentVoid
 from trading.services.live import world_for
+from trading.services.waiting import approvals_void
 from trading.services.world import World
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 from vibex.lib.events import publish_on_commit
@@ -90,9 +92,10 @@ def halt_latch(*, account: Account, reason: str, actor: User | None = None, keep
         after = {"reason": reason, "keep_positions": keep_positions, "again": not latched}
         audit_write(actor=actor, action="account-halt", obj=account, after=after)
         publish_on_commit(account_id=account.pk, kind="account")
+        void = partial(approvals_void, account=account, reason="The account was halted after this was decided.")
+        transaction.on_commit(void, robust=True)
     if latched:
-        text = f"{account.name} ({account.badge}) was halted by {actor or 'Vibex'}: {reason}"
-        _alert(account, Severity.WARNING, text, subject="latch")
+        _announce(account, actor, reason)
     return latched
 
 
@@ -239,21 +242,22 @@ def _since(halt: Halt) -> float:
 
 
 def _alarm(account: Account, *, flat: bool, problem: str) -> None:
-    """Tell, once until it is over, that a halted account is not flat."""
-    if flat:
-        incidents_mended(account=account, kind=INCIDENT, subject="flat")
-        return
-    text = f"{account.name} is halted and not flat yet{': ' + problem if problem else ''}; the guard goes on."
-    incident = incident_open(
-        account=account, kind=INCIDENT, text=text, severity=Incident.Severity.CRITICAL, subject="flat"
-    )
-    if not incident.alerts.exists():
-        _alert(account, Severity.CRITICAL, text, subject="flat", incident=incident)
-
-
-def _alert(account: Account, severity: Severity, text: str, **more: Any) -> None:
-    """Tell the owner. Whatever is wrong with telling holds up no halt."""
+    """Tell, once until it is over, that a halted account is not flat. Trouble with telling holds up no halt."""
     try:
-        alert_raise(account=account, type=EventType.HALT, severity=severity, message=text, **more)
+        if flat:
+            incidents_mended(account=account, kind=INCIDENT, subject="flat")
+            return
+        text = f"{account.name} is halted and not flat yet{': ' + problem if problem else ''}; the guard goes on."
+        severity = Incident.Severity.CRITICAL
+        incident_open(account=account, kind=INCIDENT, text=text, severity=severity, subject="flat")
+    except Exception:
+        log.exception("how the halt of account %s stands could not be told", account.pk)
+
+
+def _announce(account: Account, actor: User | None, reason: str) -> None:
+    """Tell the owner that the account is halted, once that is committed."""
+    text = f"{account.name} ({account.badge}) was halted by {actor or 'Vibex'}: {reason}"
+    try:
+        alert_raise(account=account, type=EventType.HALT, severity=Severity.WARNING, message=text, subject="latch")
     except Exception:
         log.exception("the halt of account %s could not be told", account.pk)

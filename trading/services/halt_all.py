@@ -78,6 +78,8 @@ class _Press:
                 latched=self.latched[account.pk],
                 tell=lambda kind, text: self.tell(account, kind, text),
             )
+        except Account.DoesNotExist:
+            return True
         except Exception as fault:
             log.exception("the halt of account %s broke off", account.pk)
             self.faults[account.pk] = f"{type(fault).__name__}: {fault}"

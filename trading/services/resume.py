@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 
 from django.db import transaction
 
 from accounts.models import Account, User
 from trading.models import Halt
-from trading.selectors.halts import halt_in_force
+from trading.selectors.halts import RESUME, halt_in_force
 from trading.services.reconcile import reconcile
 from trading.services.standing import account_activate
 from vibex.lib.errors import Rejected
-
-PERMISSION: Final = "accounts.resume_account"
 
 
 def account_resume(*, account: Account, actor: User, reason: str) -> None:
@@ -24,7 +21,7 @@ def account_resume(*, account: Account, actor: User, reason: str) -> None:
     halt has not been proved, and while anything differs from the exchange; Retryable when the exchange does not answer,
     NeedsOperator when only a person can make it answer.
     """
-    if not actor.has_perm(PERMISSION):
+    if not actor.has_perm(RESUME):
         raise Rejected(
             f"{actor} may not let an account open positions again: it takes a permission.", code="permission"
         )
