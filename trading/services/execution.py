@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from decisions.domain.portfolio import Role
-from decisions.domain.proposal import WAITS, Action, Ruling, Side, Verdict
+from decisions.domain.proposal import WAITS, Action, Proposal, Ruling, Side, Verdict
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
 from trading.domain.orders import new_client_order_id
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Ambiguous, Held, Refusal, Refused, Unavailable
+from trading.services.adding import check_addition, protect_all
 from trading.services.closing import flatten
 from trading.services.journal.base import EntryBarred, TrackedPosition
 from trading.services.orders import book, send
@@ -76,16 +77,22 @@ def _carry_out(world: World, run: Run, snapshot: MarketSnapshot, index: int, rul
 
 
 def enter(world: World, run: Run, snapshot: MarketSnapshot, index: int, ruling: Ruling) -> Done:
-    """Open a position as ruled and protect what was filled. Raises EntryBarred when it may not go out any more."""
+    """Open a position, or add to one, as ruled, and protect all of it. Raises EntryBarred when it may not go out any more.
+
+    Leverage is set only while nothing is open: what adds to a position was ruled at the leverage that it has.
+    """
     proposal, view = ruling.proposal, snapshot.symbols[ruling.proposal.symbol]
     if ruling.quantity is None or ruling.leverage is None or proposal.stop_loss is None:
         raise ValueError(f"a ruling without size, leverage or stop was accepted for {proposal.symbol}")
+    if ruling.adds:
+        check_addition(proposal, position_of(world, proposal.symbol))
     try:
-        _set_leverage(world, proposal.symbol, ruling.leverage)
+        if not ruling.adds:
+            _set_leverage(world, proposal.symbol, ruling.leverage)
         order = entry_order(
             world.installation, view.instrument, view.quote, proposal.side, ruling.quantity, run.limits.max_slippage
         )
-        send(world, order, role=Role.ENTRY, ruling=index)
+        report = send(world, order, role=Role.ENTRY, ruling=index)
     except (Refused, Unavailable, Ambiguous) as fault:
         if isinstance(fault, Held):
             world.journal.reducing(f"{proposal.symbol}: {fault}"[:300])
@@ -93,8 +100,10 @@ def enter(world: World, run: Run, snapshot: MarketSnapshot, index: int, ruling: 
         return Done(proposal.symbol, proposal.action, f"not entered: {fault}", well=False)
     book(world, proposal.symbol)
     position = position_of(world, proposal.symbol)
-    if position is None:
+    if position is None or (ruling.adds and not report.filled):
         return Done(proposal.symbol, proposal.action, "nothing was filled within the allowed slippage")
+    if ruling.adds:
+        return _added(world, proposal, position, report.filled, proposal.stop_loss)
     if position.foreign:
         # Somebody opened one by hand while the bot was thinking: it is one position now, and our stop is over all of it.
         world.journal.adopted(proposal.symbol, stop=proposal.stop_loss)
@@ -131,6 +140,17 @@ def entry_order(
         price=price,
         time_in_force=TimeInForce.IOC,
     )
+
+
+def _added(world: World, proposal: Proposal, position: TrackedPosition, filled: Decimal, stop: Decimal) -> Done:
+    symbol, action = proposal.symbol, proposal.action
+    try:
+        protection = protect_all(world, position, stop=stop, target=proposal.profit_target)
+    except Unavailable as fault:
+        text = f"added {filled.normalize():f}; its stop is looked at again, for the exchange does not answer: {fault}"
+        return Done(symbol, action, text, filled, well=False)
+    done = _entered(symbol, action, position, protection)
+    return replace(done, text=f"added {filled.normalize():f}: {done.text}", filled=filled)
 
 
 def _entered(symbol: str, action: Action, position: TrackedPosition, protection: Protection) -> Done:

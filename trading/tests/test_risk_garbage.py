@@ -70,7 +70,7 @@ def test_a_size_is_only_ever_lowered(quantity: Decimal) -> None:
 
 @pytest.mark.parametrize("name", [limit.name for limit in fields(Limits)])
 @pytest.mark.parametrize(
-    "value", ["", "5", D("NaN"), D("sNaN"), D("-1"), D("Infinity"), float("nan"), -1, object()], ids=repr
+    "value", ["", "5", D("NaN"), D("sNaN"), D("-1"), D("Infinity"), float("nan"), -1, ()], ids=repr
 )
 def test_a_limit_that_is_no_usable_value_bars_entries_and_is_named(name: str, value: Any) -> None:
     [ruling] = rule(LONG, limits=replace(LIMITS, **{name: value}))
