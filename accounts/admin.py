@@ -10,6 +10,7 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+import accounts.alert_admin  # noqa: F401 - registers its pages
 from accounts.domain.limit_clashes import cautions
 from accounts.domain.limits import DEFAULTS
 from accounts.forms import AccountForm, CredentialsForm, CredentialsFormSet

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 
-from accounts.models import TESTNET, Account, Bot, Incident
+from accounts.models import TESTNET, Account, Alert, AlertChannel, AlertDelivery, Bot, Incident
 
 type Person = AbstractBaseUser | AnonymousUser
 
@@ -25,6 +25,27 @@ def bots_of(person: Person) -> QuerySet[Bot]:
 def open_incidents(account: Account) -> QuerySet[Incident]:
     """Return what is wrong with `account` and not resolved, newest first."""
     return Incident.objects.filter(account=account, resolved__isnull=True)
+
+
+def alerts_of(person: Person) -> QuerySet[Alert]:
+    """Return what `person` was told, newest first, each with whom it concerns."""
+    return Alert.objects.filter(user_id=person.pk or 0).select_related("account", "bot", "acknowledged_by")
+
+
+def alerts_with_ways(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+    """Return alerts with how each left, over which channel."""
+    ways = AlertDelivery.objects.select_related("channel").order_by("pk")
+    return alerts.prefetch_related(Prefetch("deliveries", ways))
+
+
+def open_alerts(person: Person) -> QuerySet[Alert]:
+    """Return what `person` was told and has not acknowledged."""
+    return Alert.objects.filter(user_id=person.pk or 0, acknowledged__isnull=True)
+
+
+def channels_of(person: Person) -> QuerySet[AlertChannel]:
+    """Return the ways by which alerts reach `person`."""
+    return AlertChannel.objects.filter(user_id=person.pk or 0).order_by("name")
 
 
 def on_market(market: str, *, of: str = "") -> Q:
