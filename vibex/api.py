@@ -7,8 +7,10 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from accounts.api import AccountViewSet, BotViewSet
+from accounts.api_alerts import AlertViewSet
 from decisions.api import DiaryViewSet
 from trading.api import PositionViewSet
+from trading.api_approval import ApprovalsView, ApproveView, RejectView
 from trading.api_halt import HaltView, ResumeView
 
 
@@ -24,6 +26,7 @@ class StatusView(APIView):
 router = SimpleRouter()
 router.register("accounts", AccountViewSet, basename="account")
 router.register("bots", BotViewSet, basename="bot")
+router.register("alerts", AlertViewSet, basename="alert")
 router.register("positions", PositionViewSet, basename="position")
 router.register("diary", DiaryViewSet, basename="diary")
 
@@ -31,5 +34,8 @@ urlpatterns = [
     path("status/", StatusView.as_view(), name="status"),
     path("accounts/<int:pk>/halt/", HaltView.as_view(), name="account-halt"),
     path("accounts/<int:pk>/resume/", ResumeView.as_view(), name="account-resume"),
+    path("approvals/", ApprovalsView.as_view(), name="approval-list"),
+    path("decisions/<int:pk>/approve/", ApproveView.as_view(), name="decision-approve"),
+    path("decisions/<int:pk>/reject/", RejectView.as_view(), name="decision-reject"),
     path("", include(router.urls)),
 ]
