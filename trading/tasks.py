@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from trading.services import periodic, schedule, waiting
+from trading.services import periodic, schedule, waiting, watchers
 from trading.services.guard import guard_run
 from trading.services.guard_pass import guard_pass
 from trading.services.live import cycle_run
@@ -46,6 +46,12 @@ def guard_all() -> None:
 def guard_account(account_id: int) -> None:
     """Look after one account."""
     guard_run(account_id=account_id)
+
+
+@shared_task
+def service_watch() -> None:
+    """Tell people of what is late: the guard, decisions, cycles whose process died."""
+    watchers.service_watch()
 
 
 @shared_task

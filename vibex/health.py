@@ -1,8 +1,8 @@
 """Is the installation alive, is it ready, and what is wrong with it.
 
 `live` only says that the process answers. `ready` also wants the database, a scheduler whose tasks run, a market that
-moves and room on the disk; it says yes or no and nothing else, because anybody may ask. The details of
-`health_report` are for signed-in people.
+moves, a guard and decisions that are in time, and room on the disk. It says yes or no and nothing else, because anybody
+may ask; the details of `health_report` are for signed-in people.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from trading.selectors.installation import installation
+from trading.services.watchers import SCHEDULER, watched
 from vibex import looks
 from vibex.looks import Check
 
@@ -45,7 +46,13 @@ def ready(_: HttpRequest) -> JsonResponse:
 
 def health_checks() -> list[Check]:
     """Look at everything that `ready` wants. Never raises: what cannot be looked at is not right."""
-    wanted = {"database": looks.database, "scheduler": looks.scheduler, "market": looks.market, "disk": looks.disk}
+    wanted = {
+        "database": looks.database,
+        "scheduler": looks.scheduler,
+        "market": looks.market,
+        "guard": _guard,
+        "disk": looks.disk,
+    }
     return [_look(name, look) for name, look in wanted.items()]
 
 
@@ -64,6 +71,12 @@ def health_report() -> dict[str, Any]:
         "peak_memory_mb": _peak_memory_mb(),
         "at": timezone.now(),
     }
+
+
+def _guard() -> Check:
+    """Look for what is late, and have people told: whoever asks for health sees a worker that died."""
+    late = [one.text for one in watched.look() if one.subject != SCHEDULER]  # that has a line of its own
+    return Check("guard", not late, " ".join(late) or "nothing is late")
 
 
 def _look(name: str, look: Callable[[], Check]) -> Check:

@@ -32,6 +32,7 @@ HEARTBEAT: Final = "system:heartbeat"
 SYSTEM: Final[dict[str, tuple[str, int]]] = {
     HEARTBEAT: ("trading.tasks.beat_heartbeat", 10),
     "system:guard": ("trading.tasks.guard_all", 30),
+    "system:watch": ("trading.tasks.service_watch", 60),
     "system:alerts": ("accounts.tasks.alerts_send", 30),
     "system:schedules": ("trading.tasks.schedules_sync", 60),
     "system:approvals": ("trading.tasks.approvals_sweep", 30),

@@ -9,10 +9,10 @@ from functools import partial
 
 from celery import current_app
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django_celery_beat.models import PeriodicTask
 
-from accounts.models import Account, Bot, User
+from accounts.models import Account, AuditEntry, Bot, User
 from accounts.selectors import market_name
 from accounts.services import audit_write
 from decisions.models import Cycle, DiaryEntry
@@ -127,6 +127,28 @@ def tick_of(bot_id: int) -> Tick | None:
         return None
     wait = _due(bot, slot) - now
     return Tick(slot, max(0.0, wait / timedelta(seconds=1) / clock.speed))
+
+
+def decisions_late(*, since: datetime, now: datetime) -> list[tuple[Bot, datetime]]:
+    """Return running bots that should have decided half an interval ago and have not, with the close of that candle.
+
+    What was due before the bot was started, or before `since`, is not late. Both are wall time, as is `now`.
+    """
+    overdue = {}
+    for bot, clock in _with_clocks(_running_bots()):
+        patience = offset_for(periodic.row_name(bot), bot.interval) + length_of(bot.interval) / 2
+        slot, market = slot_at(clock.now() - patience, bot.interval), clock.now()
+        began = now - (market - _due(bot, slot)) / clock.speed
+        if began >= since:
+            overdue[bot.pk] = (bot, slot, began)
+    newest = Cycle.objects.filter(bot__in=list(overdue)).values_list("bot").annotate(at=Max("scheduled_for"))
+    for bot_id, decided in newest:
+        if decided >= overdue[bot_id][1]:
+            del overdue[bot_id]
+    started = AuditEntry.objects.filter(action="bot-running", object_type="accounts.bot")
+    started = started.filter(object_id__in=[str(bot_id) for bot_id in overdue])
+    last = dict(started.values_list("object_id").annotate(at=Max("at")))
+    return [(bot, slot) for bot, slot, began in overdue.values() if (at := last.get(str(bot.pk))) is None or at < began]
 
 
 def accounts_in_play() -> list[int]:

@@ -13,8 +13,12 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from accounts.models import Incident
 from marketdata.models import Feed
+from trading.models import GuardState
 from trading.services.periodic import HEARTBEAT, system_heartbeat, system_schedules_install
+from trading.services.watchers import watched
+from trading.tests.builders import make_account, make_bot
 from vibex.health import health_checks, health_report
 
 READY = "/api/v1/health/ready/"
@@ -73,6 +77,26 @@ def test_a_scheduler_that_was_never_there_is_seen() -> None:
     assert failing() == {"scheduler": "the last task ran: never"}
 
 
+@pytest.mark.usefixtures("healthy")
+def test_a_guard_that_is_late_is_seen_by_whoever_asks_and_told_to_the_owner_once_in_a_while(client: Client) -> None:
+    account = make_account()
+    make_bot(account=account, status="running")
+    since = timezone.now() - timedelta(seconds=91)
+    GuardState.objects.create(account=account, since=since)
+    watched.forget()
+    try:
+        answer = client.get(READY)
+        assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
+        assert "paper has not been looked after" in failing()["guard"]
+        assert Incident.objects.get(kind="service-late").account == account
+        GuardState.objects.update(at=timezone.now())
+        assert list(failing()) == ["guard"], "it is not looked at again within half a minute, however often one asks"
+        watched.forget()
+        assert failing() == {}
+    finally:
+        watched.forget()
+
+
 def test_a_market_that_stands_still_is_seen(healthy: Feed) -> None:
     Feed.objects.update(heartbeat=timezone.now() - timedelta(seconds=61), problem="the venue is away")
     assert "the venue is away" in failing()["market"]
@@ -114,7 +138,7 @@ def test_a_database_that_is_gone_makes_it_not_ready_instead_of_an_error(client: 
 def test_the_report_has_the_details() -> None:
     report = health_report()
     assert report["status"] == "ready"
-    assert {check["name"] for check in report["checks"]} == {"database", "scheduler", "market", "disk"}
+    assert {check["name"] for check in report["checks"]} == {"database", "scheduler", "market", "guard", "disk"}
     assert report["features"]["FEATURE_LIVE_TRADING"] is False
     assert (report["decider_host"], report["versions"]["python"]) == ("", platform.python_version())
     assert 20 < report["peak_memory_mb"] < 5000
