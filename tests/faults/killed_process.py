@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import django
@@ -31,7 +31,7 @@ POINTS: Final = (
 """`filled`: its answer is in the books, its trades are not. `read back`: the stop stands, the books do not know yet."""
 
 
-def main() -> None:
+def main(points: Sequence[str] = POINTS) -> None:
     django.setup()
     import pytest
     from django.core.management import call_command
@@ -41,7 +41,7 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     with live_exchange() as served:
-        for number, point in enumerate(POINTS):
+        for number, point in enumerate(points):
             _the_weight_is_forgotten(served)
             with pytest.MonkeyPatch.context() as patch, live_house(patch, served=served, name=f"k{number}") as house:
                 print(json.dumps({"point": point, **_killed_at(point, Cell(house))}), flush=True)  # noqa: T201
@@ -191,4 +191,4 @@ def _the_weight_is_forgotten(served: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:] or POINTS))
