@@ -206,8 +206,10 @@ class ReconciliationAdmin(HistoryAdmin):
 
 @admin.register(Lock)
 class LockAdmin(HistoryAdmin):
-    list_display = ("since", link_to("account"), "symbol", "side", "reason", "until", "lifted", link_to("lifted_by"))
-    list_filter = (("lifted", admin.EmptyFieldListFilter), "symbol", "account")
+    list_display = (
+        "since", link_to("account"), "symbol", "side", "kind", "reason", "until", "lifted", link_to("lifted_by"),
+    )  # fmt: skip
+    list_filter = (("lifted", admin.EmptyFieldListFilter), "kind", "symbol", "account")
     list_select_related = ("account", "lifted_by")
     search_fields = ("reason", "symbol")
     date_hierarchy = "since"
@@ -220,7 +222,12 @@ class LockAdmin(HistoryAdmin):
     def lift(self, request: HttpRequest, locks: QuerySet[Lock]) -> None:
         from trading.services.standing import lock_lift
 
-        lifted = sum(lock_lift(lock=lock, actor=cast("User", request.user)) for lock in locks)
+        lifted = 0
+        for lock in locks:
+            try:
+                lifted += lock_lift(lock=lock, actor=cast("User", request.user))
+            except Rejected as refusal:
+                self.message_user(request, f"{lock}: {refusal}", messages.ERROR)
         self.message_user(request, f"{lifted} lifted.")
 
 

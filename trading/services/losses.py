@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from accounts.domain.limits import Limits
 from trading.domain.losses import Breach, breaches, unknown_equity
 from trading.domain.protection import Foreign
 from trading.domain.venue import AccountState
+from trading.exchange.base import Unavailable
 from trading.services.closing import flatten
 from trading.services.world import World
+from vibex.lib.errors import NeedsOperator, Rejected
 
 PURPOSE = "loss"
 """Why positions were closed that a loss limit closed."""
@@ -57,10 +60,24 @@ def _close_all(world: World, state: AccountState) -> AccountState:
     ours = {position.symbol for position in world.journal.positions() if not position.foreign}
     for held in state.positions:
         if held.symbol in ours or world.care.foreign is not Foreign.FLAG:
-            flatten(world, held.symbol, purpose=PURPOSE)
-    state = world.exchange.account()
-    world.journal.equity(state)
+            _close(world, held.symbol)
+    with suppress(Unavailable):  # the next look sees what came of it
+        state = world.exchange.account()
+        world.journal.equity(state)
     return state
+
+
+def _close(world: World, symbol: str) -> None:
+    """Close a position. One that is refused keeps no other open."""
+    try:
+        flatten(world, symbol, purpose=PURPOSE)
+    except Rejected as fault:
+        if isinstance(fault, NeedsOperator):
+            raise  # that is about the account
+        text = f"{symbol}: the position could not be closed: {fault}"
+        world.journal.incident("not-flat", text, critical=True, subject=symbol)
+    finally:
+        world.journal.release(symbol)
 
 
 def _figures(found: Breach) -> dict[str, str]:
