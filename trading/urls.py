@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading import views, views_halt
+from trading import views, views_approval, views_halt
 
 urlpatterns = [
     path("halt/", views_halt.halt, name="halt"),
@@ -19,4 +19,6 @@ urlpatterns = [
     path("bots/<int:bot_id>/", views.bot, name="bot"),
     path("bots/<int:bot_id>/<str:act>/", views.bot_act, name="bot-act"),
     path("cycles/<int:cycle_id>/", views.cycle, name="cycle"),
+    path("approvals/", views_approval.approvals, name="approvals"),
+    path("decisions/<int:decision_id>/<str:act>/", views_approval.approval_answer, name="approval-answer"),
 ]
