@@ -22,6 +22,7 @@ from django.urls import URLPattern, path
 from accounts.admin import AccountAdmin
 from accounts.models import Account, LiveApproval, User
 from trading.halt_admin import HaltActions
+from trading.limits_admin import RuledLimitsInline
 from vibex.lib.admin import HistoryAdmin, link_to
 from vibex.lib.errors import Rejected, VibexError
 
@@ -63,6 +64,7 @@ admin.site.unregister(Account)
 class TradedAccountAdmin(HaltActions, AccountAdmin):
     actions = ("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate")
     change_form_template = "trading/admin/account.html"
+    limits_inline = RuledLimitsInline
 
     def get_urls(self) -> list[URLPattern]:
         views: dict[str, Callable[..., HttpResponseBase]] = {

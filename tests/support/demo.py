@@ -19,6 +19,7 @@ from trading.models import (
     Fill,
     IncomeEntry,
     Lock,
+    LossWatch,
     Order,
     OrderEvent,
     PaperAccount,
@@ -324,6 +325,12 @@ def _equity(made: Demo, count: int) -> None:
             EquityPoint(account=made.account, at=at, wallet=wallet, unrealised=unrealised, equity=wallet + unrealised)
         )
     EquityPoint.objects.bulk_create(points)
+    last, began = points[-1], made.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = next((point for point in points if point.at >= began), last)
+    LossWatch.objects.create(
+        account=made.account, at=last.at, zone="UTC", day_ends=began + timedelta(days=1), day_equity=day.equity,
+        day_transfers=0, equity=last.equity, transfers=0, unit=Decimal("1.008"), peak=Decimal("1.021"),
+    )  # fmt: skip
 
 
 def _ledger(made: Demo) -> None:
@@ -358,7 +365,12 @@ def _around(made: Demo) -> None:
         resolved=now - timedelta(hours=29),
     )  # fmt: skip
     AuditEntry.objects.create(
-        actor=made.user, action="bot-start", object_type="bot", object_id=str(made.bot.pk), before={"status": "stopped"},
+        actor=made.user, action="limits-change", object_type="accounts.risklimits", object_id=str(account.limits.pk),
+        before={"risk_per_trade": "0.020000", "losing_pause_minutes": 90, "trailing_stop": "0.015000"},
+        after={"risk_per_trade": "0.010000", "losing_pause_minutes": 240, "trailing_stop": None}, at=now - timedelta(hours=50),
+    )  # fmt: skip
+    AuditEntry.objects.create(
+        actor=made.user, action="bot-start", object_type="accounts.bot", object_id=str(made.bot.pk), before={"status": "stopped"},
         after={"status": "running"}, at=now - timedelta(hours=71),
     )  # fmt: skip
     _ledger(made)

@@ -104,7 +104,7 @@ def _lines(entry: AuditEntry) -> Iterator[Line]:
         if name in UNSAID or old == new or (old in (None, "", []) and new in (None, "", [])):
             continue
         yield Line(
-            name.replace("_", " "),
+            name.removesuffix("_minutes").replace("_", " "),
             _said(entry, name, old) if name in entry.before else NOTHING,
             _said(entry, name, new) if name in entry.after else NOTHING,
         )

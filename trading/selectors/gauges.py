@@ -49,7 +49,7 @@ def _losses(losses: Losses | None, limits: RiskLimits) -> Iterator[Gauge]:
         yield Gauge("From its peak", "not known yet", percent(limits.max_drawdown), None)
         return
     day = losses.day_loss
-    now = f"{_share(day)} lost" if day > 0 else f"{_share(-day)} gained"
+    now = f"{_share(day)} lost" if day > 0 else "none"
     yield Gauge("Day's loss", now, percent(losses.day_loss_limit), _used(day, losses.day_loss_limit), _left(losses))
     yield Gauge(
         "From its peak",
@@ -60,7 +60,7 @@ def _losses(losses: Losses | None, limits: RiskLimits) -> Iterator[Gauge]:
     if losses.floor is not None:
         yield Gauge(
             "Equity",
-            number(losses.equity.quantize(CENT), grouped=True),
+            f"{losses.equity:,.2f}",
             f"floor {number(losses.floor, grouped=True)}",
             _used(losses.floor, losses.equity) if losses.equity > 0 else WHOLE,
         )
@@ -69,7 +69,7 @@ def _losses(losses: Losses | None, limits: RiskLimits) -> Iterator[Gauge]:
 def _left(losses: Losses) -> str:
     """Return what may still be lost today, in quote units."""
     left = losses.day_lost_limit - losses.day_lost
-    return f"{number(left.quantize(CENT), grouped=True)} left today" if left > 0 else "nothing left today"
+    return f"{left:,.2f} left today" if left > 0 else "nothing left today"
 
 
 def _sizes(standing: Standing, limits: RiskLimits) -> Iterator[Gauge]:
