@@ -206,14 +206,25 @@ def test_times_are_shown_in_the_zone_of_the_reader(client, made):
 
 def test_the_moving_panels_come_each_for_its_own_place(client, made):
     page = text_of(client, f"/accounts/{made.account.pk}/live/")
-    for panel in ("market", "strip", "positions", "orders", "closed", "fills", "bot", "incidents", "entries"):
+    for panel in (
+        "market",
+        "strip",
+        "approvals",
+        "positions",
+        "orders",
+        "closed",
+        "fills",
+        "bot",
+        "incidents",
+        "entries",
+    ):
         assert f'id="{panel}"' in page
-    assert page.count("hx-swap-oob") == 9
+    assert page.count("hx-swap-oob") == 10
     assert "<html" not in page
 
 
 def test_a_desk_costs_a_bounded_number_of_queries(client, made, django_assert_max_num_queries):
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(28):
         client.get(f"/accounts/{made.account.pk}/")
 
 
@@ -299,7 +310,12 @@ def test_what_a_model_wrote_is_text_never_markup(client, made):
 
 def test_limits_ledger_and_incidents_are_in_the_books(client, made):
     page = text_of(client, f"/accounts/{made.account.pk}/books/")
-    for text in ("May lose at most 3 % of equity a day", "funding fee", "Two candles of XRPUSDT were missing.", "Two stops in a row"):
+    for text in (
+        "May lose at most 3 % of equity a day",
+        "funding fee",
+        "Two candles of XRPUSDT were missing.",
+        "Two stops in a row",
+    ):
         assert text in page
 
 
