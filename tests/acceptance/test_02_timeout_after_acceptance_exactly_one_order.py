@@ -16,6 +16,7 @@ from functools import partial
 import pytest
 
 from marketdata.aster.http import AsterHttp
+from tests.acceptance.kit import looked_at
 from tests.faults.test_killed import ROOT
 from trading.domain.venue import OrderSide
 from trading.models import Order, Position
@@ -38,8 +39,7 @@ ACCEPTED: dict[str, dict[str, float]] = {
 def house(monkeypatch):
     monkeypatch.setattr(exchanges, "AsterHttp", partial(AsterHttp, timeout=1.0, patience=2.0, jitter=0))
     with live_house(monkeypatch) as made:
-        made.guard()
-        yield made
+        yield looked_at(made)
 
 
 @pytest.mark.parametrize("lost", ACCEPTED)

@@ -18,6 +18,7 @@ from accounts.models import Incident
 from decisions.domain.proposal import Action, Proposal
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
+from tests.acceptance.kit import looked_at
 from trading.domain.venue_events import OrderChanged
 from trading.models import Position
 from trading.services import exchanges, live
@@ -34,8 +35,7 @@ ETH = "ETHUSDT"
 @pytest.fixture
 def house(monkeypatch):
     with live_house(monkeypatch) as made:
-        made.guard()
-        yield made
+        yield looked_at(made)
 
 
 @pytest.mark.parametrize("ends", ["its target fills", "the operator closes it by hand"])

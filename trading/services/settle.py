@@ -12,7 +12,7 @@ from typing import Final
 
 from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING, OrderState
-from trading.domain.venue import AccountState, OrderReport
+from trading.domain.venue import AccountState, OrderReport, VenuePosition
 from trading.exchange.base import Unavailable
 from trading.services.closing import cancel_children, children, flatten
 from trading.services.execution import booked_position, position_of
@@ -211,7 +211,7 @@ def _check_protection(world: World, position: TrackedPosition, settled: Settled)
     if held is None:
         return
     if not working(world, position.symbol, Role.STOP, shown=settled.shown):
-        _protect_again(world, position, settled)
+        _protect_again(world, position, held, settled)
         return
     settled.mended += secure(world, position, held, settled.shown)
     unresolved = [one for one in world.journal.orders() if one.facts.state in UNRESOLVED]
@@ -220,12 +220,15 @@ def _check_protection(world: World, position: TrackedPosition, settled: Settled)
         settled.mended += trail(world, position.symbol, held)
 
 
-def _protect_again(world: World, position: TrackedPosition, settled: Settled) -> None:
+def _protect_again(world: World, position: TrackedPosition, held: VenuePosition, settled: Settled) -> None:
+    """Place the stop of a position anew. Its target is left alone where it stands."""
     if position.stop is None:
         flatten(world, position.symbol, purpose="flatten")
         settled.mended.append(f"{position.symbol}: had no stop and none was known: closed")
         return
-    protection = protect(world, position, stop=position.stop, target=position.target, leverage=position.leverage)
+    protection = protect(world, position, stop=position.stop, target=None, leverage=position.leverage)
     settled.mended.append(f"{position.symbol}: had no working stop, now {protection}")
+    if protection is Protection.ARMED:
+        settled.mended += secure_target(world, position, held, settled.shown)
     if protection is Protection.NAKED:
         settled.leave(position.symbol, "it has no stop and could not be closed")
