@@ -18,6 +18,7 @@ BENCHMARKS = {
     "snapshot": "a snapshot of six symbols and four timeframes: time and queries, on SQLite and PostgreSQL",
     "backfill": "a million candles into the database, against bare COPY and executemany",
     "signing": "a signature, and a signed request against a bare one",
+    "ruling": "six proposals through every rule of risk",
     "reconcile": "a reconcile of an account with ten thousand fills",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from decisions.domain.proposal import Action, Proposal, Side, Verdict
+from trading.domain.history import History
 from trading.domain.risk import Standing
-from trading.tests.risk_kit import BTC, ETH, GOLD, LIMITS, LONG, PORTFOLIO, SHORT, D, position, rule
+from trading.tests.risk_kit import BTC, ETH, GOLD, LIMITS, LONG, PORTFOLIO, SHORT, D, ago, ended, position, rule
 
 CLOSE = Proposal(ETH, Action.CLOSE)
 LOOSE = replace(LIMITS, risk_per_trade=D("0.05"))
@@ -149,3 +150,83 @@ def test_a_ruling_carries_the_proposal_the_leverage_and_the_numbers(wish):
     assert hit.numbers["from"] == "500"
     assert D(hit.numbers["allowed"]) == ruling.quantity
     assert hit.numbers["equity"] == "10000"
+
+
+# -- what an earlier ruling of the same decision leaves ------------------------------------------------------------------
+
+
+def test_entries_of_one_decision_count_towards_the_hour():
+    wishes = [replace(LONG, symbol=symbol) for symbol in (ETH, BTC, GOLD)]
+    lately = Standing(history=History(opened=(ago(10), ago(20))))
+    assert outcome(*wishes, limits=replace(LIMITS, opens_per_hour=4), standing=lately) == [
+        (Verdict.ACCEPTED, 1, ()),
+        (Verdict.ACCEPTED, 1, ()),
+        (Verdict.REFUSED, None, ("entries.hour",)),
+    ]
+
+
+def test_an_entry_that_is_refused_does_not_count_towards_the_day():
+    refused = replace(LONG, symbol=BTC, leverage=6)
+    assert outcome(refused, LONG, limits=replace(LIMITS, opens_per_day=1))[1] == (Verdict.ACCEPTED, 1, ())
+
+
+def test_a_loss_that_this_decision_takes_completes_the_streak():
+    losses = Standing(history=History(ended=tuple(ended("-5", at=at, symbol=BTC) for at in (300, 200, 100))))
+    loser = position(ETH, Side.LONG, "1", unrealised=D(-5))
+    account = replace(PORTFOLIO, unrealised=D(-5), positions=(loser,))
+    wish = replace(LONG, symbol=GOLD)
+    assert outcome(wish, portfolio=account, standing=losses)[0][0] is Verdict.ACCEPTED
+    assert outcome(CLOSE, wish, portfolio=account, standing=losses)[1] == (Verdict.REFUSED, None, ("streak.losing",))
+
+
+def test_fees_make_a_close_at_the_price_of_entry_a_loss():
+    losses = Standing(history=History(ended=tuple(ended("-5", at=at, symbol=BTC) for at in (300, 200, 100))))
+    account = replace(PORTFOLIO, positions=(position(ETH, Side.LONG, "1"),))
+    assert outcome(CLOSE, replace(LONG, symbol=GOLD), portfolio=account, standing=losses)[1][2] == ("streak.losing",)
+
+
+def test_a_streak_says_until_when_nothing_is_opened():
+    losses = Standing(history=History(ended=tuple(ended("-5", at=at, symbol=BTC) for at in (100, 90, 80, 70))))
+    [ruling] = rule(LONG, standing=losses)
+    assert "nothing is opened until 2025-10-10 14:50 UTC" in ruling.hits[0].text
+
+
+def test_the_close_of_a_reversal_stands_when_its_entry_is_refused():
+    young = replace(PORTFOLIO, positions=(position(ETH, Side.LONG, "1", opened_at=ago(3)),))
+    assert outcome(CLOSE, SHORT, portfolio=young) == [
+        (Verdict.ACCEPTED, 1, ()),
+        (Verdict.REFUSED, None, ("hold.reversal",)),
+    ]
+
+
+def test_another_symbol_may_be_entered_whatever_was_closed():
+    young = replace(PORTFOLIO, positions=(position(ETH, Side.LONG, "1", opened_at=ago(3)),))
+    assert outcome(CLOSE, replace(LONG, symbol=BTC), portfolio=young)[1] == (Verdict.ACCEPTED, 1, ())
+
+
+def test_a_second_entry_adds_to_the_first_and_both_keep_within_one_position():
+    grows = replace(LOOSE, pyramiding=True)
+    wishes = [replace(LONG, quantity=D(70)), replace(LONG, quantity=D(70), stop_loss=D("98.5"))]
+    first, second = rule(*wishes, limits=grows)
+    assert (first.verdict, first.quantity, first.adds) == (Verdict.ACCEPTED, 70, False)
+    assert (second.verdict, second.quantity, second.rule_ids, second.adds) == (
+        Verdict.REDUCED,
+        D("29.96"),  # the fee of the first is off the equity: (9,996.4929 − 7,000) ÷ 100
+        ("cap.position",),
+        True,
+    )
+
+
+def test_an_addition_after_another_is_held_to_the_nearer_stop():
+    grows = replace(LIMITS, pyramiding=True)
+    nearer = replace(LONG, stop_loss=D("98.5"))
+    assert outcome(LONG, nearer, LONG, limits=grows)[2] == (Verdict.REFUSED, None, ("stop.loosened",))
+
+
+def test_a_reward_that_is_too_small_is_told_with_both_numbers():
+    [ruling] = rule(replace(LONG, profit_target=D(102)))
+    [hit] = ruling.hits
+    assert hit.text == (
+        "After costs a unit gains 1.899 at the target and loses 2.295 at the stop: 0.83 to 1, where 1.5 is asked."
+    )
+    assert (hit.numbers["reward"], hit.numbers["risk"], hit.numbers["limit"]) == ("1.899", "2.295", "1.5")

@@ -160,14 +160,32 @@ def funding_cost(ask: Ask) -> Finding | None:
     )
 
 
-@refuses("book.numbers", "min_depth")
+@refuses("book.numbers", "min_depth", "max_slippage")
 def book_numbers(ask: Ask) -> Finding | None:
     """The order book, where the market has one and `min_depth` asks for it, holds known prices and quantities."""
     if not ask.limits.min_depth or ask.view is None or ask.view.depth is None:
         return None
-    if _usable(ask.view.depth, ask.proposal.side):
+    if _usable(ask.view.depth, ask):
         return None
     return Finding(f"The order book of {ask.symbol} holds no usable prices and quantities on the side to be crossed.")
+
+
+def _usable(depth: object, ask: Ask) -> bool:
+    """Look at the levels within reach, best first, and at the first beyond: no other is calculated with."""
+    if not isinstance(depth, Depth) or ask.view is None:
+        return False
+    side, quote = ask.proposal.side, ask.view.quote
+    levels: object = side_crossed(depth, side)
+    if not isinstance(levels, tuple) or not levels:
+        return False
+    touch = quote.ask if side is Side.LONG else quote.bid
+    worst = touch * (1 + side.sign * ask.limits.max_slippage)
+    for level in levels:
+        if not _level(level):
+            return False
+        if beyond(level[0], worst, side):
+            return True
+    return True
 
 
 def side_crossed(depth: Depth, side: Side) -> tuple[tuple[Decimal, Decimal], ...]:
@@ -175,9 +193,9 @@ def side_crossed(depth: Depth, side: Side) -> tuple[tuple[Decimal, Decimal], ...
     return depth.asks if side is Side.LONG else depth.bids
 
 
-def _usable(depth: object, side: Side) -> bool:
-    levels: object = side_crossed(depth, side) if isinstance(depth, Depth) else None
-    return isinstance(levels, tuple) and bool(levels) and all(map(_level, levels))
+def beyond(price: Decimal, worst: Decimal, side: Side) -> bool:
+    """Return whether an order of this side with this worst price does not reach the price."""
+    return price > worst if side is Side.LONG else price < worst
 
 
 def _level(level: object) -> bool:

@@ -5,21 +5,27 @@ Exposure is counted at the price crossed, margin at the worst price the order al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
 
 from trading.domain.risk.case import Entry, Finding, Number, Rule, plain, reduces, refuses
-from trading.domain.risk.market import side_crossed
+from trading.domain.risk.market import beyond, side_crossed
 from trading.domain.sizing import largest_notional, loss_at_stop
 from trading.domain.venue import ZERO
 
 
-def _at_most(entry: Entry, quantity: Decimal, why: str, numbers: Mapping[str, Number]) -> Finding | None:
-    """Say that only `quantity`, rounded down to the step, is allowed; None when less than that is left anyway."""
-    allowed = max(ZERO, entry.instrument.quantity_down(quantity))
-    if allowed >= entry.quantity:
+def _at_most(entry: Entry, quantity: Decimal, why: Callable[[], str], numbers: Mapping[str, Number]) -> Finding | None:
+    """Say that only `quantity`, rounded down to the step, is allowed; None when less than that is left anyway.
+
+    What is left lies on the step: `size.step` comes first. The words are made only when they are needed.
+    """
+    if quantity >= entry.quantity:
         return None
+    return _reduced(entry, max(ZERO, entry.instrument.quantity_down(quantity)), why(), numbers)
+
+
+def _reduced(entry: Entry, allowed: Decimal, why: str, numbers: Mapping[str, Number]) -> Finding:
     text = f"Reduced from {plain(entry.quantity)} to {plain(allowed)}: {why}."
     return Finding(text, {"from": entry.quantity, "allowed": allowed, **numbers}, allowed)
 
@@ -27,8 +33,10 @@ def _at_most(entry: Entry, quantity: Decimal, why: str, numbers: Mapping[str, Nu
 @reduces("size.step")
 def size_step(entry: Entry) -> Finding | None:
     """The quantity is a multiple of the instrument's step; it is rounded down."""
-    step = entry.instrument.step_size
-    return _at_most(entry, entry.quantity, f"quantities are multiples of {plain(step)}", {"step": step})
+    step, allowed = entry.instrument.step_size, entry.instrument.quantity_down(entry.quantity)
+    if allowed == entry.quantity:
+        return None
+    return _reduced(entry, allowed, f"quantities are multiples of {plain(step)}", {"step": step})
 
 
 @reduces("book.depth", "min_depth", "max_slippage")
@@ -37,13 +45,15 @@ def book_depth(entry: Entry) -> Finding | None:
     view, factor = entry.ask.view, entry.limits.min_depth
     if not factor or view is None or view.depth is None:
         return None
-    sign, worst = entry.side.sign, entry.limit * entry.side.sign
-    levels = side_crossed(view.depth, entry.side)
-    carried = sum((price * quantity for price, quantity in levels if price * sign <= worst), ZERO)
+    carried = ZERO
+    for price, quantity in side_crossed(view.depth, entry.side):
+        if beyond(price, entry.limit, entry.side):
+            break
+        carried += price * quantity
     return _at_most(
         entry,
         carried / (factor * entry.touch),
-        f"within reach the order book carries {plain(carried)}, and {plain(factor)} times the order is asked",
+        lambda: f"within reach the order book carries {plain(carried)}, and {plain(factor)} times the order is asked",
         {"carried": carried, "times": factor, "price": entry.touch},
     )
 
@@ -55,7 +65,7 @@ def size_risk(entry: Entry) -> Finding | None:
     return _at_most(
         entry,
         (entry.base * share - open_) / loss,
-        f"the stop may lose {share:.2%} of equity, fees and slippage included",
+        lambda: f"the stop may lose {share:.2%} of equity, fees and slippage included",
         {"equity": entry.base, "share": share, "loss per unit": loss, **({"open": open_} if entry.held else {})},
     )
 
@@ -104,7 +114,7 @@ def _capped(entry: Entry, share: Decimal, used: Decimal, what: str) -> Finding |
     return _at_most(
         entry,
         (limit - used) / entry.touch,
-        f"{what} may have a notional of {plain(share)} × equity",
+        lambda: f"{what} may have a notional of {plain(share)} × equity",
         {"used": used, "limit": limit, "price": entry.touch},
     )
 
@@ -116,7 +126,7 @@ def margin_use(entry: Entry) -> Finding | None:
     return _at_most(
         entry,
         (limit - used) * entry.leverage / entry.dearest,
-        f"margin may take {entry.limits.max_margin_use:.0%} of equity",
+        lambda: f"margin may take {entry.limits.max_margin_use:.0%} of equity",
         {"used": used, "limit": limit, "price": entry.dearest, "leverage": entry.leverage},
     )
 
@@ -129,7 +139,7 @@ def margin_available(entry: Entry) -> Finding | None:
     return _at_most(
         entry,
         spare / each,
-        "there is no more margin available",
+        lambda: "there is no more margin available",
         {"available": entry.portfolio.available, "spare": spare, "margin per unit": each},
     )
 
@@ -138,16 +148,19 @@ def margin_available(entry: Entry) -> Finding | None:
 def size_bracket(entry: Entry) -> Finding | None:
     """The venue carries the notional at this leverage, what is open already counted."""
     most, used = largest_notional(entry.instrument, entry.leverage), entry.held_notional
-    why = f"at leverage {entry.leverage} the venue carries a notional of {plain(most)}"
-    numbers = {"used": used, "limit": most, "price": entry.dearest}
-    return _at_most(entry, (most - used) / entry.dearest, why, numbers)
+    return _at_most(
+        entry,
+        (most - used) / entry.dearest,
+        lambda: f"at leverage {entry.leverage} the venue carries a notional of {plain(most)}",
+        {"used": used, "limit": most, "price": entry.dearest},
+    )
 
 
 @reduces("size.maximum")
 def size_maximum(entry: Entry) -> Finding | None:
     """The quantity is at most the instrument's largest per order."""
     most = entry.instrument.max_quantity
-    return _at_most(entry, most, f"one order may hold {plain(most)}", {"limit": most})
+    return _at_most(entry, most, lambda: f"one order may hold {plain(most)}", {"limit": most})
 
 
 @refuses("size.minimum")
