@@ -200,8 +200,8 @@ def _held(known: Known, held: Holding) -> Iterator[str]:
     if mark is None or not mark.price.is_finite() or mark.price <= 0:
         yield "has no mark price"
         return
-    if mark.age > known.oldest_mark:
-        yield "has a mark price that is old"
+    if abs(mark.age) > known.oldest_mark:
+        yield "has a mark price that is not of now"
     yield from _protected(known, held, mark.price)
     if _near(known, held, mark.price):
         yield "is near its liquidation"
@@ -230,8 +230,8 @@ def _in_place(known: Known, held: Holding, role: Role, wanted: Decimal | None) -
     working = [
         each.order for each in known.orders if each.ours and each.role is role and each.order.symbol == held.symbol
     ]
-    if wanted is None:
-        return not working
+    if not working:
+        return wanted is None
     found = arranged(working, wanted=wanted, held=held.quantity, by_position=known.by_position)
     closes = OrderSide.to_close(held.side)
     return found.keep is not None and not found.spare and found.keep.side is closes

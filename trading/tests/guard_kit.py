@@ -32,6 +32,7 @@ START = datetime(2025, 10, 1, 12, tzinfo=UTC)
 AT_REST = 1e-9
 """Market seconds in a second: the market counts as running, and its clock stands."""
 MINUTE = timedelta(minutes=1)
+CENT = Decimal("0.01")
 
 
 class StillMarket:
@@ -47,7 +48,7 @@ class StillMarket:
         """Let a minute pass, at whose end these are the prices; `wick` is a price that it touched in between."""
         opened, before = self.at, dict(self.prices)
         self.at += MINUTE
-        self.prices |= {symbol: Decimal(price) for symbol, price in (prices or {}).items()}
+        self.prices |= {symbol: Decimal(price).quantize(CENT) for symbol, price in (prices or {}).items()}
         candles = [_candle(one, opened, before[one], self.prices[one], (wick or {}).get(one)) for one in self.prices]
         candles_upsert(venue=VENUE, candles=candles, closed=True)
         self.quote()
@@ -79,7 +80,8 @@ def open_position(
 ) -> None:
     """Open a position as a cycle does, with stop 3 % and target 6 % away, and look after it."""
     world = world_for(account)
-    spec, price = world.market.instrument(symbol), world.market.quote(symbol, at=world.clock.now()).ask
+    spec, quote = world.market.instrument(symbol), world.market.quote(symbol, at=world.clock.now())
+    price = quote.ask if side is Side.LONG else quote.bid
     if world.exchange.account().position(symbol) is None:
         world.exchange.set_leverage(symbol=symbol, leverage=leverage)
     order = NewOrder(

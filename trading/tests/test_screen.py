@@ -100,7 +100,6 @@ def test_an_account_without_anything_is_fine() -> None:
         "a stop that opens": (with_orders(child(Role.STOP, 97_000, side=OrderSide.BUY), TARGET), "not exactly one"),
         "somebody else's stop": (with_orders(replace(STOP, ours=False), TARGET), "not exactly one working stop"),
         "no target": (with_orders(STOP), "not exactly one target"),
-        "a target of none": (replace(held(target=None)), "not exactly one target"),
         "a stop beyond the price": (
             replace(held(stop=D(100_000)), orders=(child(Role.STOP, 100_000), TARGET),
                     stated=stated(child(Role.STOP, 100_000), TARGET)),
@@ -122,7 +121,11 @@ def test_an_account_without_anything_is_fine() -> None:
         "a mark that is none": (replace(FINE, marks={BTC: Mark(D("NaN"), timedelta(0))}), "has no mark price"),
         "a mark of nothing": (replace(FINE, marks={BTC: Mark(D(0), timedelta(0))}), "has no mark price"),
         "an infinite mark": (replace(FINE, marks={BTC: Mark(D("Infinity"), timedelta(0))}), "has no mark price"),
-        "an old mark": (replace(FINE, marks={BTC: Mark(D(100_000), timedelta(seconds=31))}), "a mark price that is old"),
+        "an old mark": (replace(FINE, marks={BTC: Mark(D(100_000), timedelta(seconds=31))}), "a mark price that is not of now"),
+        "a mark of tomorrow": (
+            replace(FINE, marks={BTC: Mark(D(100_000), timedelta(seconds=-31))}),
+            "a mark price that is not of now",
+        ),
         "halted": (replace(FINE, halted=True), "halted and not flat"),
         "not read": (replace(FINE, unread=("its venue is not heard",)), "its venue is not heard"),
         "never looked at": (replace(FINE, full_at=None), "its turn has come"),
@@ -136,6 +139,11 @@ def test_what_is_not_as_a_look_would_leave_it_is_in_doubt(known: Known, said: st
 def test_an_order_whose_fate_is_open_is_in_doubt(state: OrderState) -> None:
     known = replace(FINE, orders=(STOP, TARGET, replace(child(Role.STOP, 97_000, key="s"), state=state)))
     assert any(str(state) in doubt for doubt in doubts(known))
+
+
+def test_a_target_that_nobody_asked_for_stays_as_a_look_leaves_it() -> None:
+    assert doubts(held(target=None)) == ()
+    assert doubts(replace(with_orders(STOP), holdings=(replace(LONG, target=None),))) == ()
 
 
 def test_somebody_elses_working_order_is_left_alone() -> None:
