@@ -208,11 +208,10 @@ def floor_clash(floor: Decimal | None, equity: Decimal | None, *, flattens: bool
     """Return what is wrong with a floor where equity is known: above it, it fires at once."""
     if floor is None or equity is None or floor < equity:
         return None
-    now = number(equity.quantize(Decimal("0.01")), grouped=True)
     does = "close everything" if flattens else "bar every entry"
     return Clash(
         ("equity_floor",),
-        f"Equity is {now}: a floor that is not below it would {does} at once. Set it below, or use the emergency stop.",
+        f"Equity is {equity:,.2f}: a floor that is not below it would {does} at once. Set it below, or use the emergency stop.",
     )
 
 
