@@ -17,6 +17,7 @@ from trading.models import (
     Claim,
     EquityPoint,
     Fill,
+    GuardState,
     IncomeEntry,
     Lock,
     Order,
@@ -202,6 +203,13 @@ class ReconciliationAdmin(HistoryAdmin):
     list_filter = ("agreed", "trigger", "account")
     list_select_related = ("account",)
     date_hierarchy = "at"
+
+
+@admin.register(GuardState)
+class GuardStateAdmin(HistoryAdmin):
+    list_display = (link_to("account"), "at", "full_at", "well", "text", "seconds", "since")
+    list_filter = ("well", "account")
+    list_select_related = ("account",)
 
 
 @admin.register(Lock)

@@ -26,6 +26,7 @@ class LookedAt:
 class GuardView:
     """How an account is looked after, for its pages. Times are wall time; None where there was no such look yet."""
 
+    now: datetime
     at: datetime | None = None
     full_at: datetime | None = None
     """When its exchange was read last."""
@@ -47,10 +48,10 @@ def guard_of(account: Account, *, now: datetime) -> GuardView:
     """Return how an account is looked after, at the wall time `now`."""
     state = GuardState.objects.filter(account=account).first()
     if state is None:
-        return GuardView()
+        return GuardView(now)
     in_play = state.since is not None
     late = in_play and now - _waits(state) > LATE_AFTER
-    return GuardView(state.at, state.full_at, in_play, state.well, state.text, state.seconds, late)
+    return GuardView(now, state.at, state.full_at, in_play, state.well, state.text, state.seconds, late)
 
 
 def _waits(state: GuardState) -> datetime:
