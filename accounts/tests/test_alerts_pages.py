@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from accounts.domain.alerts import EventType, Severity
@@ -14,6 +17,7 @@ from accounts.services import account_create, alert_raise, user_create
 from accounts.services.alerts.channels import channel_address
 from accounts.services.alerts.sending import deliveries_send
 from accounts.tests.alert_kit import Receiver, channel_to, http_receiver
+from vibex.lib.errors import NeedsOperator
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -253,3 +257,25 @@ def test_names_are_unique_and_channels_have_an_end(person: Client, owner: User) 
     AlertChannel.objects.last().delete()
     answer = person.post("/alerts/channels/", {**FIELDS, "name": "c0", "url": url}).content.decode()
     assert "You have a channel of this name." in answer
+
+
+def test_addresses_are_sealed_anew_with_the_keys_of_accounts(owner: User, settings: Any) -> None:
+    channel = channel_to(owner, SECRET)
+    old, new = settings.CREDENTIALS_KEYS[0], Fernet.generate_key().decode()
+    settings.CREDENTIALS_KEYS = (new, old)
+    out = StringIO()
+    call_command("rotate_credentials_key", stdout=out)
+    assert "channel desk of owner@example.com" in out.getvalue()
+    settings.CREDENTIALS_KEYS = (new,)
+    channel.refresh_from_db()
+    assert channel_address(channel) == SECRET
+    settings.CREDENTIALS_KEYS = (old,)
+    with pytest.raises(CommandError, match="channel desk of owner@example.com"):
+        call_command("rotate_credentials_key")
+
+
+def test_an_address_of_another_person_does_not_open(owner: User) -> None:
+    channel, other = channel_to(owner, SECRET), user_create(email="b@example.com", password="correct horse battery")
+    AlertChannel.objects.filter(pk=channel.pk).update(user=other)
+    with pytest.raises(NeedsOperator, match="does not open"):
+        channel_address(AlertChannel.objects.get())

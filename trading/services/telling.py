@@ -77,14 +77,14 @@ def refusals_tell(cycle: Cycle, decisions: Sequence[Decision]) -> None:
     streak = list(takewhile(_refused, newest))
     if not len(streak) - fresh < REFUSALS <= len(streak):
         return
-    why = "; ".join(str(hit.get("text", "")) for hit in streak[0].hits) or "no reason was kept"
+    why = " ".join(str(hit.get("text", "")) for hit in streak[0].hits) or "no reason was kept"
     alert_raise(
         account=cycle.account,
         bot=cycle.bot,
         type=EventType.REFUSAL_STREAK,
         severity=Severity.WARNING,
         subject=cycle.bot.name,
-        message=f"The last {len(streak)} entries of {cycle.bot.name} were refused. The last one, {streak[0].symbol}: {why}.",
+        message=f"The last {len(streak)} entries of {cycle.bot.name} were refused. The last one, {streak[0].symbol}: {why}",
     )
 
 
