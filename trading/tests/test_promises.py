@@ -8,13 +8,14 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.models import Bot
+from accounts.models import Bot, RiskLimits
 from decisions.deciders import rules
 from decisions.domain.proposal import Action, Proposal
-from trading.models import Fill, IncomeEntry, PaperIncome, Position
+from trading.models import Fill, IncomeEntry, Lock, PaperIncome, Position
 from trading.services import backtest, live
 from trading.services.cycle import run_cycle
 from trading.services.guard import guard_run
+from trading.services.standing import lock_lift
 from trading.tests.builders import make_bot
 from trading.tests.test_execution import RUN
 from trading.tests.venue_support import NOON, StillMarket, make_desk
@@ -90,6 +91,36 @@ def test_promise_1_one_code_path_paper_and_backtest_trade_to_the_last_digit_alik
 
 def test_promise_1_one_code_path_a_backtest_runs_the_cycle_that_trades():
     assert backtest.run_cycle is live.run_cycle is run_cycle
+
+
+def test_promise_7_loss_limits_hold_over_a_restart_a_new_day_and_a_raised_limit(monkeypatch):
+    paper = Paper(monkeypatch)
+
+    def limits(**values: str) -> None:
+        RiskLimits.objects.update(**values)
+
+    def cycle(price: int, *wanted: Proposal, hours: float) -> tuple[str, ...]:
+        """Decide on a candle, each time out of what the database alone knows; return the rules that spoke."""
+        at = NOON + timedelta(hours=hours)
+        paper.clock.move_to(at)
+        paper.market.price, paper.wanted = Decimal(price), wanted
+        run = live.cycle_run(bot_id=paper.bot.pk, scheduled_for=at)
+        assert run.result, run.text
+        return tuple(hit.rule for ruling in run.result.rulings for hit in ruling.hits)
+
+    limits(daily_loss="0.003", cooldown_minutes=0, losing_streak=0)
+    assert cycle(100_000, BUY, hours=0) == ()
+    assert cycle(99_000, CLOSE, hours=1) == ()  # 20 USDT of 10,000, and fees: within the limit
+    assert cycle(100_000, BUY, hours=2) == ()
+    assert "standing.blocked" in cycle(99_400, BUY, hours=3)  # what is not realised yet counts as well
+    lock = Lock.objects.get(lifted=None)
+    assert lock.kind == "loss.day"
+    assert cycle(100_500, CLOSE, hours=4) == ()  # nothing keeps a close from going out
+    limits(daily_loss="0.1")
+    assert "standing.blocked" in cycle(100_000, BUY, hours=36)
+    assert not Position.objects.filter(closed=None).exists()
+    lock_lift(lock=lock, actor=paper.bot.account.owner)
+    assert cycle(100_000, BUY, hours=37) == ()
 
 
 def test_promise_8_money_ties_out_books_venue_and_positions_agree_to_the_last_digit(monkeypatch):
