@@ -36,6 +36,8 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "bot": ("operator@vibex.local", "/bots/1/"),
     "cycle": ("operator@vibex.local", "/cycles/1/"),
     "cycle-model": ("operator@vibex.local", "/cycles/40/"),
+    "approvals": ("operator@vibex.local", "/approvals/"),
+    "cycle-approval": ("operator@vibex.local", "/cycles/62/"),
     "password": ("operator@vibex.local", "/password/"),
     "not-found": ("operator@vibex.local", "/nothing/"),
     "admin": ("operator@vibex.local", "/admin/"),
