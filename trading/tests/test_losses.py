@@ -267,6 +267,30 @@ def test_after_a_lift_of_the_drawdown_the_value_of_now_is_the_peak():
     assert (wiped.unit, drawdown(wiped)) == (D(1), D(0))
 
 
+def test_the_example_of_the_page_is_right():
+    """docs/loss-limits.md, line by line."""
+    watch = began()
+    told = [(day_loss(watch), watch.unit, drawdown(watch))]
+    for equity, transfers, lifts in (
+        ("9800", None, False),
+        ("10300", "10500", False),
+        ("10200", None, True),
+        ("1200", "1500", False),
+        ("1100", None, False),
+    ):
+        watch = on(watch, equity, transfers)
+        told.append((day_loss(watch), watch.unit, drawdown(watch)))
+        watch = losses.day_anew(watch) if lifts else watch
+    assert [tuple(f"{value:.4f}" for value in line) for line in told] == [
+        ("0.0000", "1.0000", "0.0000"),
+        ("0.0200", "0.9800", "0.0200"),
+        ("0.0200", "0.9800", "0.0200"),
+        ("0.0300", "0.9705", "0.0295"),
+        ("0.0000", "0.9705", "0.0295"),
+        ("0.0098", "0.8896", "0.1104"),
+    ]
+
+
 # -- for any course of things ------------------------------------------------------------------------------------------
 
 equities = st.decimals(min_value=50, max_value=1_000_000, places=8)
