@@ -270,7 +270,7 @@ def test_addresses_are_sealed_anew_with_the_keys_of_accounts(owner: User, settin
     channel.refresh_from_db()
     assert channel_address(channel) == SECRET
     settings.CREDENTIALS_KEYS = (old,)
-    with pytest.raises(CommandError, match="channel desk of owner@example.com"):
+    with pytest.raises(CommandError, match=r"channel desk of owner@example\.com"):
         call_command("rotate_credentials_key")
 
 
