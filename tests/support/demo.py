@@ -370,7 +370,7 @@ def _around(made: Demo) -> None:
         after={"risk_per_trade": "0.010000", "losing_pause_minutes": 240, "trailing_stop": None}, at=now - timedelta(hours=50),
     )  # fmt: skip
     AuditEntry.objects.create(
-        actor=made.user, action="bot-start", object_type="accounts.bot", object_id=str(made.bot.pk), before={"status": "stopped"},
+        actor=made.user, action="bot-running", object_type="accounts.bot", object_id=str(made.bot.pk), before={"status": "stopped"},
         after={"status": "running"}, at=now - timedelta(hours=71),
     )  # fmt: skip
     _ledger(made)

@@ -40,9 +40,9 @@ ACTIONS: Final[Mapping[str, str]] = {
 ENDINGS: Final = (
     ("create", "made"),
     ("change", "changed"),
-    ("start", "started"),
-    ("pause", "paused"),
-    ("stop", "stopped"),
+    ("running", "started"),
+    ("paused", "paused"),
+    ("stopped", "stopped"),
 )
 
 
@@ -112,7 +112,7 @@ def _lines(entry: AuditEntry) -> Iterator[Line]:
 
 def _said(entry: AuditEntry, name: str, value: Any) -> str:
     if entry.object_type == RiskLimits._meta.label_lower:
-        return words(name, _read(name, value))
+        return _limit(name, value)
     if value is None or value == "" or value == "None":
         return "none"
     if isinstance(value, bool) or value in ("True", "False"):
@@ -124,11 +124,9 @@ def _said(entry: AuditEntry, name: str, value: Any) -> str:
     return str(value)
 
 
-def _read(name: str, value: Any) -> Any:
-    """Return a stored limit as the number it was; as it stands when it is none."""
-    if value is None or KINDS.get(name) not in NUMBERS:
-        return value
+def _limit(name: str, value: Any) -> str:
+    """Return a stored limit in words; as it stands when it is none."""
     try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return value
+        return words(name, Decimal(str(value)) if value is not None and KINDS.get(name) in NUMBERS else value)
+    except (InvalidOperation, TypeError, ValueError):
+        return str(value)
