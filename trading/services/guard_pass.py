@@ -71,7 +71,7 @@ def _keep(fine: Sequence[Reading], screened: dict[int, Screened], *, now: dateti
     try:
         _write(fine, screened, now=now, began=began)
         return {}
-    except (OverflowError, DatabaseError) as fault:
+    except (ArithmeticError, ValueError, DatabaseError) as fault:
         if len(fine) == 1:
             return {fine[0].account.pk: (f"its equity could not be written: {fault}",)}
     failed: Doubts = {}
