@@ -16,6 +16,7 @@ from trading.exchange.aster.adapter import AsterExchange
 from trading.models import Order, Position
 from trading.services.execution import execute
 from trading.services.settle import settle
+from trading.services.stops import move_stop
 from trading.tests.live_kit import BUY, LiveHouse, books_tie_out, live_house, nothing_hangs
 from trading.tests.test_execution import BUY as FIRST
 from trading.tests.test_execution import RUN, carry_out, held, incidents, sent, venue_orders
@@ -96,6 +97,13 @@ def test_a_target_that_is_not_stated_stays_where_it_is():
     desk = opened()
     add(desk, replace(NEARER, profit_target=None))
     assert venue_orders(desk) == {("STOP_MARKET", Decimal(98_500)), ("TAKE_PROFIT_MARKET", Decimal(104_000))}
+
+
+def test_a_stop_that_came_nearer_since_the_ruling_is_not_moved_back():
+    desk = opened()
+    move_stop(desk.world, "BTCUSDT", Decimal(98_800))
+    assert add(desk).protected
+    assert venue_orders(desk) == {("STOP_MARKET", Decimal(98_800)), ("TAKE_PROFIT_MARKET", Decimal(104_000))}
 
 
 def test_nothing_is_added_when_the_position_is_gone():

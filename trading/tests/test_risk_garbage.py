@@ -14,7 +14,7 @@ from trading.domain.risk import RULES, Standing
 from trading.tests.risk_cases import MadCases, passed
 from trading.tests.risk_kit import ETH, LIMITS, LONG, D, rule
 
-MANY = 600
+MANY = 300
 SEEDS = st.integers(0, 2**40)
 IDS = {rule.id for rule in RULES} | {"position.none"}
 

@@ -17,7 +17,7 @@ from trading.tests.risk_kit import AT, BTC, ETH, GOLD, D, position
 
 HAIR = D("1e-40")
 """Rounding of the fiftieth digit, where a cost is not a multiple of anything."""
-MANY = 600
+MANY = 300
 SEEDS = st.integers(0, 2**40)
 EXACT = {"prec": 200, "rounding": ROUND_CEILING}
 
