@@ -19,6 +19,7 @@ BENCHMARKS = {
     "backfill": "a million candles into the database, against bare COPY and executemany",
     "signing": "a signature, and a signed request against a bare one",
     "ruling": "six proposals through every rule of risk",
+    "guard": "a pass of the guard over a hundred and a thousand accounts, on SQLite and PostgreSQL",
     "reconcile": "a reconcile of an account with ten thousand fills",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",
