@@ -202,6 +202,7 @@ def _orders_filled(account: Account, orders: dict[int, Order]) -> None:
             incident_open(account=account, kind="order-state", text=f"{order.client_order_id}: {step.incident}")
         if step.facts != facts_of(order):
             told.append(event_of(order, step.facts, "trade", sequence=events.get(key, 0) + 1))
+            order.account = account  # held already, not to be read again
             entry_tell(order, facts_of(order), step.facts)
         order.state, order.filled = step.facts.state.value, step.facts.filled
         order.average_price, order.reason = step.facts.average_price, step.facts.reason[:300]

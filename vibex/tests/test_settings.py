@@ -178,7 +178,20 @@ def test_keys_of_a_developer_do_not_reach_the_tests(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["openai", "plotly", "pandas", "ccxt", "talib", "numpy", "psycopg", "redis", "hypothesis", "cryptography"]
+    "module",
+    [
+        "openai",
+        "apprise",
+        "plotly",
+        "pandas",
+        "ccxt",
+        "talib",
+        "numpy",
+        "psycopg",
+        "redis",
+        "hypothesis",
+        "cryptography",
+    ],
 )
 def test_settings_do_not_load_heavy_packages(tmp_path, module):
     done = run(f"import sys, vibex.settings; print({module!r} in sys.modules)", tmp_path)

@@ -339,6 +339,7 @@ class OrmJournal:
         """Tell what should not have happened, and of an entry that ended, once the order is let go: both wait for the account."""
         if step.incident:
             self.incident("order-state", f"{row.client_order_id}: {step.incident}")
+        row.account = self.account
         entry_tell(row, facts_of(row), step.facts)
 
     def _role(self, client_order_id: str) -> Role:
