@@ -100,6 +100,8 @@ def advance(watch: Watch, *, equity: Decimal, transfers: Decimal, at: datetime, 
             day_equity=watch.equity,
             day_transfers=watch.transfers,
         )
+    if (equity, transfers) == (watch.equity, watch.transfers):
+        return replace(watch, at=at)
     unit = _unit(watch.unit * _kept(watch.equity, transfers - watch.transfers, equity))
     return replace(watch, at=at, equity=equity, transfers=transfers, unit=unit, peak=max(watch.peak, unit))
 
