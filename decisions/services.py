@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,13 @@ from accounts.models import Bot
 from decisions.domain.proposal import RuleHit, Ruling
 from decisions.domain.question import Answer, Outcome, Question, Reading
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+
+KEPT: Final = Context(prec=15)
+"""Digits of a number that SQLite keeps."""
+LARGEST_POWER: Final = 18
+"""A column of amounts holds no number from 1e18 on."""
+LARGEST_LEVERAGE: Final = 32_767
+"""What its column holds."""
 
 SEEDS: Final = Path(__file__).parent / "prompts"
 """Templates that come with the house, one file for each name."""
@@ -125,11 +133,11 @@ def _decision(cycle: Cycle, interaction: Interaction | None, sequence: int, ruli
         sequence=sequence,
         symbol=proposal.symbol,
         action=proposal.action.value,
-        asked_quantity=proposal.quantity,
-        asked_leverage=proposal.leverage,
-        stop_loss=proposal.stop_loss,
-        profit_target=proposal.profit_target,
-        risk_usd=proposal.risk_usd,
+        asked_quantity=_amount(proposal.quantity),
+        asked_leverage=_leverage(proposal.leverage),
+        stop_loss=_amount(proposal.stop_loss),
+        profit_target=_amount(proposal.profit_target),
+        risk_usd=_amount(proposal.risk_usd),
         confidence=proposal.confidence,
         invalidation_condition=proposal.invalidation_condition,
         justification=proposal.justification,
@@ -141,6 +149,17 @@ def _decision(cycle: Cycle, interaction: Interaction | None, sequence: int, ruli
         hits=[_hit(hit) for hit in ruling.hits],
         at=at,
     )
+
+
+def _amount(stated: Decimal | None) -> Decimal | None:
+    """Return a number that was asked for as a database keeps it; None for one that none does. The rule that refused tells."""
+    if stated is None or not stated.is_finite() or stated.adjusted() >= LARGEST_POWER:
+        return None
+    return KEPT.plus(stated)
+
+
+def _leverage(stated: int | None) -> int | None:
+    return stated if stated is not None and 0 <= stated <= LARGEST_LEVERAGE else None
 
 
 def _hit(hit: RuleHit) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from trading.services.journal.base import IntentVoid, Stage
 from trading.services.journal.orm import OrmJournal
 from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
 from trading.services.model_cost import budget_tell, budget_used
+from trading.services.model_trust import replies_judge
 from trading.services.ready import account_ready, clock_check
 from trading.services.settle import settle
 from trading.services.standing import locks_of
@@ -100,6 +101,8 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float, approval: Approval | N
             _look_after(bot.account_id)
     if wanted.budget_used:
         budget_tell(bot=bot, text=wanted.budget_used)
+    if result.reading.outcome is Outcome.REJECTED:
+        replies_judge(bot=bot)
     return _finished(cycle, result, again=approval is not None)
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.domain.alerts import EventType, Severity
 from accounts.models import Alert, Bot
-from accounts.services.alerts import alert_raise
+from accounts.services.alerts import alert_raise, never_in_the_way
 from decisions.selectors import Spent, cost_today, day_of
 
 
@@ -25,6 +25,7 @@ def budget_used(bot: Bot, *, now: datetime | None = None) -> str:
     return _words(spent, bot.cost_per_day) if spent.total >= bot.cost_per_day else ""
 
 
+@never_in_the_way
 def budget_tell(*, bot: Bot, text: str, now: datetime | None = None) -> None:
     """Tell the owner once a day that the model of a bot is not asked any more today."""
     began = day_of(now or timezone.now(), bot.account.time_zone)
