@@ -25,11 +25,13 @@ from trading.models import Order, Position, Reconciliation
 from trading.services import periodic
 from trading.services.live_gate import live_allowed
 from trading.services.waiting import approvals_void
-from vibex.lib.clock import Clock, WallClock
+from vibex.lib.clock import Clock, ReplayClock, WallClock
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.events import publish_on_commit
 
 Status = Bot.Status
+LEAST_PATIENCE = timedelta(seconds=60)
+"""Wall time that every decision has: in a fast replay half an interval is over in moments."""
 SAID = {
     "bot-running": "Started",
     "bot-paused": "Paused",
@@ -132,14 +134,16 @@ def tick_of(bot_id: int) -> Tick | None:
 def decisions_late(*, since: datetime, now: datetime) -> list[tuple[Bot, datetime]]:
     """Return running bots that should have decided half an interval ago and have not, with the close of that candle.
 
-    What was due before the bot was started, or before `since`, is not late. Both are wall time, as is `now`.
+    What was due before the bot was started, before its replay went on, or before `since`, is not late. Wall times.
     """
     overdue = {}
     for bot, clock in _with_clocks(_running_bots()):
         patience = offset_for(periodic.row_name(bot), bot.interval) + length_of(bot.interval) / 2
+        patience = max(patience, LEAST_PATIENCE * clock.speed)
         slot, market = slot_at(clock.now() - patience, bot.interval), clock.now()
         began = now - (market - _due(bot, slot)) / clock.speed
-        if began >= since:
+        stood = isinstance(clock, ReplayClock) and _due(bot, slot) < clock.market_anchor
+        if began >= since and not stood:
             overdue[bot.pk] = (bot, slot, began)
     newest = Cycle.objects.filter(bot__in=list(overdue)).values_list("bot").annotate(at=Max("scheduled_for"))
     for bot_id, decided in newest:

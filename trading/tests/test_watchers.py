@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from accounts.models import Account, Alert, Bot, Incident
+from accounts.models import Account, Alert, AuditEntry, Bot, Incident
 from accounts.services import user_create
 from decisions.models import Cycle
 from marketdata.models import Feed
@@ -112,8 +112,6 @@ def running_bot(*, started: float) -> Bot:
     """A bot on candles of three minutes that was started so many minutes ago and has decided on none."""
     bot = bot_start(bot=house.bot(), actor=None)
     Feed.objects.update(heartbeat=timezone.now())
-    from accounts.models import AuditEntry
-
     AuditEntry.objects.filter(action="bot-running").update(at=timezone.now() - timedelta(minutes=started))
     looked(bot.account, seconds_ago=1)
     return bot
@@ -139,6 +137,15 @@ def test_a_bot_that_was_just_started_or_is_paused_is_not_late(monkeypatch: pytes
     monkeypatch.setattr(watchers, "BEGAN", running_since)
     assert service_watch() == [], "what was due before this process began is not its fault"
     assert bot.pk
+
+
+def test_in_a_fast_replay_a_bot_has_a_minute_of_wall_time() -> None:
+    house.market("recorded", speed=60.0, wall_at=timezone.now() - timedelta(seconds=50))
+    bot = bot_start(bot=house.bot(house.account("replay", "recorded")), actor=None)
+    AuditEntry.objects.update(at=timezone.now() - timedelta(minutes=5))
+    assert service_watch() == [], "fifty seconds are fifty minutes there"
+    Feed.objects.filter(venue="recorded").update(wall_at=timezone.now() - timedelta(seconds=95))
+    assert [one.subject for one in service_watch()] == [f"bot {bot.pk}"]
 
 
 def test_a_cycle_whose_process_died_is_told_and_ended() -> None:
