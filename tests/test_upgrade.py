@@ -75,7 +75,7 @@ def test_books_of_a_paper_account_are_kept_when_live_accounts_come_and_on_the_wa
     old = migrated(BEFORE_LIVE)
     owner = old.get_model("accounts", "User").objects.create(email="a@vibex.local")
     account = old.get_model("accounts", "Account").objects.create(owner=owner, name="paper", venue="sim")
-    old.get_model("accounts", "RiskLimits").objects.create(account=account)
+    old.get_model("accounts", "RiskLimits").objects.create(account=account, max_position=3, max_net=3)
     position = old.get_model("trading", "Position").objects.create(
         account=account, symbol="BTCUSDT", side="long", quantity=1, cost=100, entry_price=100, leverage=2, opened=AT
     )
@@ -94,7 +94,13 @@ def test_books_of_a_paper_account_are_kept_when_live_accounts_come_and_on_the_wa
     new = migrated(newest)
     kept = new.get_model("accounts", "Account").objects.get()
     assert (kept.mode, kept.foreign_positions, kept.promoted_from_id) == ("paper", "adopt", None)
-    assert new.get_model("accounts", "RiskLimits").objects.get().trailing_stop is None
+    limits = new.get_model("accounts", "RiskLimits").objects.get()
+    assert limits.trailing_stop is None
+    assert [str(cap) for cap in (limits.max_position, limits.max_net, limits.max_gross)] == [
+        "1.500000",
+        "2.000000",
+        "2.000000",
+    ]
     fill, line = new.get_model("trading", "Fill").objects.get(), new.get_model("trading", "IncomeEntry").objects.get()
     assert (str(fill.fee), fill.fee_asset, fill.order.client_order_id) == ("0.04000000", "USDT", "vx1")
     assert (str(line.amount), line.asset) == ("-0.04000000", "USDT")
