@@ -138,7 +138,7 @@ class TradedAccountAdmin(HaltActions, AccountAdmin):
         if not self.has_view_permission(request, account):
             raise PermissionDenied
         page = Paginator(changes_of(account), CHANGES_ON_PAGE).get_page(request.GET.get("page"))
-        context = {"title": "Who changed what", "page": page, "changes": told(page.object_list, account)}
+        context = {"title": "Who changed what", "page": page, "changes": told(list(page), account)}
         return self._page(request, account, "changes", context)
 
     def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:

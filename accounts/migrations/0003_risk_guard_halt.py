@@ -16,6 +16,8 @@ def narrow(apps, schema_editor):
     limits = apps.get_model("accounts", "RiskLimits").objects
     for part, whole in (("max_group", "max_gross"), ("max_net", "max_gross"), ("max_position", "max_group")):
         limits.filter(**{f"{part}__gt": models.F(whole)}).update(**{part: models.F(whole)})
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # no table is altered while checks of its rows wait
 
 
 class Migration(migrations.Migration):
