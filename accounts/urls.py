@@ -9,6 +9,7 @@ urlpatterns = [
     path("sign-out/", views.SignOut.as_view(), name="logout"),
     path("password/", views.ChangePassword.as_view(), name="password"),
     path("alerts/", views_alerts.alerts, name="alerts"),
+    path("alerts/count/", views_alerts.count, name="alerts-count"),
     path("alerts/acknowledge/", views_alerts.acknowledge_all, name="alerts-acknowledge"),
     path("alerts/<int:alert_id>/acknowledge/", views_alerts.acknowledge, name="alert-acknowledge"),
     path("alerts/channels/", views_alerts.channels, name="alert-channels"),

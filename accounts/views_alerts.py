@@ -32,6 +32,12 @@ def alerts(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/alerts.html", context, status=200 if valid else 400)
 
 
+@require_safe
+def count(request: HttpRequest) -> HttpResponse:
+    """Return the link that stands above every page, with how many are not acknowledged."""
+    return render(request, "accounts/alerts_link.html")
+
+
 @require_POST
 def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Note that the person has seen an alert; HTMX gets its line back, and the count above."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 
@@ -51,6 +51,7 @@ WINDOW: Final = timedelta(minutes=10)
 """What repeats within this time of the first, and is not acknowledged, is counted and not sent again."""
 WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 1800, 7200))
 """How long a message that did not get through waits for each next try; after the last it has failed."""
+TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 HOUR: Final = timedelta(hours=1)
 LONGEST_ERROR: Final = 300
 LONGEST_TEXT: Final = 1500
@@ -140,8 +141,13 @@ def is_private(address: str) -> bool:
     except ValueError:
         return True
     if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
+        parsed = parsed.ipv4_mapped or parsed.sixtofour or _translated(parsed) or parsed
     return not parsed.is_global or parsed.is_multicast
+
+
+def _translated(address: IPv6Address) -> IPv4Address | None:
+    """Return what a network that translates to the old protocol makes of an address, if it is one of those (RFC 6052)."""
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in TRANSLATED else None
 
 
 def _counted(kinds: Sequence[tuple[str, str]]) -> list[str]:

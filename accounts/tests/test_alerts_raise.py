@@ -158,7 +158,19 @@ def test_waits_grow_and_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "0.0.0.0", "x"]
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",
+        "::1",
+        "fe80::1%eth0",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+        "0.0.0.0",
+        "x",
+    ],
 )
 def test_addresses_that_are_not_of_the_public_net(address: str) -> None:
     assert is_private(address)

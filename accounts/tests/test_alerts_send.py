@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 import pytest
@@ -67,7 +69,7 @@ def test_a_message_says_what_how_grave_and_of_which_account(
     assert title == "Vibex ERROR: missing protection, main (testnet)"
     assert text.splitlines()[0] == "BTCUSDT has no stop."
     assert text.splitlines()[1].startswith("2 times since ")
-    assert text.splitlines()[-1] == f"https://vibex.example.com/alerts/#alert-{alert.pk}"
+    assert text.splitlines()[-1] == f"https://vibex.example.com/alerts/?seen=all#alert-{alert.pk}"
     assert states() == [State.SENT]
 
 
@@ -84,27 +86,36 @@ def test_a_mail_arrives(account: Account, owner: User) -> None:
 def test_a_worker_is_asked_after_the_commit(
     account: Account, owner: User, desk: Receiver, django_capture_on_commit_callbacks: Any, monkeypatch: Any
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(raising.current_app, "send_task", lambda name, **_: asked.append(name))
+    asked = SimpleQueue[str]()
+    monkeypatch.setattr(raising.current_app, "send_task", lambda name, **_: asked.put(name))
     channel_to(owner, desk.json)
     with django_capture_on_commit_callbacks(execute=True):
         tell(account)
         tell(account)
-        assert asked == []
-    assert asked == ["accounts.tasks.alerts_send"]
+        assert asked.empty()
+    assert asked.get(timeout=20) == "accounts.tasks.alerts_send"
 
 
 def test_a_broker_that_is_down_costs_nothing(
     account: Account, owner: User, desk: Receiver, django_capture_on_commit_callbacks: Any, monkeypatch: Any
 ) -> None:
-    def down(*_: Any, **__: Any) -> None:
+    answers, asked = Event(), SimpleQueue[str]()
+
+    def hangs(name: str, **_: Any) -> None:
+        asked.put(name)
+        answers.wait(20)
         raise ConnectionError
 
-    monkeypatch.setattr(raising.current_app, "send_task", down)
+    monkeypatch.setattr(raising.current_app, "send_task", hangs)
     channel_to(owner, desk.json)
-    with django_capture_on_commit_callbacks(execute=True):
-        tell(account)
-    assert deliveries_send() == 1  # by the schedule
+    for subject in ("BTCUSDT", "ETHUSDT"):
+        with django_capture_on_commit_callbacks(execute=True):
+            tell(account, subject)
+    asked.get(timeout=20)
+    assert deliveries_send() == 2  # by the schedule, while nobody knows yet that the broker is down
+    answers.set()
+    assert raising._asking.acquire(timeout=20)  # the next one asks again
+    raising._asking.release()
 
 
 def test_what_fails_is_tried_again_with_growing_waits_and_then_given_up(

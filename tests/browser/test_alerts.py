@@ -22,6 +22,14 @@ def test_an_alert_is_acknowledged_in_place_and_counted_down(page, served):
     assert page.evaluate("window.sameDocument")
 
 
+def test_the_count_is_read_again_when_something_happens(page, served):
+    page.goto(served.url + "/accounts/1/")
+    expect(page.locator("#connection")).to_have_text("live")
+    with page.expect_response("**/alerts/count/"):
+        page.evaluate("document.body.dispatchEvent(new CustomEvent('vibex:refresh'))")
+    expect(page.locator("#alerts-link .badge")).to_be_visible()
+
+
 def test_a_channel_is_entered_tested_and_removed(page, served):
     with http_receiver() as desk:
         page.goto(served.url + "/alerts/channels/")

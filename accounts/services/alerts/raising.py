@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Final
 
 from celery import current_app
@@ -20,6 +21,7 @@ from vibex.lib.masking import mask_text
 log = logging.getLogger(__name__)
 SEND: Final = "accounts.tasks.alerts_send"
 LONGEST_SUBJECT: Final = 120
+_asking = threading.Lock()
 
 
 def alert_raise(
@@ -124,13 +126,22 @@ def _send(alert: Alert) -> None:
     ]
     if wanted:
         AlertDelivery.objects.bulk_create(AlertDelivery(channel=channel, alert=alert) for channel in wanted)
-        transaction.on_commit(partial(send_soon, alert.pk))
+        transaction.on_commit(send_soon)
 
 
-def send_soon(alert_id: int) -> None:
-    """Have a worker send what is waiting. Where none can be reached, the schedule finds it."""
+def send_soon() -> None:
+    """Have a worker send what is waiting. Who raised the alert waits for no broker: the asking has a thread of its own.
+
+    Where no worker can be reached, or one is being asked already, the schedule finds what was left.
+    """
+    if _asking.acquire(blocking=False):
+        threading.Thread(target=_ask, name="alerts-ask", daemon=True).start()
+
+
+def _ask() -> None:
     try:
         current_app.send_task(SEND, retry=False)
     except Exception:
-        # A broker that is down must never undo or delay a trade.
-        log.exception("alert %s waits for the schedule: no worker could be asked to send it", alert_id)
+        log.exception("alerts wait for the schedule: no worker could be asked to send them")
+    finally:
+        _asking.release()

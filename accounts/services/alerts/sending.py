@@ -222,4 +222,4 @@ def telling_of(alert: Alert) -> Telling:
 
 def link_to(alert: Alert) -> str:
     """Return the address of an alert on the pages; nothing where nobody said how they are reached."""
-    return f"{settings.PUBLIC_URL}/alerts/#alert-{alert.pk}" if settings.PUBLIC_URL else ""
+    return f"{settings.PUBLIC_URL}/alerts/?seen=all#alert-{alert.pk}" if settings.PUBLIC_URL else ""
