@@ -153,7 +153,7 @@ class Lives:
         from accounts.models import Account
         from tests.faults.killed_process import in_child
         from tests.faults.random_kills import entered_unasked, entered_while_halted, entries
-        from trading.domain.orders import UNRESOLVED
+        from trading.domain.orders import FINAL
         from trading.models import Order
         from trading.tests.live_kit import books_tie_out, nothing_hangs
 
@@ -165,7 +165,7 @@ class Lives:
             bot = house.bot.pk
             in_child(lambda: _tries_to_enter(bot, account.pk))
             assert len(entries(house.truth)) == before, "an entry after a halt"
-        if Order.objects.filter(state__in=UNRESOLVED).exists():
+        if Order.objects.exclude(state__in=FINAL).exclude(state="live").exists():
             self._a_minute_passes()
             in_child(lambda: [_look(account.pk) for _ in range(3)] and None)
         assert entered_while_halted(house.truth, account, self.ahead) == []
