@@ -33,6 +33,8 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "alerts": ("operator@vibex.local", "/alerts/?seen=all"),
     "alert-channels": ("operator@vibex.local", "/alerts/channels/"),
     "alert-channel": ("operator@vibex.local", "/alerts/channels/1/"),
+    "halt": ("operator@vibex.local", "/halt/"),
+    "halt-state": ("operator@vibex.local", "/halt/state/"),
     "bot": ("operator@vibex.local", "/bots/1/"),
     "cycle": ("operator@vibex.local", "/cycles/1/"),
     "cycle-model": ("operator@vibex.local", "/cycles/40/"),
