@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
 
-from accounts.models import Account, User
+from accounts.models import User
 from accounts.selectors import accounts_of
 from decisions.approvals import decisions_to_answer
 from decisions.models import Decision
@@ -22,7 +23,8 @@ from vibex.lib.errors import Rejected
 def approvals(request: HttpRequest) -> HttpResponse:
     """Show everything that waits for this person, whatever the account."""
     part = "trading/approvals_panel.html" if request.htmx else "trading/approvals.html"  # type: ignore[attr-defined]
-    return render(request, part, {"waiting": waiting_for(request.user)} | _above(request))
+    accounts = accounts_of(request.user).order_by("pk")
+    return render(request, part, {"waiting": waiting_for(request.user), "accounts": accounts, "here": "approvals"})
 
 
 @require_POST
@@ -33,13 +35,11 @@ def approval_answer(request: HttpRequest, decision_id: int, act: str) -> HttpRes
     rows = decisions_to_answer(request.user).select_related("bot__account")
     decision = get_object_or_404(rows, pk=decision_id)
     told, refused = _answer(request, decision, act)
-    if request.htmx:  # type: ignore[attr-defined]
-        account = _account(request)
-        context = {"waiting": waiting_for(request.user, account=account), "account": account, "of": account}
-        return render(request, "trading/approvals_panel.html", context | {"told": told, "refused": refused})
     (messages.error if refused else messages.success)(request, told)
     wanted = request.POST.get("next", "")
-    return redirect(wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) else "approvals")
+    back = redirect(wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) else "approvals")
+    # Carrying it out takes seconds, in which the desk has put the panel anew: there is no place for a part of a page.
+    return HttpResponseClientRedirect(back.url) if request.htmx else back  # type: ignore[attr-defined]
 
 
 def _answer(request: HttpRequest, decision: Decision, act: str) -> tuple[str, bool]:
@@ -55,13 +55,3 @@ def _answer(request: HttpRequest, decision: Decision, act: str) -> tuple[str, bo
     except Rejected as refusal:
         return f"{decision.symbol}: {refusal}", True
     return f"{decision.symbol}: rejected. The bot is told why when it decides next.", False
-
-
-def _account(request: HttpRequest) -> Account | None:
-    """Return the account whose panel was clicked on; None for the list of all."""
-    given = request.POST.get("of", "")
-    return accounts_of(request.user).filter(pk=given).first() if given.isdecimal() else None
-
-
-def _above(request: HttpRequest) -> dict[str, Any]:
-    return {"accounts": accounts_of(request.user).order_by("pk"), "here": "approvals"}

@@ -41,6 +41,8 @@ class BacktestPlan:
     model: str = "rules/trend"
     capital: Decimal = Decimal(10_000)
     limits: Limits = field(default=DEFAULTS)
+    approval: bool = False
+    """Whether the bot asks a person before it enters."""
 
     def __post_init__(self) -> None:
         if self.start >= self.end:
@@ -100,7 +102,7 @@ def backtest_run(
         settle(world)
         check(exchange.account(), [*journal.ledger.values()], journal.positions(), journal.orders())
     journal.equity(exchange.account())
-    told = (*notes, *_notes(market, plan.symbols), *_locks_told(journal))
+    told = (*notes, *_notes(market, plan.symbols), *_unasked_told(journal), *_locks_told(journal))
     return Backtest(plan, journal, milliseconds, _words(market), told)
 
 
@@ -121,6 +123,7 @@ def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int,
     return Run(
         bot=_bot(plan),
         limits=plan.limits,
+        approval=plan.approval,
         standing=standing,
         scheduled_for=at,
         next_decision_at=following,
@@ -147,6 +150,12 @@ def _notes(market: RecordedMarket, symbols: Sequence[str]) -> tuple[str, ...]:
     if not unmarked:
         return ()
     return (f"no mark price of the base interval was recorded for {', '.join(unmarked)}: stops trigger on last",)
+
+
+def _unasked_told(journal: MemoryJournal) -> Iterator[str]:
+    """Say that nobody was there to be asked."""
+    if journal.unasked:
+        yield f"{journal.unasked} entries would have waited for a person; they were carried out as if approved at once"
 
 
 def _locks_told(journal: MemoryJournal) -> Iterator[str]:

@@ -14,6 +14,8 @@ from decisions.selectors import feedback_for
 from trading.models import Order, Position
 from trading.services import waiting
 from trading.services.approval import decision_reject
+from trading.services.backtest import _unasked_told
+from trading.services.cycle import run_cycle
 from trading.services.halt import halt_latch
 from trading.services.live import cycle_run
 from trading.services.schedule import bot_pause, bot_start, bot_stop
@@ -21,7 +23,8 @@ from trading.services.standing import account_reduce
 from trading.services.waiting import approvals_sweep
 from trading.tests.approval_kit import BUY, CLOSE, NEXT, SELL, AskingHouse, asking_house, staff
 from trading.tests.builders import make_account
-from trading.tests.venue_support import NOON
+from trading.tests.test_execution import RUN
+from trading.tests.venue_support import NOON, make_desk
 from vibex.lib.errors import Rejected, Retryable
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -456,3 +459,12 @@ def test_a_person_lets_a_bot_decide_again_and_what_waited_is_over(house):
     house.run(BUY)
     cycle_run(bot_id=house.bot.pk, scheduled_for=NOON + timedelta(microseconds=1))
     assert house.states() == ["expired", "awaiting"]
+
+
+def test_a_backtest_carries_it_out_as_if_it_was_approved_at_once():
+    """The journal of a backtest has nobody to ask, and counts what would have waited."""
+    desk = make_desk(lambda question: (BUY,) if not question.portfolio.positions else ())
+    run_cycle(desk.world, replace(RUN, approval=True))
+    assert desk.exchange.inner.account().position("BTCUSDT") is not None
+    assert desk.journal.unasked == 1
+    assert "1 entries would have waited" in next(_unasked_told(desk.journal))

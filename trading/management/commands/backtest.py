@@ -43,6 +43,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--max-leverage", type=int, help=f"Leverage cap, 1 to {LEVERAGE_CEILING}.")
         parser.add_argument("--max-stop", type=_amount, help="Farthest stop as a share of price, for example 0.10.")
+        parser.add_argument("--approval", action="store_true", help="As a bot that asks first, approved at once.")
         parser.add_argument("--json", action="store_true", help="Print the whole report as JSON.")
 
     def handle(self, **options: Any) -> None:
@@ -80,6 +81,7 @@ def _plan(plan_type: type[BacktestPlan], options: dict[str, Any]) -> BacktestPla
             timeframes=options["timeframes"] or timeframes_for(options["interval"]),
             model=options["decider"],
             capital=options["capital"],
+            approval=options["approval"],
             limits=_limits(options["max_leverage"], options["max_stop"]),
         )
     except VibexError as fault:
