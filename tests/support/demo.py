@@ -11,6 +11,7 @@ from decimal import Decimal
 from accounts.models import Account, AuditEntry, Bot, Incident, LiveApproval, RiskLimits, User
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from marketdata.models import QuarantinedCandle, Snapshot
+from tests.support.demo_alerts import alerts
 from tests.support.demo_approval import waiting
 from tests.support.demo_market import NOW, leftovers, market
 from trading.models import (
@@ -128,6 +129,7 @@ def demo(
     _equity(made, equity_points)
     _around(made)
     _paper_venue(made)
+    alerts(account)
     return made
 
 

@@ -28,7 +28,6 @@ from accounts.services import account_create  # noqa: E402
 from accounts.services.promotion import account_promote  # noqa: E402
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
 from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
-from tests.support.demo_alerts import alerts  # noqa: E402
 from tests.support.demo_market import candles  # noqa: E402
 from vibex.asgi import application  # noqa: E402
 
@@ -37,8 +36,7 @@ def seed() -> None:
     """Write one operator with a history, one with an empty account and one without any."""
     if User.objects.exists():
         return
-    made = demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True)
-    alerts(made.account)
+    demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True)
     candles(timezone.now(), hours=75)
     beginner = person("beginner@vibex.local")
     bot_of(account_of(beginner))
