@@ -18,6 +18,7 @@ from trading.models import (
     Claim,
     EquityPoint,
     Fill,
+    Halt,
     IncomeEntry,
     Lock,
     LossWatch,
@@ -380,6 +381,10 @@ def _around(made: Demo) -> None:
         account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
     )
     LiveApproval.objects.create(account=account, actor=made.user, revoked=now, revoked_by=made.user)
+    Halt.objects.create(
+        account=account, actor=made.user, reason="The venue looked wrong.", at=now, pressed=now, flat_at=now, seconds=0.8,
+        lifted=now, lifted_by=made.user,
+    )  # fmt: skip
     Claim.objects.create(account=account, symbol="BTCUSDT", holder="guard", until=now)
     Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
