@@ -68,7 +68,8 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
     Ordinary faults of the market, the exchange or the model end the cycle with a reason that is stored and shown.
     """
     bot = Bot.objects.select_related("account__limits").get(pk=bot_id)
-    approvals_expire(bot=bot, before=scheduled_for)
+    if bot.approval:
+        approvals_expire(bot=bot, before=scheduled_for)
     cycle = cycle_acquire(bot=bot, scheduled_for=scheduled_for)
     if cycle is None:
         return _not_run(bot, scheduled_for)

@@ -8,7 +8,7 @@ from decimal import Decimal as D
 import pytest
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Bot, User
 from decisions.models import Approval, Cycle, Decision
 from marketdata.models import Instrument, Ticker
 from trading.models import EquityPoint
@@ -212,3 +212,22 @@ def test_what_ends_soon_is_on_top(client, house):
     Approval.objects.create(decision=sooner, until=NEXT - timedelta(seconds=30))
     rows = client.get("/api/v1/approvals/").json()["results"]
     assert [row["decision"] for row in rows] == [sooner.pk, first.pk]
+
+
+def test_a_file_of_accounts_may_say_that_a_bot_asks_and_what_it_may_cost():
+    from trading.services.load_accounts import accounts_load, file_check
+
+    Instrument.objects.create(venue="sim", symbol="BTCUSDT", base="BTC", tick_size=1, step_size=1, min_quantity=1, max_quantity=9, taker_fee=0, maker_fee=0)  # fmt: skip
+    asks = {"name": "asks", "symbols": ["BTCUSDT"], "interval": "3m", "approval": True, "cost_per_day": "2.5"}
+    given = file_check({"accounts": [{"name": "filed", "venue": "sim", "bots": [asks]}]})
+    found = accounts_load(given=given, owner=stranger(), write=True)
+    bot = Bot.objects.get(name="asks")
+    assert (bot.approval, bot.cost_per_day) == (True, D("2.5"))
+    assert any("approval yes" in str(item) for item in found)
+
+
+def test_the_form_of_a_bot_shows_the_switch_with_its_help(client):
+    client.force_login(User.objects.create_superuser("boss@example.com", "correct horse battery"))
+    page = client.get("/admin/accounts/bot/add/").content.decode()
+    assert 'name="approval"' in page
+    assert "closes never wait" in page
