@@ -35,6 +35,12 @@ def limit_warnings(limits: RiskLimits) -> tuple[Clash, ...]:
 
 
 @register.filter
+def stored_limits(account: Account | None) -> RiskLimits | None:
+    """Return the limits as they are stored, not as a form that was refused has left them."""
+    return RiskLimits.objects.filter(account=account).first() if account else None
+
+
+@register.filter
 def rule_doc(rule: str) -> str:
     """Return what has to hold by a rule; nothing for one that is no more."""
     return DOCS.get(rule, "")

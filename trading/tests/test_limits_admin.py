@@ -101,6 +101,8 @@ def test_what_clashes_is_refused_at_its_field_and_changes_nothing(boss, entered,
     EquityPoint.objects.create(account=account, at=AT, wallet=10_000, unrealised=0, equity=10_000)
     answer = change(boss, account, **{f"limits-0-{name}": value for name, value in entered.items()})
     assert answer.status_code == 200
+    assert "May lose at most 3 % of equity a day" in answer.content.decode(), "what stands above is what is stored"
+    assert "limit-warnings" not in answer.content.decode()
     errors = form_of(answer).errors
     assert set(errors) == {field}
     assert said in " ".join(errors[field])
