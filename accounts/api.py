@@ -12,6 +12,7 @@ from vibex.lib.api import Amount, Filters, filtered
 
 
 class AccountOut(serializers.ModelSerializer[Account]):
+    badge = serializers.CharField(read_only=True)
     starting_balance = Amount()
 
     class Meta:
@@ -22,6 +23,7 @@ class AccountOut(serializers.ModelSerializer[Account]):
             "venue",
             "mode",
             "network",
+            "badge",
             "starting_balance",
             "time_zone",
             "state",
@@ -32,6 +34,7 @@ class AccountOut(serializers.ModelSerializer[Account]):
 
 
 class BotOut(serializers.ModelSerializer[Bot]):
+    badge = serializers.CharField(source="account.badge", read_only=True)
     capital = Amount()
     cost_per_day = Amount()
 
@@ -40,6 +43,7 @@ class BotOut(serializers.ModelSerializer[Bot]):
         fields = (
             "id",
             "account",
+            "badge",
             "name",
             "model",
             "fallback_models",

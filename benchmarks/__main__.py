@@ -20,6 +20,7 @@ BENCHMARKS = {
     "signing": "a signature, and a signed request against a bare one",
     "ruling": "six proposals through every rule of risk",
     "guard": "a pass of the guard over a hundred and a thousand accounts, on SQLite and PostgreSQL",
+    "halt": "an emergency stop of one live account, and of three at once",
     "reconcile": "a reconcile of an account with ten thousand fills",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",

@@ -11,6 +11,7 @@ from vibex.lib.api import Amount, Filters, filtered
 
 
 class PositionOut(serializers.ModelSerializer[Position]):
+    badge = serializers.CharField(source="account.badge", read_only=True)
     open = serializers.SerializerMethodField()
     quantity = Amount()
     peak_quantity = Amount()
@@ -27,6 +28,7 @@ class PositionOut(serializers.ModelSerializer[Position]):
         fields = (
             "id",
             "account",
+            "badge",
             "bot",
             "decision",
             "symbol",
@@ -65,5 +67,5 @@ class PositionViewSet(ReadOnlyModelViewSet[Position]):
     serializer_class = PositionOut
 
     def get_queryset(self) -> QuerySet[Any]:
-        mine = Position.objects.filter(account__owner_id=self.request.user.pk)
+        mine = Position.objects.filter(account__owner_id=self.request.user.pk).select_related("account")
         return filtered(mine.order_by("-opened", "-id"), PositionFilters, self.request)

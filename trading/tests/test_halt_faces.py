@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Account, User
 from marketdata.services import feed_configure
-from trading.models import Halt
+from trading.models import Halt, Position
 from trading.services.halt import account_halt, halt_latch
 from trading.tests.builders import make_account
 
@@ -206,3 +207,22 @@ def test_who_may_only_look_stops_and_lifts_nothing(client, account):
     assert page in client.get(f"/admin/accounts/account/{account.pk}/change/").content.decode()
     assert client.post(page, {"reason": "looked at"}).status_code == 302
     assert state(account) == "active"
+
+
+# What it is that one stops
+
+
+@pytest.mark.parametrize(("fields", "badge"), [({}, "paper"), ({"mode": "live", "network": "testnet"}, "testnet")])
+def test_the_api_says_plainly_whether_it_is_paper_live_or_testnet(client, fields, badge):
+    from trading.tests.builders import make_bot
+
+    bot = make_bot("told", account=make_account("told", venue="aster", **fields))
+    Position.objects.create(
+        account=bot.account, bot=bot, symbol="BTCUSDT", side="long", quantity=1, peak_quantity=1, cost=1, entry_price=1, leverage=1,
+        opened=timezone.now(),
+    )  # fmt: skip
+    client.force_login(bot.account.owner)
+    for path in ("accounts", "bots", "positions"):
+        (row,) = client.get(f"/api/v1/{path}/").json()["results"]
+        assert row["badge"] == badge, path
+    assert client.get(f"/api/v1/accounts/{bot.account_id}/halt/").json()["badge"] == badge
