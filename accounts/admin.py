@@ -77,61 +77,58 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
         return self.instance._state.adding or super().has_changed()
 
 
+FOLDED = ("collapse",)
+
+
 class LimitsInline(admin.StackedInline):  # type: ignore[type-arg]
     model = RiskLimits
     form = LimitsForm
     min_num = 1
     can_delete = False
-    fieldsets = (
-        (
-            "Losses",
-            {"fields": (("daily_loss", "max_drawdown", "risk_per_trade"), "equity_floor", "flatten_on_loss")},
-        ),
-        (
-            "Size ÷ equity",
-            {
-                "fields": (
-                    ("max_leverage", "max_positions"),
-                    ("max_position", "max_group"),
-                    ("max_net", "max_gross"),
-                    ("max_margin_use", "margin_buffer"),
-                )
-            },
-        ),
-        (
-            "What may be opened",
-            {"classes": ("collapse",), "fields": (("sides", "min_confidence"), "traditional", "pyramiding")},
-        ),
-        (
-            "Stops and targets",
-            {
-                "classes": ("collapse",),
-                "fields": (
-                    ("min_stop_distance", "max_stop_distance"),
-                    ("trailing_stop", "min_reward_risk"),
-                    "target_required",
+    # One field a row: a part that is folded opens for an error only when its fields stand in no tuples.
+    fieldsets = tuple(
+        (name, {"classes": classes, "fields": fields})
+        for name, classes, fields in (
+            ("Losses", (), ("daily_loss", "max_drawdown", "risk_per_trade", "equity_floor", "flatten_on_loss")),
+            (
+                "Size ÷ equity",
+                (),
+                (
+                    "max_leverage",
+                    "max_positions",
+                    "max_position",
+                    "max_group",
+                    "max_net",
+                    "max_gross",
+                    "max_margin_use",
+                    "margin_buffer",
                 ),
-            },
-        ),
-        (
-            "The market at entry",
-            {
-                "classes": ("collapse",),
-                "fields": (("max_slippage", "max_spread", "max_mark_gap"), ("min_depth", "max_funding")),
-            },
-        ),
-        (
-            "Pace and pauses",
-            {
-                "classes": ("collapse",),
-                "fields": (
-                    ("opens_per_hour", "opens_per_day"),
-                    ("min_hold_minutes", "cooldown_minutes"),
-                    ("losing_streak", "losing_pause_minutes"),
+            ),
+            ("What may be opened", FOLDED, ("sides", "min_confidence", "traditional", "pyramiding")),
+            (
+                "Stops and targets",
+                FOLDED,
+                ("min_stop_distance", "max_stop_distance", "trailing_stop", "min_reward_risk", "target_required"),
+            ),
+            (
+                "The market at entry",
+                FOLDED,
+                ("max_slippage", "max_spread", "max_mark_gap", "min_depth", "max_funding"),
+            ),
+            (
+                "Pace and pauses",
+                FOLDED,
+                (
+                    "opens_per_hour",
+                    "opens_per_day",
+                    "min_hold_minutes",
+                    "cooldown_minutes",
+                    "losing_streak",
+                    "losing_pause_minutes",
                 ),
-            },
-        ),
-        ("When you are told", {"classes": ("collapse",), "fields": ("min_liquidation_distance",)}),
+            ),
+            ("When you are told", FOLDED, ("min_liquidation_distance",)),
+        )
     )
 
 

@@ -106,6 +106,8 @@ def test_what_clashes_is_refused_at_its_field_and_changes_nothing(boss, entered,
     errors = form_of(answer).errors
     assert set(errors) == {field}
     assert said in " ".join(errors[field])
+    parts = {part.name: part for part in next(iter(answer.context["inline_admin_formsets"][0]))}
+    assert not any(part.is_collapsible for part in parts.values() if field in part.fields), "the part with it is open"
     assert not AuditEntry.objects.exists()
 
 
