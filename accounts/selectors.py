@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Case, CharField, F, Prefetch, Q, QuerySet, Value, When
@@ -46,6 +48,13 @@ def open_alerts(person: Person) -> QuerySet[Alert]:
 def channels_of(person: Person) -> QuerySet[AlertChannel]:
     """Return the ways by which alerts reach `person`."""
     return AlertChannel.objects.filter(user_id=person.pk or 0).order_by("name")
+
+
+def incidents_on(account: Account, symbols: Sequence[str]) -> list[tuple[str, str]]:
+    """Return symbol and text of what is wrong with one of these symbols and not resolved, oldest first; warnings are not."""
+    grave = [Incident.Severity.ERROR, Incident.Severity.CRITICAL]
+    found = open_incidents(account).filter(severity__in=grave, data__subject__in=list(symbols)).order_by("opened", "pk")
+    return [(incident.data["subject"], f"incident {incident.kind}: {incident.text.rstrip('.')}") for incident in found]
 
 
 def on_market(market: str, *, of: str = "") -> Q:

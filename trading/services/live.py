@@ -13,6 +13,7 @@ from django.db.models import Max
 
 from accounts.domain.limits import Limits
 from accounts.models import Account, Bot, RiskLimits
+from accounts.selectors import incidents_on
 from decisions.approvals import proposal_of
 from decisions.deciders.base import BotView, Outcome
 from decisions.deciders.registry import decider_for
@@ -216,8 +217,9 @@ def limits_of(row: RiskLimits) -> Limits:
 
 
 def standing_of(account: Account, bot: Bot) -> Standing:
-    """Return what else bears on the entries of a bot: its status, its account's state and the locks that hold."""
+    """Return what else bears on the entries of a bot: its status, its account's state, locks and incidents that are open."""
     reasons = [(lock.symbol, _told(lock)) for lock in locks_of(account).order_by("since", "pk")]
+    reasons += incidents_on(account, bot.symbols)
     if problem := clock_check(account):
         reasons.append(("", problem))
     blocked = {name: "; ".join(reason for symbol, reason in reasons if symbol == name) for name, _ in reasons}
