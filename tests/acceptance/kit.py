@@ -17,7 +17,7 @@ from trading.tests.live_kit import LiveHouse
 def looked_at(house: LiveHouse) -> LiveHouse:
     """Return the house after the guard has looked once. A life of a day passes in seconds: requests are not rationed."""
     house.guard()
-    VenueBudget.objects.update(limit=10**9)
+    VenueBudget.objects.update(limit=10**7)
     return house
 
 

@@ -103,7 +103,7 @@ class Lives:
         RiskLimits.objects.update(**often, daily_loss=D("0.5"), max_drawdown=D("0.9"))
         User.objects.update(is_superuser=True)  # who may resume
         control, host = self.house.served.control, urlsplit(self.house.served.http).netloc
-        VenueBudget.objects.update_or_create(host=host, defaults={"minute": datetime.now(UTC), "limit": 10**9})
+        VenueBudget.objects.update_or_create(host=host, defaults={"minute": datetime.now(UTC), "limit": 10**7})
         control.go(1)
         self.ahead = control.now() - datetime.now(UTC)
         self._same_price()
