@@ -18,6 +18,7 @@ from trading.models import (
     Claim,
     EquityPoint,
     Fill,
+    GuardState,
     Halt,
     IncomeEntry,
     Lock,
@@ -386,6 +387,8 @@ def _around(made: Demo) -> None:
         lifted=now, lifted_by=made.user,
     )  # fmt: skip
     Claim.objects.create(account=account, symbol="BTCUSDT", holder="guard", until=now)
+    looked = now - timedelta(seconds=12)
+    GuardState.objects.create(account=account, since=now - timedelta(hours=1), at=looked, full_at=looked, seconds=0.1)
     Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
     Snapshot.objects.get_or_create(venue="sim", symbol="BTCUSDT", at=now, digest="ab" * 32, values={"last": "64000"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import namedtuple
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,15 +16,22 @@ from django_celery_beat.models import PeriodicTask
 
 from accounts.models import Incident
 from marketdata.models import Feed
-from trading.models import GuardState
+from trading.models import GuardState, Position
 from trading.services.periodic import HEARTBEAT, system_heartbeat, system_schedules_install
 from trading.services.watchers import watched
-from trading.tests.builders import make_account, make_bot
+from trading.tests.builders import make_account
 from vibex.health import health_checks, health_report
 
 READY = "/api/v1/health/ready/"
 LIVE = "/api/v1/health/live/"
 Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    watched.forget()
+    yield
+    watched.forget()
 
 
 @pytest.fixture
@@ -78,23 +86,28 @@ def test_a_scheduler_that_was_never_there_is_seen() -> None:
 
 
 @pytest.mark.usefixtures("healthy")
-def test_a_guard_that_is_late_is_seen_by_whoever_asks_and_told_to_the_owner_once_in_a_while(client: Client) -> None:
+def test_a_guard_that_is_late_is_seen_by_whoever_asks_and_told_to_the_owner(client: Client) -> None:
     account = make_account()
-    make_bot(account=account, status="running")
-    since = timezone.now() - timedelta(seconds=91)
-    GuardState.objects.create(account=account, since=since)
+    Position.objects.create(
+        account=account, symbol="X", side="long", quantity=1, cost=1, entry_price=1, opened=timezone.now()
+    )
+    GuardState.objects.create(account=account, since=timezone.now() - timedelta(seconds=91))
+    answer = client.get(READY)
+    assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
+    assert "paper has not been looked after" in failing()["guard"]
+    assert Incident.objects.get(kind="service-late").account == account
+    GuardState.objects.update(at=timezone.now())
     watched.forget()
-    try:
-        answer = client.get(READY)
-        assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
-        assert "paper has not been looked after" in failing()["guard"]
-        assert Incident.objects.get(kind="service-late").account == account
-        GuardState.objects.update(at=timezone.now())
-        assert list(failing()) == ["guard"], "it is not looked at again within half a minute, however often one asks"
-        watched.forget()
-        assert failing() == {}
-    finally:
-        watched.forget()
+    assert failing() == {}
+
+
+def test_what_is_late_is_not_looked_for_again_within_half_a_minute(
+    healthy: Feed, django_assert_num_queries: Any
+) -> None:
+    assert watched.look() == []
+    with django_assert_num_queries(0):
+        assert watched.look() == []
+    assert healthy.running
 
 
 def test_a_market_that_stands_still_is_seen(healthy: Feed) -> None:
@@ -131,7 +144,7 @@ def test_a_database_that_is_gone_makes_it_not_ready_instead_of_an_error(client: 
         answer = client.get(READY)
         told = failing()
     assert answer.status_code == 503
-    assert told == dict.fromkeys(("database", "scheduler", "market"), "cannot be looked at: OperationalError")
+    assert told == dict.fromkeys(("database", "scheduler", "market", "guard"), "cannot be looked at: OperationalError")
 
 
 @pytest.mark.usefixtures("healthy")
