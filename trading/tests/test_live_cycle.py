@@ -18,10 +18,11 @@ from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.models import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, PaperOrder, Position
 from trading.services import live
 from trading.services.guard import guard_run
-from trading.services.journal.base import IntentVoid
+from trading.services.journal.base import EntryBarred, IntentVoid
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import cycle_run
 from trading.services.reconcile import account_reconcile
+from trading.services.standing import lock_put
 from trading.tests.builders import make_bot
 from trading.tests.venue_support import NOON, StillMarket
 from vibex.lib.clock import SimulatedClock
@@ -170,6 +171,20 @@ def test_promise_6_a_halt_between_planning_and_sending_keeps_the_order_here(hous
     with pytest.raises(IntentVoid, match="halted"):
         journal.sending(order.client_order_id)
     assert Order.objects.get().state == "planned"
+
+
+@pytest.mark.parametrize("symbol", ["", "BTCUSDT"])
+def test_promise_7_a_lock_between_planning_and_sending_keeps_an_entry_here_and_no_close(house, symbol):
+    journal = OrmJournal(house.account)
+    entry = NewOrder("vxtest-entry", "BTCUSDT", OrderSide.BUY, OrderType.MARKET, Decimal("0.01"))
+    close = NewOrder("vxtest-close", "BTCUSDT", OrderSide.SELL, OrderType.MARKET, Decimal("0.01"), reduce_only=True)
+    journal.plan(entry, role=Role.ENTRY)
+    journal.plan(close, role=Role.CLOSE)
+    lock_put(account=house.account, symbol=symbol, kind="loss.day", reason="the day's loss reaches the limit")
+    with pytest.raises(EntryBarred, match="the day's loss"):
+        journal.sending(entry.client_order_id)
+    journal.sending(close.client_order_id)
+    assert dict(Order.objects.values_list("role", "state")) == {"entry": "planned", "close": "sending"}
 
 
 def test_promise_6_a_halt_while_the_model_thinks_voids_what_it_decides(house, monkeypatch):

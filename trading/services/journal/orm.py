@@ -96,6 +96,8 @@ class OrmJournal:
         with transaction.atomic():
             self._still_allowed(self._role(client_order_id))
             row = self._locked(client_order_id)
+            if row.role == Role.ENTRY.value:
+                self._unlocked(row.symbol)
             step = move(facts_of(row), OrderState.SENDING)
             if step.incident:
                 raise IntentVoid(f"order {client_order_id} is {row.state} already: it took too long to leave")
@@ -309,13 +311,17 @@ class OrmJournal:
         """Refuse an entry that a person or another order has overtaken while it was decided on."""
         if Order.objects.filter(account=self.account, symbol=symbol, state__in=UNRESOLVED).exists():
             raise EntryBarred("nobody knows yet what became of an order on the symbol")
-        if lock := locks_of(self.account).filter(symbol__in=("", symbol)).first():
-            raise EntryBarred(lock.reason)
+        self._unlocked(symbol)
         if self.cycle is not None:
             bot = self.cycle.bot
             status = Bot.objects.values_list("status", flat=True).get(pk=bot.pk)
             if status != bot.status:
                 raise EntryBarred(f"bot {bot.name} was set to {status} while it decided")
+
+    def _unlocked(self, symbol: str) -> None:
+        """Refuse an entry while a lock holds. Who puts one holds the account, as this transaction does: one of them is first."""
+        if lock := locks_of(self.account).filter(symbol__in=("", symbol)).first():
+            raise EntryBarred(lock.reason)
 
     def _renewed(self) -> bool:
         """Renew the lease of the cycle, if there is one, and store how far it is."""
