@@ -69,7 +69,9 @@ class Migration(migrations.Migration):
                 (
                     "full_at",
                     models.DateTimeField(
-                        blank=True, help_text="Wall time of the last look that read the exchange.", null=True
+                        blank=True,
+                        help_text="Wall time at which the last look began that read the exchange.",
+                        null=True,
                     ),
                 ),
                 (

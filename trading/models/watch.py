@@ -39,7 +39,7 @@ class GuardState(models.Model):
     )
     at = models.DateTimeField(null=True, blank=True, help_text="Wall time of the last look, whatever kind it was.")
     full_at = models.DateTimeField(
-        null=True, blank=True, help_text="Wall time of the last look that read the exchange."
+        null=True, blank=True, help_text="Wall time at which the last look began that read the exchange."
     )
     venue_version = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Version of the paper venue all of which that look found in the books."

@@ -44,7 +44,7 @@ def guard_run(*, account_id: int) -> Settled | None:
     """
     account = Account.objects.select_related("limits").get(pk=account_id)
     with bound(account=account_id):
-        began, version = time.monotonic(), version_of(account_id)
+        at, began, version = timezone.now(), time.monotonic(), version_of(account_id)
         look = _looked(account)
         agreed = look.settled is not None and look.settled.clean and version_of(account_id) == version
         account_looked(
@@ -52,7 +52,7 @@ def guard_run(*, account_id: int) -> Settled | None:
             well=not look.left,
             text="; ".join((*look.left, *look.mended)),
             seconds=time.monotonic() - began,
-            full=look.settled is not None,
+            full_at=at if look.settled is not None else None,
             venue_version=version if agreed else None,
         )
         return look.settled

@@ -22,13 +22,18 @@ def in_play_note(*, account_ids: Sequence[int], now: datetime) -> None:
 
 
 def account_looked(
-    *, account: Account, well: bool, text: str, seconds: float, full: bool, venue_version: int | None = None
+    *,
+    account: Account,
+    well: bool,
+    text: str,
+    seconds: float,
+    full_at: datetime | None,
+    venue_version: int | None = None,
 ) -> None:
-    """Write down a look at one account. A `full` one has read its exchange, and found `venue_version` in the books."""
-    now = timezone.now()
-    told = {"at": now, "well": well, "text": text[:300], "seconds": round(seconds, 3)}
-    if full:
-        told |= {"full_at": now, "venue_version": venue_version}
+    """Write down a look at one account. One that began at `full_at` has read its exchange, and found `venue_version`."""
+    told = {"at": timezone.now(), "well": well, "text": text[:300], "seconds": round(seconds, 3)}
+    if full_at is not None:
+        told |= {"full_at": full_at, "venue_version": venue_version}
     GuardState.objects.update_or_create(account=account, defaults=told)
 
 

@@ -23,7 +23,7 @@ from trading.domain.orders import FINAL, OrderState
 from trading.domain.screen import IN_WORK, Holding, Known, Mark, Working
 from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType
 from trading.exchange.paper_glance import Glance, glances
-from trading.models import Claim, EquityPoint, GuardState, Halt, Lock, LossWatch, Order, Position, UserStreamState
+from trading.models import Claim, EquityPoint, Fill, GuardState, Halt, Lock, LossWatch, Order, Position, UserStreamState
 from trading.selectors.hearing import NOBODY, SILENT_AFTER
 from trading.selectors.losses import watch_from
 from trading.services.live import limits_of
@@ -103,6 +103,7 @@ class _Rows:
     locks: Mapping[int, set[str]]
     incidents: Mapping[int, list[str]]
     unbooked: Mapping[int, list[str]]
+    traded: Mapping[int, datetime]
     not_flat: set[int]
     venues: Mapping[str, _Venue]
     glances: Mapping[int, Glance]
@@ -129,6 +130,7 @@ class _Rows:
             locks=_sets(locks.values_list("account_id", "kind")),
             incidents=_lists(incidents.values_list("account_id", "kind")),
             unbooked=_lists(_unbooked(live, now)),
+            traded=_traded(live, now),
             not_flat=_not_flat(accounts),
             venues=venues,
             glances=_glances(accounts, venues),
@@ -171,6 +173,8 @@ def _unread(rows: _Rows, account: Any, venue: _Venue, glance: Glance | None, now
             yield "the paper venue has written to it since the last look"
     if account.live and (deaf := _deaf(account, now)):
         yield f"its venue is not heard: {deaf}"
+    if (traded := rows.traded.get(account.pk)) is not None and traded > (_guard(account).full_at or traded):
+        yield "it has traded since the last look, and its wallet is not known"
     yield from (f"an incident is open: {kind}" for kind in sorted(set(rows.incidents.get(account.pk, ()))))
     for symbol in sorted(set(rows.unbooked.get(account.pk, ()))):
         yield f"{symbol} has an order with a fill that is not booked"
@@ -302,6 +306,14 @@ def _unbooked(live: Sequence[int], now: datetime) -> Iterable[tuple[int, str]]:
     for account_id, symbol, filled, quantity in told:
         if booked(quantity or ZERO) != booked(filled):
             yield account_id, symbol
+
+
+def _traded(live: Sequence[int], now: datetime) -> dict[int, datetime]:
+    """Return when live accounts traded last. What that did to the wallet only a look at it tells, which began later."""
+    if not live:
+        return {}
+    lately = Fill.objects.filter(account_id__in=live, at__gt=now - LATELY)
+    return dict(lately.order_by().values_list("account_id").annotate(Max("at")))
 
 
 def _not_flat(accounts: Sequence[Account]) -> set[int]:

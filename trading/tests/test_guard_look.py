@@ -78,7 +78,9 @@ def test_what_stands_as_it_should_is_left_as_it_is(desk: Desk) -> None:
     assert set(PaperOrder.objects.filter(status="NEW").values_list("client_order_id", flat=True)) == keys
     state = GuardState.objects.get()
     assert (state.well, state.text) == (True, "")
-    assert state.full_at == state.at is not None
+    assert state.full_at is not None
+    assert state.at is not None
+    assert state.full_at < state.at, "what happened while it looked is later"
 
 
 @pytest.mark.parametrize("role", ["stop", "target"])

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import Account, Incident, RiskLimits
 from trading import tasks
 from trading.domain.screen import screen
-from trading.models import EquityPoint, GuardState, Lock, LossWatch, Order, Position, UserStreamState
+from trading.models import EquityPoint, Fill, GuardState, Lock, LossWatch, Order, Position, UserStreamState
 from trading.services import guard_pass as passing
 from trading.services.claims import claim_take
 from trading.services.guard import guard_run
@@ -259,6 +259,12 @@ def test_a_live_account_that_is_heard_is_left_to_its_events_and_one_that_is_not_
         house.served.control.log(clear=True)
         assert guard_pass().doubts == {}
         assert house.served.control.log() == [], "nobody was asked"
+        points = EquityPoint.objects.count()
+        Fill.objects.update(at=timezone.now())  # heard and booked; what it did to the wallet nobody has read
+        assert "traded since the last look" in "; ".join(guard_pass().doubts[house.account.pk])
+        assert EquityPoint.objects.count() == points, "an equity of the new books and the old wallet is none"
+        GuardState.objects.update(full_at=timezone.now())
+        assert guard_pass().doubts == {}
         heard.caught_up_at = now - timedelta(seconds=10)
         heard.save()
         assert "not looked at since it is heard" in "; ".join(guard_pass().doubts[house.account.pk])
