@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.domain.alerts import WAITS, EventType, Severity
 from accounts.models import Account, Alert, AlertChannel, AlertDelivery, User
 from accounts.services import account_create, alert_raise, user_create
 from accounts.services.alerts import raising, sending
-from accounts.services.alerts.channels import channel_save
+from accounts.services.alerts.channels import channel_delete, channel_save
 from accounts.services.alerts.sending import channel_test, deliveries_send
 from accounts.tests.alert_kit import Receiver, channel_to, http_receiver, smtp_receiver
 from vibex.lib.errors import Rejected
@@ -338,3 +340,46 @@ def test_many_writers_of_the_same_make_one_alert_that_counts_all(account: Accoun
         list(pool.map(write, range(30)))
     assert Alert.objects.get().count == 30
     assert AlertDelivery.objects.count() == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_channel_that_is_removed_meanwhile_undoes_nothing_that_is_told(
+    account: Account, owner: User, desk: Receiver
+) -> None:
+    channel = channel_to(owner, desk.json)
+
+    def remove() -> None:
+        try:
+            channel_delete(channel=channel, actor=owner)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            tell(account)
+            removed = pool.submit(remove)
+            if connection.vendor == "postgresql":  # SQLite has one writer, who is here
+                with suppress(TimeoutError):
+                    removed.result(timeout=0.5)
+        removed.result(timeout=20)
+    assert Alert.objects.count() == 1
+    assert not AlertChannel.objects.exists()
+    assert not AlertDelivery.objects.exists()
+
+
+def test_where_no_thread_can_be_had_what_is_told_stays_and_the_next_one_asks_again(
+    account: Account, owner: User, desk: Receiver, django_capture_on_commit_callbacks: Any, monkeypatch: Any
+) -> None:
+    class NoneLeft(Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    channel_to(owner, desk.json)
+    with monkeypatch.context() as patch:
+        patch.setattr(raising, "threading", SimpleNamespace(Thread=NoneLeft))
+        with django_capture_on_commit_callbacks(execute=True):
+            tell(account)
+    assert AlertDelivery.objects.count() == 1
+    assert raising._asking.acquire(blocking=False)
+    raising._asking.release()

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from accounts.domain.alerts import EventType, Severity
 from accounts.models import Account, RiskLimits, User
 from accounts.services import alert_raise, audit_write
+from accounts.services.alerts import never_in_the_way
 from trading.domain.losses import DAY, FLOOR, KINDS, amount, day_anew, peak_anew
 from trading.models import Lock, LossWatch
 from trading.selectors.losses import watch_from
@@ -48,16 +49,15 @@ def lock_put(
             account=account, symbol=symbol, kind=kind, reason=reason[:300], until=until, data=dict(data or {})
         )
         if kind in KINDS:
-            text = f"{account.name} opens nothing any more until you lift the lock: {reason}"
-            alert_raise(
-                account=account,
-                type=EventType.LIMIT_REACHED,
-                severity=Severity.CRITICAL,
-                subject=kind,
-                message=text,
-            )
+            _limit_tell(account, kind, reason)
         publish_on_commit(account_id=account.pk, kind="lock")
     return lock
+
+
+@never_in_the_way
+def _limit_tell(account: Account, kind: str, reason: str) -> None:
+    text = f"{account.name} opens nothing any more until you lift the lock: {reason}"
+    alert_raise(account=account, type=EventType.LIMIT_REACHED, severity=Severity.CRITICAL, subject=kind, message=text)
 
 
 def lock_lift(*, lock: Lock, actor: User) -> bool:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.domain.alerts import EventType, Severity
 from accounts.models import Account, AuditEntry, Bot
 from accounts.services import alert_raise
+from accounts.services.alerts import never_in_the_way
 from decisions.approvals import proposal_of
 from decisions.models import Approval, Cycle, Decision, DiaryEntry
 from decisions.services import diary_write
@@ -36,6 +37,7 @@ def cycle_await(*, cycle: Cycle, symbols: Collection[str], timings: Mapping[str,
         for approval in waiting_rows().filter(decision__cycle=cycle):
             if approval.decision.symbol in symbols:
                 _tell(approval)
+                publish_on_commit(account_id=cycle.account_id, kind="approval", data={"decision": approval.decision_id})
             else:
                 approval_end(approval, Over(VOID, "What came before it failed."))
     return True
@@ -140,6 +142,7 @@ def approval_note(approval: Approval, text: str) -> None:
     publish_on_commit(account_id=decision.bot.account_id, kind="approval", data={"decision": decision.pk})
 
 
+@never_in_the_way
 def _tell(approval: Approval) -> None:
     """Alert the owner to what a bot wants to do. Each is told by itself: no two are one and the same."""
     decision, bot = approval.decision, approval.decision.bot
@@ -151,7 +154,6 @@ def _tell(approval: Approval) -> None:
         subject=f"{decision.symbol}, decision {decision.pk}",
         message=f"{bot.name} asks: {_wish(decision)} Answer before {approval.until:%H:%M:%S} UTC.",
     )
-    publish_on_commit(account_id=bot.account_id, kind="approval", data={"decision": decision.pk})
 
 
 def _wish(decision: Decision) -> str:

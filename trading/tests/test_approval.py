@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
+from django.db import OperationalError
 
 from accounts.models import Account, Alert, AuditEntry, User
 from decisions.models import Approval, Cycle, Decision, DiaryEntry
@@ -62,6 +63,15 @@ def test_its_owner_is_told_what_it_wants_to_do(house):
         "12:03:00",
     ):
         assert told in alert.message
+
+
+def test_a_cycle_ends_and_its_entry_waits_also_when_nobody_can_be_told_of_it(house, monkeypatch):
+    def broken(**_: object):
+        raise OperationalError("deadlock detected")
+
+    monkeypatch.setattr(waiting, "alert_raise", broken)
+    assert house.run(BUY).status == "awaiting"
+    assert (house.cycles(), house.states()) == (["awaiting"], ["awaiting"])
 
 
 def test_each_entry_that_waits_is_told_by_itself(house):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
+from django.db import OperationalError
 
 from accounts.domain.limits import DEFAULTS
 from accounts.models import Account, Alert, AuditEntry, Incident, RiskLimits, User
@@ -15,6 +16,7 @@ from trading.domain.losses import day_loss, drawdown
 from trading.domain.venue import AccountState, Income, IncomeKind, VenuePosition
 from trading.models import EquityPoint, IncomeEntry, Lock, LossWatch
 from trading.selectors.losses import losses_of, watch_of
+from trading.services import standing
 from trading.services.cycle import run_cycle
 from trading.services.journal.memory import MemoryJournal
 from trading.services.journal.orm import OrmJournal
@@ -145,6 +147,16 @@ def test_a_limit_that_is_reached_locks_once_and_tells_once(account):
     alert = Alert.objects.get(type="limit-reached")
     assert alert.severity == "critical"
     assert "3.00 %" in alert.message
+
+
+def test_a_lock_is_put_also_when_nobody_can_be_told_of_it(account, monkeypatch):
+    def broken(**_: object):
+        raise OperationalError("deadlock detected")
+
+    monkeypatch.setattr(standing, "alert_raise", broken)
+    put(account, stated(10_000))
+    assert check(account, stated(10_000, -300, minutes=1)).reasons
+    assert Lock.objects.get().kind == "loss.day"
 
 
 def test_a_lock_outlives_its_loss_the_day_and_a_raised_limit(account):

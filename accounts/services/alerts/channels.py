@@ -63,6 +63,7 @@ def channel_save(
 def channel_delete(*, channel: AlertChannel, actor: Actor) -> None:
     """Remove a channel, and what was on its way over it."""
     with transaction.atomic():
+        AlertChannel.objects.select_for_update().filter(pk=channel.pk).values_list("pk").first()
         audit_write(actor=actor, action="alert-channel-delete", obj=channel, before=_told(channel))
         channel.delete()
 

@@ -117,16 +117,17 @@ def _repeated(alert: Alert) -> Alert | None:
 
 def _send(alert: Alert) -> None:
     """Write what has to leave for an alert, and have it sent once this is committed."""
-    channels = AlertChannel.objects.filter(user_id=alert.user_id, enabled=True)
+    # Held until the commit: a channel that is removed meanwhile would fail what the alert is about, there and then.
+    channels = AlertChannel.objects.select_for_update(no_key=True).filter(user_id=alert.user_id, enabled=True)
     wanted = [
         channel
-        for channel in channels
+        for channel in channels.order_by("pk")
         if Severity(alert.severity).rank >= Severity(channel.min_severity).rank
         and (not channel.types or alert.type in channel.types)
     ]
     if wanted:
         AlertDelivery.objects.bulk_create(AlertDelivery(channel=channel, alert=alert) for channel in wanted)
-        transaction.on_commit(send_soon)
+        transaction.on_commit(send_soon, robust=True)
 
 
 def send_soon() -> None:
@@ -135,7 +136,11 @@ def send_soon() -> None:
     Where no worker can be reached, or one is being asked already, the schedule finds what was left.
     """
     if _asking.acquire(blocking=False):
-        threading.Thread(target=_ask, name="alerts-ask", daemon=True).start()
+        try:
+            threading.Thread(target=_ask, name="alerts-ask", daemon=True).start()
+        except RuntimeError:  # no thread can be had
+            _asking.release()
+            raise
 
 
 def _ask() -> None:
