@@ -21,7 +21,7 @@ from marketdata.models import Feed
 from marketdata.selectors import base_interval, market_clock
 from trading.domain.orders import FINAL
 from trading.domain.schedule import due, is_fresh, length_of, offset_for, slot_at, timeframes_for
-from trading.models import Order, Position, Reconciliation
+from trading.models import Halt, Order, Position, Reconciliation
 from trading.services import periodic
 from trading.services.live_gate import live_allowed
 from trading.services.waiting import approvals_void
@@ -156,14 +156,15 @@ def decisions_late(*, since: datetime, now: datetime) -> list[tuple[Bot, datetim
 
 
 def accounts_in_play() -> list[int]:
-    """Return the accounts that have something to guard: an open position, an unfinished order or a running bot."""
+    """Return the accounts that have something to guard: a position, an unfinished order, a running bot, a halt without proof."""
     positions = Position.objects.filter(account=OuterRef("pk"), closed__isnull=True)
     orders = Order.objects.filter(account=OuterRef("pk")).exclude(state__in=FINAL)
     running = Bot.objects.filter(account=OuterRef("pk"), status=Status.RUNNING)
+    unproved = Halt.objects.filter(account=OuterRef("pk"), lifted__isnull=True, flat_at__isnull=True)
     # On a live account somebody else may trade, or the venue may act: it is looked after whatever our books say.
     begun = Exists(Reconciliation.objects.filter(account=OuterRef("pk"))) | Q(credentials__isnull=False)
     in_play = Account.objects.alias(priced_at=market_name()).filter(
-        Exists(positions) | Exists(orders) | Exists(running) | (Q(mode=Account.Mode.LIVE) & begun)
+        Exists(positions) | Exists(orders) | Exists(running) | Exists(unproved) | (Q(mode=Account.Mode.LIVE) & begun)
     )
     return list(in_play.exclude(_on_standing_market(), mode=Account.Mode.PAPER).values_list("pk", flat=True))
 

@@ -15,11 +15,12 @@ from django.utils import timezone
 from accounts.models import Account, Incident, RiskLimits
 from trading import tasks
 from trading.domain.screen import screen
-from trading.models import EquityPoint, Fill, GuardState, Lock, LossWatch, Order, Position, UserStreamState
+from trading.models import EquityPoint, Fill, GuardState, Halt, Lock, LossWatch, Order, Position, UserStreamState
 from trading.services import guard_pass as passing
 from trading.services.claims import claim_take
 from trading.services.guard import guard_run
 from trading.services.guard_pass import guard_pass
+from trading.services.halt import halt_latch
 from trading.services.live import world_for
 from trading.tests.guard_kit import StillMarket, make_paper, open_position
 from trading.tests.live_kit import BUY, live_house
@@ -129,6 +130,15 @@ def test_an_account_that_is_halted_is_in_doubt_until_it_is_flat(desk: Desk) -> N
     desk.look()
     assert not Position.objects.filter(closed=None).exists()
     assert guard_pass().doubts == {}
+
+
+def test_a_halt_that_broke_off_before_its_proof_is_gone_on_with_though_nothing_is_in_play(desk: Desk) -> None:
+    idle = make_paper("idle")
+    halt_latch(account=idle, reason="the process died here")
+    assert "halted and not flat yet" in "; ".join(guard_pass().doubts[idle.pk])
+    guard_run(account_id=idle.pk)
+    assert Halt.objects.get(account=idle).flat_at is not None
+    assert idle.pk not in guard_pass().doubts
 
 
 def test_a_loss_limit_that_is_reached_is_locked_by_the_look_that_follows(desk: Desk) -> None:
