@@ -124,11 +124,14 @@ def screen(known: Known, *, account_id: int, now: datetime) -> Screened:
 
 
 def full_look_due(account_id: int, *, full_at: datetime | None, now: datetime) -> bool:
-    """Tell whether five minutes are over. Each account has a moment of its own in them: no two fall on one by design."""
+    """Tell whether five minutes are over. Each account has a moment of its own in them: no two fall on one by design.
+
+    They are over as well where the clock on the wall was put back since.
+    """
     if full_at is None:
         return True
     phase = timedelta(seconds=SPREAD_BY * account_id) % FULL_EVERY
-    return (now - phase - EPOCH) // FULL_EVERY > (full_at - phase - EPOCH) // FULL_EVERY
+    return (now - phase - EPOCH) // FULL_EVERY != (full_at - phase - EPOCH) // FULL_EVERY
 
 
 def _busy(known: Known, now: datetime) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from accounts.domain.limits import Limits
 from trading.domain.losses import Breach, breaches, unknown_equity
@@ -19,6 +20,8 @@ PURPOSE = "loss"
 """Why positions were closed that a loss limit closed."""
 UNKNOWN = "guard-blind"
 """The incident about an equity that is not known: like every look that saw nothing, over with the next that does."""
+BACK = timedelta(minutes=5)
+"""Statements come out of order by seconds; what is older by more than this was made after a clock was put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def losses_check(world: World, limits: Limits, state: AccountState) -> Checked:
 
     `state` is the statement that was given to the journal as the newest point of equity. A lock holds until a person
     lifts it, whatever the limits are changed to. An equity that is not known reaches no limit and lifts none: nothing is
-    opened until it is known.
+    opened until it is known. Nor while losses are counted up to a moment that is still to come, for none is seen then.
     """
     journal, reasons = world.journal, []
     if unknown := unknown_equity(state):
@@ -50,6 +53,10 @@ def losses_check(world: World, limits: Limits, state: AccountState) -> Checked:
         reasons = [
             journal.lock("", found.text, kind=found.kind, data=_figures(found)) for found in breaches(watch, limits)
         ]
+        if watch.at - state.at > BACK * max(1.0, world.clock.speed):
+            reasons.append(
+                f"the clock was put back: losses are counted up to {watch.at:%F %T} UTC, and it is {state.at:%F %T}"
+            )
     if limits.flatten_on_loss and state.positions and journal.loss_locked(at=state.at):
         state = _close_all(world, state)
     return Checked(state, tuple(reasons))

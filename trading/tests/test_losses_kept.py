@@ -180,6 +180,15 @@ def test_reasons_of_several_locks_stand_side_by_side(account):
     }
 
 
+def test_while_losses_are_counted_up_to_a_moment_still_to_come_nothing_is_opened(account):
+    put(account, stated(10_000, minutes=60))
+    assert check(account, stated(10_000, minutes=55)).reasons == ()
+    (reason,) = check(account, stated(10_000, -5_000, minutes=54)).reasons
+    assert reason.startswith("the clock was put back")
+    assert not Lock.objects.exists(), "by itself it is over when that moment has come"
+    assert "50.00 %" in check(account, stated(10_000, -5_000, minutes=61)).reasons[0]
+
+
 @pytest.mark.parametrize("what", ["wallet", "mark", "profit"])
 def test_an_equity_that_is_not_known_blocks_and_changes_nothing_else(account, what):
     put(account, stated(10_000))

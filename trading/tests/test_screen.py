@@ -228,3 +228,7 @@ def test_every_account_has_its_turn_within_five_minutes_and_not_with_all_others(
         assert gaps, "within five minutes"
         assert max(gaps) <= FULL_EVERY
     assert max(turns.values()) <= 2 * 1000 / 10
+
+
+def test_its_turn_comes_also_where_the_clock_was_put_back() -> None:
+    assert full_look_due(1, full_at=NOW + timedelta(hours=3), now=NOW)
