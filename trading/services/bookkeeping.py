@@ -135,6 +135,8 @@ def equity_record(*, account: Account, state: AccountState) -> Watch | None:
             name: booked(total or Decimal(0)) for name, total in lines.aggregate(all=Sum("amount"), moved=moved).items()
         }
         untold = booked(state.wallet) - ledger["all"]
+        if untold and untold == _traded_untold(account, since=state.at - OVERLAP):
+            untold = Decimal(0)  # it was traded, and is no transfer
         point = EquityPoint(
             account=account,
             at=state.at,
@@ -160,6 +162,18 @@ def _watch_carry(account: Account, point: EquityPoint) -> Watch:
     if watch != before:
         LossWatch.objects.filter(pk=row.pk).update(**asdict(watch))
     return watch
+
+
+def _traded_untold(account: Account, *, since: datetime) -> Decimal:
+    """Return what booked fills brought, less fees, beyond what the ledger tells of them yet."""
+    fills = Fill.objects.filter(account=account, at__gte=since)
+    fees = Sum("fee", filter=Q(fee_asset=SETTLED_IN))
+    traded = fills.aggregate(realised=Sum("realised"), fees=fees)
+    lines = IncomeEntry.objects.filter(
+        account=account, asset=SETTLED_IN, trade_id__in=fills.values("exchange_trade_id")
+    )
+    told: Decimal | None = lines.aggregate(total=Sum("amount"))["total"]
+    return booked((traded["realised"] or Decimal(0)) - (traded["fees"] or Decimal(0)) - (told or Decimal(0)))
 
 
 def _ledger_doubted(account: Account) -> bool:

@@ -13,11 +13,12 @@ from accounts.domain.limits import DEFAULTS
 from accounts.models import Account, Alert, AuditEntry, Incident, RiskLimits, User
 from decisions.domain.proposal import Action, Proposal, Side
 from trading.domain.losses import day_loss, drawdown
-from trading.domain.venue import AccountState, Income, IncomeKind, VenuePosition
+from trading.domain.venue import AccountState, Income, IncomeKind, OrderSide, Trade, VenuePosition
 from trading.models import EquityPoint, IncomeEntry, Lock, LossWatch
 from trading.selectors.losses import losses_of, watch_of
 from trading.services import standing
 from trading.services.cycle import run_cycle
+from trading.services.fills import trades_book
 from trading.services.journal.memory import MemoryJournal
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import standing_of
@@ -40,9 +41,10 @@ def account() -> Account:
     return account
 
 
-def deposit(account: Account, amount: object, *, kind: str = "TRANSFER") -> None:
+def deposit(account: Account, amount: object, *, kind: str = "TRANSFER", **more: str) -> None:
     number = IncomeEntry.objects.count()
-    IncomeEntry.objects.create(account=account, kind=kind, transaction_id=str(number), amount=D(str(amount)), at=NOON)
+    line = {"kind": kind, "transaction_id": str(number), "amount": D(str(amount)), "at": NOON, **more}
+    IncomeEntry.objects.create(account=account, **line)
 
 
 def stated(wallet: object, unrealised: object = 0, *, minutes: float = 0, **more: object) -> AccountState:
@@ -106,6 +108,23 @@ def test_money_whose_line_is_still_to_come_is_neither_profit_nor_loss(account):
     assert put(account, stated(9_000, minutes=4)).unit == 1
     deposit(account, -90, kind="REALIZED_PNL")
     assert put(account, stated(8_910, minutes=5)).unit == D("0.99")
+
+
+@pytest.mark.parametrize("result", [1_000, -1_000])
+def test_what_a_booked_fill_brought_is_profit_or_loss_also_before_its_lines_are_there(account, result):
+    put(account, stated(10_000), stated(10_000, result, minutes=1))
+    trade = Trade("7", "x", "7", "BTCUSDT", OrderSide.SELL, D(1), D(100), D(5), D(result), False, NOON)
+    trades_book(account=account, trades=[trade])
+    wallet = D(9_995 + result)
+    early = put(account, stated(wallet, minutes=2))
+    assert (early.transfers, early.unit) == (10_000, wallet / 10_000)
+    deposit(account, -5, kind="COMMISSION", trade_id="7")
+    assert put(account, stated(wallet, minutes=3)).unit == early.unit
+    paid_in = put(account, stated(wallet + 500, minutes=4))  # nobody can tell which is which now
+    assert paid_in.transfers == 10_000 + result + 500
+    deposit(account, result, kind="REALIZED_PNL", trade_id="7")
+    told = put(account, stated(wallet, minutes=5))
+    assert told.transfers == 10_000
 
 
 @pytest.mark.parametrize("kind", ["ledger-mismatch", "books-behind"])
