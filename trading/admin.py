@@ -33,6 +33,10 @@ from trading.models import (
 from vibex.lib.admin import HistoryAdmin, link_to, link_to_list
 from vibex.lib.errors import Rejected
 
+STOP_FIRST = (
+    "Only a stopped bot is changed: stop it on its page, or by the action in the list of bots. A pause is not enough."
+)
+
 
 @admin.register(Bot)
 class BotAdmin(AuditedAdmin):
@@ -63,6 +67,12 @@ class BotAdmin(AuditedAdmin):
             return (*self.readonly_fields, "account")
         # A bot that decides is not changed under its feet: stop it first.
         return tuple(field.name for field in Bot._meta.fields)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Bot | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or obj.status == Bot.Status.STOPPED:
+            return fieldsets
+        return [(name, {**options, "description": STOP_FIRST}) for name, options in fieldsets]
 
     @admin.action(description="Start", permissions=["change"])
     def start(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:

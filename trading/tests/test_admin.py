@@ -90,6 +90,10 @@ def test_a_bot_that_runs_is_not_edited(boss):
     boss.post(url(Bot, "change", made.bot.pk), {"name": "other", "model": "rules/other"})
     made.bot.refresh_from_db()
     assert made.bot.model == "rules/trend"
+    said = "Only a stopped bot is changed"
+    assert said in boss.get(url(Bot, "change", made.bot.pk)).content.decode()
+    Bot.objects.update(status=Bot.Status.STOPPED)
+    assert said not in boss.get(url(Bot, "change", made.bot.pk)).content.decode()
 
 
 def test_people_without_staff_rights_see_no_admin(client):
