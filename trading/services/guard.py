@@ -18,6 +18,7 @@ from trading.services.exchanges import Keyless
 from trading.services.guard_checks import positions_check
 from trading.services.guard_state import account_looked
 from trading.services.halt import halt_go_on
+from trading.services.journal.base import IntentVoid
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import limits_of, world_for
 from trading.services.losses import losses_check
@@ -73,14 +74,15 @@ def _looked(account: Account) -> _Look:
             return _look(account)
     except NeedsOperator as held:
         return _Look(left=(str(held),))  # told, and nothing is opened: a person has to act first
+    except IntentVoid as overtaken:
+        return _Look(left=(str(overtaken),))  # whoever halted it is at work on it
 
 
 def _look(account: Account) -> _Look:
     began, world = timezone.now(), world_for(account)
     try:
-        if account.state == Account.State.HALTED and not halt_go_on(world, account):
-            return _Look(left=("it is halted and not flat yet",))
-        settled = settle(world)
+        as_wanted = account.state != Account.State.HALTED or halt_go_on(world, account)
+        settled = settle(world)  # what a halt could not close yet is protected until it can
     except Retryable as fault:
         text = f"the exchange of {account.name} could not be read: {fault}"
         world.journal.incident("guard-blind", text, subject="exchange")
@@ -92,7 +94,8 @@ def _look(account: Account) -> _Look:
     wrong = positions_check(account, world, settled.state, limits, before=began)
     incidents_clear(account, world, before=began, shown=settled.state)
     publish_on_commit(account_id=account.pk, kind="equity")
-    return _Look(settled, (*settled.left, *wrong), settled.mended)
+    unclosed = () if as_wanted else ("it is halted and not flat yet",)
+    return _Look(settled, (*unclosed, *settled.left, *wrong), settled.mended)
 
 
 @contextmanager

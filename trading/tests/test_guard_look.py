@@ -13,12 +13,15 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
 from marketdata.models import Ticker
 from trading.domain.orders import new_client_order_id
-from trading.domain.venue import NewOrder, OrderSide, OrderType
-from trading.models import GuardState, Order, PaperOrder, Position
+from trading.domain.venue import NewOrder, OrderReport, OrderSide, OrderType
+from trading.exchange.base import Refused
+from trading.models import GuardState, Halt, Order, PaperOrder, Position
 from trading.services.guard import guard_run
+from trading.services.halt import halt_latch
 from trading.services.live import world_for
 from trading.services.orders import send
-from trading.services.settle import Settled
+from trading.services.settle import Settled, settle
+from trading.services.world import World
 from trading.tests.guard_kit import StillMarket, make_paper, open_position
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -186,3 +189,40 @@ def test_a_look_that_saw_nothing_is_told_as_not_well_and_leaves_the_account_in_d
     assert state.full_at == before.full_at, "nothing was read"
     assert desk.look() is not None
     assert GuardState.objects.get().well
+
+
+def test_what_a_halt_cannot_close_has_its_stop_until_it_can(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trading.exchange.paper import PaperExchange
+
+    def refusing(self: PaperExchange, order: NewOrder) -> OrderReport:
+        if order.type is OrderType.MARKET:
+            raise Refused("no market orders now")
+        return place(self, order)
+
+    place = PaperExchange.place
+    desk.cancel("stop")
+    halt_latch(account=desk.account, reason="test")
+    with monkeypatch.context() as patch:
+        patch.setattr(PaperExchange, "place", refusing)
+        patch.setattr("trading.services.flattening.ROUNDS", 1)
+        desk.look()
+    assert PROTECTED[0] in desk.working()
+    state = GuardState.objects.get()
+    assert (state.well, "halted and not flat yet" in state.text) == (False, True)
+    desk.look()
+    assert (desk.working(), Halt.objects.get().problem) == ([], "")
+    assert Halt.objects.get().flat_at is not None
+    assert not Incident.objects.filter(resolved=None).exists()
+
+
+def test_a_look_that_a_halt_overtakes_leaves_the_account_to_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trading.services import guard
+
+    def overtaken(world: World) -> Settled:
+        halt_latch(account=desk.account, reason="test")
+        return settle(world)
+
+    monkeypatch.setattr(guard, "settle", overtaken)
+    desk.cancel("stop")
+    assert desk.look() is None
+    assert "halted" in GuardState.objects.get().text
