@@ -79,9 +79,9 @@
   const marketAtLoad = Date.parse(body.dataset.marketNow || "");
   const speed = Number(body.dataset.speed || 1);
 
+  // A page over several markets has no time of its own: what it says of market time stands until the part is put anew.
   function nowOf(clock) {
-    if (clock === "wall" || Number.isNaN(marketAtLoad)) return Date.now();
-    return marketAtLoad + (Date.now() - loaded) * speed;
+    return clock === "wall" ? Date.now() : marketAtLoad + (Date.now() - loaded) * speed;
   }
 
   function lasting(seconds) {
@@ -99,6 +99,7 @@
   function tick() {
     for (const time of document.querySelectorAll("time[data-clock]")) {
       const seconds = (Date.parse(time.dateTime) - nowOf(time.dataset.clock)) / 1000;
+      if (Number.isNaN(seconds)) continue;
       const text = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `in ${lasting(seconds)}` : `${lasting(-seconds)} ago`;
       if (time.textContent !== text) time.textContent = text;
     }

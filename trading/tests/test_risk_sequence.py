@@ -230,3 +230,6 @@ def test_a_reward_that_is_too_small_is_told_with_both_numbers():
         "After costs a unit gains 1.899 at the target and loses 2.295 at the stop: 0.83 to 1, where 1.5 is asked."
     )
     assert (hit.numbers["reward"], hit.numbers["risk"], hit.numbers["limit"]) == ("1.899", "2.295", "1.5")
+    [hit] = rule(replace(LONG, profit_target=D("101.37")))[0].hits
+    assert hit.numbers["reward"] == "1.269315"
+    assert "gains 1.26932 at the target" in hit.text, "a person reads six digits"

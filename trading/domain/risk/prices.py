@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 from decisions.domain.proposal import RISK_TOLERANCE
@@ -11,6 +11,9 @@ from trading.domain.sizing import gain_per_unit, liquidation_of_entry
 
 LIQUIDATION_MARGIN: Final = Decimal("0.2")
 """Share of the way to liquidation that must remain beyond the stop."""
+
+SIX_DIGITS: Final = Context(prec=6)
+"""What a person reads of an amount that nothing is compared with."""
 
 
 @refuses("price.tick")
@@ -141,8 +144,8 @@ def reward_ratio(entry: Entry) -> Finding | None:
     if reward >= least * risk:
         return None
     return Finding(
-        f"After costs a unit gains {plain(reward)} at the target and loses {plain(risk)} at the stop: "
-        f"{reward / risk:.2f} to 1, where {plain(least)} is asked.",
+        f"After costs a unit gains {plain(SIX_DIGITS.plus(reward))} at the target and loses {plain(SIX_DIGITS.plus(risk))} "
+        f"at the stop: {reward / risk:.2f} to 1, where {plain(least)} is asked.",
         {"reward": reward, "risk": risk, "ratio": reward / risk, "limit": least, "funding": entry.funding},
     )
 
