@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.domain.alerts import EventType, Severity
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 INCIDENT: Final = "halt"
 UNNAMED: Final = "emergency stop"
 """The reason of a halt for which nobody took the time to write one."""
+
+PATIENCE: Final = "3s"
+"""So long a latch waits for whoever holds the account's row: one process that stands still holds up no other account."""
 
 type Tell = Callable[[str, str], None]
 """Called with what was done (`latched`, `cancelled`, `closed`, `flat`, `open`) and about what."""
@@ -79,9 +82,11 @@ def halt_latch(*, account: Account, reason: str, actor: User | None = None, keep
 
     Each call voids anew: a resume that is at work while somebody presses the button again lifts nothing. Who keeps the
     positions of an account whose halt closes them keeps nothing; who does not, closes what a halt before had kept.
+    Raises OperationalError when somebody does not let go of the account's row.
     """
     now, reason = datetime.now(UTC), reason.strip()[:300] or UNNAMED
     with transaction.atomic():
+        _wait_at_most(PATIENCE)
         Account.objects.filter(pk=account.pk).update(epoch=F("epoch") + 1)  # who writes first holds the row
         held = Account.objects.get(pk=account.pk)
         latched = held.state != Account.State.HALTED
@@ -147,6 +152,13 @@ def report_of(halt: Halt, account: Account, *, latched: bool = False, problem: s
 
 
 # -- the latch -------------------------------------------------------------------------------------------------------
+
+
+def _wait_at_most(patience: str) -> None:
+    """Let this transaction wait no longer for a row; SQLite has a patience of its own."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
 
 
 def _latch(account: Account, reason: str, actor: User | None, keep: bool, now: datetime) -> None:

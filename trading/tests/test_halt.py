@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
+from django.db import connections, transaction
 
 from accounts.models import Account, Alert, AuditEntry, User
 from decisions.deciders import rules
@@ -19,6 +21,7 @@ from trading.services.halt_all import accounts_halt
 from trading.services.resume import account_resume
 from trading.services.standing import account_activate
 from trading.tests.builders import make_account
+from trading.tests.guard_kit import StillMarket, make_paper
 from trading.tests.live_kit import BUY, SYMBOL, LiveHouse, books_tie_out, live_house, nothing_hangs
 from trading.tests.matching_kit import BTC
 from vibex.lib.errors import Rejected
@@ -63,7 +66,10 @@ def test_a_halt_keeps_in_one_row_what_it_did_and_what_it_took(house):
     assert (halt.flat_at is not None, halt.problem, halt.lifted) == (True, "", None)
     assert halt.seconds == pytest.approx((halt.flat_at - halt.pressed).total_seconds(), abs=0.01)
     assert (done.flat, done.latched, done.closed, done.rounds) == (True, True, ("BTCUSDT long 0.02",), halt.rounds)
-    assert told == ["latched", "closed", "flat"]
+    assert told == ["latched", "closed", "cancelled", "cancelled", "flat"]
+    assert set(halt.cancelled) == set(
+        Order.objects.filter(role__in=["stop", "target"]).values_list("client_order_id", flat=True)
+    )
     assert Order.objects.get(client_order_id=stop).state == "done"
     account = house.account
     assert (account.state, account.state_reason, account.epoch) == ("halted", "a fire in the data centre", 1)
@@ -301,6 +307,35 @@ def test_one_that_cannot_be_latched_keeps_nobody_from_halting_the_others(monkeyp
     one, two = accounts_halt(accounts=accounts, reason="test", wait=1)
     assert (one.halted, one.flat, one.problem) == (False, False, "it could not be latched: database is locked")
     assert two.halted
+
+
+@pytest.mark.ci
+@pytest.mark.postgres
+def test_a_process_that_stands_still_and_holds_one_account_holds_up_no_other(monkeypatch):
+    monkeypatch.setattr("trading.services.halt.PATIENCE", "200ms")
+    StillMarket()
+    one, two = make_paper("one"), make_paper("two")
+    holds, ends, latched = threading.Event(), threading.Event(), []
+
+    def holding():
+        with transaction.atomic():
+            Account.objects.select_for_update().get(pk=one.pk)
+            holds.set()
+            ends.wait(20)
+        connections.close_all()
+
+    def tell(account, kind, text):
+        if kind == "latched":
+            latched.append(account.name)
+            ends.set()  # who stood still goes on once the other account is latched
+
+    thread = threading.Thread(target=holding)
+    thread.start()
+    assert holds.wait(20)
+    done = accounts_halt(accounts=[one, two], reason="test", wait=30, tell=tell)
+    thread.join(20)
+    assert [account.flat for account in done] == [True, True]
+    assert latched == ["two", "one"]
 
 
 # Lifting
