@@ -13,7 +13,7 @@ from decisions.domain.portfolio import Role
 from trading.domain.orders import UNRESOLVED, WORKING
 from trading.domain.venue import AccountState, OrderReport, VenuePosition
 from trading.exchange.base import Refused
-from trading.services.closing import flatten
+from trading.services.closing import children, flatten
 from trading.services.journal.base import IntentVoid
 from trading.services.orders import cancel, look_up, too_late_to_arrive
 from trading.services.world import World
@@ -83,6 +83,7 @@ def account_flatten(
 def _close(world: World, positions: Sequence[VenuePosition], work: Work) -> None:
     """Close them one after the other; one that cannot be closed keeps nobody from closing the others."""
     for position in positions:
+        protected = _protects(world, position.symbol)
         try:
             gone = flatten(world, position.symbol, purpose="flatten")
         except IntentVoid:
@@ -92,8 +93,15 @@ def _close(world: World, positions: Sequence[VenuePosition], work: Work) -> None
             continue
         if gone:
             work.did("closed", f"{position.symbol} {position.side} {position.quantity.normalize():f}")
+            for client_order_id in sorted(protected - _protects(world, position.symbol)):
+                work.did("cancelled", client_order_id)
         else:
             work.problem = f"{position.symbol}: the position could not be closed"
+
+
+def _protects(world: World, symbol: str) -> set[str]:
+    """Return the client ids of our working stops and targets of a symbol."""
+    return {child.order.client_order_id for child in children(world, symbol)}
 
 
 def _on_its_way(world: World) -> str:
