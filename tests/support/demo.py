@@ -14,22 +14,17 @@ from marketdata.models import QuarantinedCandle, Snapshot
 from tests.support.demo_alerts import alerts
 from tests.support.demo_approval import waiting
 from tests.support.demo_market import NOW, leftovers, market
+from tests.support.demo_venue import venue
 from trading.models import (
     Claim,
     EquityPoint,
     Fill,
     GuardState,
     Halt,
-    IncomeEntry,
     Lock,
     LossWatch,
     Order,
     OrderEvent,
-    PaperAccount,
-    PaperIncome,
-    PaperOrder,
-    PaperPosition,
-    PaperTrade,
     Position,
     Reconciliation,
 )
@@ -130,7 +125,7 @@ def demo(
     _cycles(made, cycles)
     _equity(made, equity_points)
     _around(made)
-    _paper_venue(made)
+    venue(account, made.orders, made.positions, opened=now - timedelta(hours=72))
     alerts(account)
     return made
 
@@ -190,12 +185,16 @@ def _order(made: Demo, position: Position, role: str, at: datetime, **fields: ob
     return order
 
 
+def _fee(quantity: Decimal, price: Decimal) -> Decimal:
+    return (quantity * price * Decimal("0.0004")).quantize(Decimal("0.00000001"))
+
+
 def _fill(
     made: Demo, order: Order, quantity: Decimal, price: Decimal, at: datetime, realised: Decimal = Decimal(0)
 ) -> Fill:
     return Fill.objects.create(
         account=made.account, order=order, position=order.position, symbol=order.symbol, side=order.side, quantity=quantity,
-        price=price, fee=(quantity * price * Decimal("0.0004")).quantize(Decimal("0.00000001")), realised=realised, at=at,
+        price=price, fee=_fee(quantity, price), realised=realised, at=at,
         exchange_trade_id=str(70_000 + order.pk),
     )  # fmt: skip
 
@@ -220,9 +219,10 @@ def _closed(
 ) -> None:
     realised = (size * (exit_ - entry) * (1 if side == "long" else -1)).quantize(Decimal("0.00000001"))
     position = Position.objects.create(
-        account=made.account, bot=made.bot, symbol=symbol, side=side, quantity=0, peak_quantity=size, cost=0, entry_price=entry,
+        account=made.account, bot=made.bot, symbol=symbol, side=side, quantity=0, peak_quantity=size, cost=0,
+        entry_price=entry, bought=size, bought_value=size * entry, sold=size, sold_value=size * exit_,
         exit_price=exit_, leverage=3, bracket="released", opened=opened, closed=closed, exit_reason=why, realised=realised,
-        fees=(size * (entry + exit_) * Decimal("0.0004")).quantize(CENT), funding=Decimal("-0.12"),
+        fees=_fee(size, entry) + _fee(size, exit_), funding=Decimal("-0.12"),
     )  # fmt: skip
     made.positions.append(position)
     done = {"state": "done", "reason": "filled", "quantity": size, "filled": size}
@@ -275,8 +275,9 @@ def _position(
 ) -> Position:  # fmt: skip
     position = Position.objects.create(
         account=made.account, bot=made.bot, decision=decision, symbol=symbol, side=side, quantity=size, peak_quantity=size,
-        cost=size * entry, entry_price=entry, leverage=leverage, stop=stop, target=target, bracket="armed",
-        protected_at=made.now - timedelta(seconds=18), opened=opened, fees=(size * entry * Decimal("0.0004")).quantize(CENT),
+        bought=size, bought_value=size * entry, cost=size * entry, entry_price=entry, leverage=leverage,
+        stop=stop, target=target, bracket="armed",
+        protected_at=made.now - timedelta(seconds=18), opened=opened, fees=_fee(size, entry),
     )  # fmt: skip
     made.positions.append(position)
     return position
@@ -337,25 +338,6 @@ def _equity(made: Demo, count: int) -> None:
     )  # fmt: skip
 
 
-def _ledger(made: Demo) -> None:
-    """Write the lines that the positions and the wallet at the end of the curve follow from."""
-    began = made.now - timedelta(hours=72)
-    lines = [("TRANSFER", "t1", "", made.account.starting_balance, began)]
-    for position in made.positions:
-        at = position.closed or position.opened
-        lines += [
-            (kind, f"{kind[0]}{position.pk}", position.symbol, amount, at)
-            for kind, amount in (
-                ("REALIZED_PNL", position.realised), ("COMMISSION", -position.fees), ("FUNDING_FEE", position.funding),
-            )
-            if amount
-        ]  # fmt: skip
-    IncomeEntry.objects.bulk_create(
-        IncomeEntry(account=made.account, kind=kind, transaction_id=key, symbol=symbol, amount=amount, at=at)
-        for kind, key, symbol, amount, at in lines
-    )
-
-
 def _around(made: Demo) -> None:
     now, account = made.now, made.account
     _write(made, now - timedelta(hours=71), "state", "Started by operator.")
@@ -377,7 +359,6 @@ def _around(made: Demo) -> None:
         actor=made.user, action="bot-running", object_type="accounts.bot", object_id=str(made.bot.pk), before={"status": "stopped"},
         after={"status": "running"}, at=now - timedelta(hours=71),
     )  # fmt: skip
-    _ledger(made)
     Lock.objects.create(
         account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
     )
@@ -397,26 +378,3 @@ def _around(made: Demo) -> None:
         venue="sim", symbol="XRPUSDT", interval="1m", open_time=now - timedelta(hours=30),
         defaults={"values": {"open": 1.4, "high": 1.3}, "reason": "high below open"},
     )  # fmt: skip
-
-
-def _paper_venue(made: Demo) -> None:
-    paper = PaperAccount.objects.create(
-        account=made.account, wallet=Decimal("10118.42"), opened=made.now - timedelta(hours=72)
-    )
-    for number, order in enumerate(made.orders, 1):
-        PaperOrder.objects.create(
-            paper=paper, exchange_id=number, client_order_id=order.client_order_id, symbol=order.symbol, side=order.side,
-            type=order.type, status="NEW" if order.state == "live" else "FILLED", quantity=order.quantity or 0,
-            created=order.created, updated=order.created,
-        )  # fmt: skip
-        PaperTrade.objects.create(
-            paper=paper, trade_id=number, exchange_id=number, client_order_id=order.client_order_id, symbol=order.symbol,
-            side=order.side, quantity=1, price=1, fee=0, realised=0, maker=False, at=order.created,
-        )  # fmt: skip
-        PaperIncome.objects.create(paper=paper, transaction_id=number, kind="COMMISSION", amount=0, at=order.created)
-    for position in made.positions:
-        if position.closed is None:
-            PaperPosition.objects.create(
-                paper=paper, symbol=position.symbol, quantity=position.quantity, cost=position.cost, margin=0, leverage=3,
-                opened=position.opened,
-            )  # fmt: skip
