@@ -28,6 +28,7 @@ from trading.services.waiting import approvals_void
 from trading.services.world import World
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 from vibex.lib.events import publish_on_commit
+from vibex.lib.masking import mask_text
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +211,7 @@ def _go(world: Callable[[], World], account: Account, halt: Halt, tell: Tell) ->
     except Exception as bug:
         log.exception("the halt of account %s broke off", account.pk)
         work.problem = f"{type(bug).__name__}: {bug}"
+    work.problem = mask_text(work.problem)  # it is stored, and told
     flat = _ended(account, halt.pk, work)
     _alarm(account, flat=flat, problem=work.problem)
     return flat

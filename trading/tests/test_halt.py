@@ -9,7 +9,7 @@ from decimal import Decimal as D
 import pytest
 from django.db import connections, transaction
 
-from accounts.models import Account, Alert, AuditEntry, User
+from accounts.models import Account, Alert, AuditEntry, Incident, User
 from decisions.deciders import rules
 from trading.exchange.base import Unavailable
 from trading.models import Halt, Order
@@ -25,6 +25,7 @@ from trading.tests.guard_kit import StillMarket, make_paper
 from trading.tests.live_kit import BUY, SYMBOL, LiveHouse, books_tie_out, live_house, nothing_hangs
 from trading.tests.matching_kit import BTC
 from vibex.lib.errors import Rejected
+from vibex.lib.masking import register_secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,12 +136,15 @@ def test_a_fault_that_nobody_thought_of_is_told_and_tried_again(house, monkeypat
     house.cycle(BUY)
 
     def bug(*_: object, **__: object) -> bool:
-        raise ZeroDivisionError("a bug")
+        raise ZeroDivisionError("a bug of secret-of-the-halt-0815")
 
+    register_secret("secret-of-the-halt-0815")
     with monkeypatch.context() as broken:
         broken.setattr(flattening, "flatten", bug)
         done = account_halt(account=house.account, reason="test")
-    assert (done.flat, done.problem) == (False, "ZeroDivisionError: a bug")
+    assert done.problem.startswith("ZeroDivisionError: a bug of ")
+    assert not done.flat
+    assert "0815" not in done.problem + Incident.objects.get(kind="halt").text
     assert "halt" in house.incidents()
     house.guard()
     assert is_flat(house)
