@@ -1,5 +1,7 @@
 """Routes below `/api/v1/`, assembled from the apps."""
 
+from typing import cast
+
 from django.urls import include, path
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -8,6 +10,7 @@ from rest_framework.views import APIView
 
 from accounts.api import AccountViewSet, BotViewSet
 from accounts.api_alerts import AlertViewSet
+from accounts.models import User
 from decisions.api import DiaryViewSet
 from trading.api import PositionViewSet
 from trading.api_approval import ApprovalsView, ApproveView, RejectView
@@ -20,7 +23,7 @@ class StatusView(APIView):
     def get(self, request: Request) -> Response:
         from vibex.health import health_report
 
-        return Response(health_report())
+        return Response(health_report(cast("User", request.user)))
 
 
 router = SimpleRouter()

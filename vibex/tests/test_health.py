@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from accounts.models import Incident
+from accounts.models import Incident, User
 from marketdata.models import Feed
 from trading.models import GuardState, Position
 from trading.services.periodic import HEARTBEAT, system_heartbeat, system_schedules_install
@@ -42,8 +42,8 @@ def healthy(db: None) -> Feed:
     return Feed.objects.create(venue="sim", kind=Feed.Kind.SIMULATED, market_at=now, running=True, heartbeat=now)
 
 
-def failing() -> dict[str, str]:
-    return {check.name: check.detail for check in health_checks() if not check.ok}
+def failing(person: User | None = None) -> dict[str, str]:
+    return {check.name: check.detail for check in health_checks(person) if not check.ok}
 
 
 @pytest.mark.usefixtures("healthy")
@@ -94,7 +94,10 @@ def test_a_guard_that_is_late_is_seen_by_whoever_asks_and_told_to_the_owner(clie
     GuardState.objects.create(account=account, since=timezone.now() - timedelta(seconds=91))
     answer = client.get(READY)
     assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
-    assert "paper has not been looked after" in failing()["guard"]
+    assert "paper has not been looked after" in failing(account.owner)["guard"]
+    staff, stranger = User(is_staff=True), User.objects.create_user("mallory@example.com", "a password of hers")
+    assert "paper has not been looked after" in failing(staff)["guard"]
+    assert failing(stranger)["guard"] == "Late on accounts of others: 1."
     assert Incident.objects.get(kind="service-late").account == account
     GuardState.objects.update(at=timezone.now())
     watched.forget()
@@ -149,7 +152,7 @@ def test_a_database_that_is_gone_makes_it_not_ready_instead_of_an_error(client: 
 
 @pytest.mark.usefixtures("healthy")
 def test_the_report_has_the_details() -> None:
-    report = health_report()
+    report = health_report(User())
     assert report["status"] == "ready"
     assert {check["name"] for check in report["checks"]} == {"database", "scheduler", "market", "guard", "disk"}
     assert report["features"]["FEATURE_LIVE_TRADING"] is False
