@@ -101,7 +101,7 @@ def halt_latch(*, account: Account, reason: str, actor: User | None = None, keep
         void = partial(approvals_void, account=account, reason="The account was halted after this was decided.")
         transaction.on_commit(void, robust=True)
     if latched:
-        _announce(account, actor, reason)
+        _announce(held, actor, reason)
     return latched
 
 
@@ -269,9 +269,12 @@ def _alarm(account: Account, *, flat: bool, problem: str) -> None:
 
 
 def _announce(account: Account, actor: User | None, reason: str) -> None:
-    """Tell the owner that the account is halted, once that is committed."""
-    text = f"{account.name} ({account.badge}) was halted by {actor or 'Vibex'}: {reason}"
+    """Tell the owner that the account is halted, once that is committed. Each latch is news, also soon after the last."""
+    text, subject = (
+        f"{account.name} ({account.badge}) was halted by {actor or 'Vibex'}: {reason}",
+        f"halt {account.epoch}",
+    )
     try:
-        alert_raise(account=account, type=EventType.HALT, severity=Severity.WARNING, message=text, subject="latch")
+        alert_raise(account=account, type=EventType.HALT, severity=Severity.WARNING, message=text, subject=subject)
     except Exception:
         log.exception("the halt of account %s could not be told", account.pk)

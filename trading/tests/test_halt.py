@@ -123,6 +123,16 @@ def test_the_owner_is_told_of_the_halt_and_once_that_it_is_not_flat(house, monke
     assert "halt" not in house.incidents()
 
 
+def test_a_halt_soon_after_one_that_was_lifted_is_told_anew(house):
+    for reason in ("first", "second"):
+        account_halt(account=house.account, reason=reason)
+        account_activate(account=house.account, actor=house.account.owner, reason="test")
+    assert [alert.message.rpartition(": ")[2] for alert in Alert.objects.filter(type="halt").order_by("pk")] == [
+        "first",
+        "second",
+    ]
+
+
 def test_no_trouble_with_telling_holds_up_a_halt(house, monkeypatch):
     def broken(**_: object) -> None:
         raise RuntimeError("no alert can be stored")
