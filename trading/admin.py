@@ -246,7 +246,10 @@ class LockAdmin(HistoryAdmin):
                 lifted += lock_lift(lock=lock, actor=cast("User", request.user))
             except Rejected as refusal:
                 self.message_user(request, f"{lock}: {refusal}", messages.ERROR)
-        self.message_user(request, f"{lifted} lifted.")
+        anew = any(lock.kind.startswith("loss.") for lock in locks)
+        self.message_user(
+            request, f"{lifted} lifted.{' Their loss limits count anew from now.' if lifted and anew else ''}"
+        )
 
 
 @admin.register(Claim)

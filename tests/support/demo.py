@@ -360,7 +360,7 @@ def _around(made: Demo) -> None:
         after={"status": "running"}, at=now - timedelta(hours=71),
     )  # fmt: skip
     Lock.objects.create(
-        account=account, symbol="DOGEUSDT", reason="Two stops in a row: no entries for 4 hours.", since=now
+        account=account, symbol="DOGEUSDT", reason="Two stops in a row were refused by the exchange.", since=now
     )
     LiveApproval.objects.create(account=account, actor=made.user, revoked=now, revoked_by=made.user)
     Halt.objects.create(

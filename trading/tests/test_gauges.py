@@ -90,10 +90,10 @@ def test_an_account_without_limits_has_no_gauges_and_its_pages_work(client, made
 
 @pytest.mark.parametrize("path", ["", "books/", "live/"])
 def test_desk_and_books_show_gauges_and_locks(client, made, path):
-    Lock.objects.create(account=made.account, symbol="", kind="loss.day", reason="The day lost 3.20 %.")
+    Lock.objects.create(account=made.account, symbol="", kind="loss.day", reason="the day lost 3.20 %")
     page = client.get(f"/accounts/{made.account.pk}/{path}").content.decode()
     assert page.count("gauge gauge-") == 5
-    assert "All symbols: nothing is opened." in page
+    assert "All symbols: nothing is opened.</strong> The day lost 3.20 %" in page
     assert "until a person lifts it" in page
 
 
