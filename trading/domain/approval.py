@@ -34,11 +34,12 @@ def entries_of(rulings: Sequence[Ruling]) -> frozenset[int]:
 
 def rule_again(approved: Approved, rule: Rule) -> Ruling:
     """Rule on the original proposal as of now, and on what was approved of it where now more would be allowed."""
-    (ruling,) = rule((approved.proposal,))
+    # The risk was stated for the quantity and the price of then, and has been compared with these then.
+    asked = replace(approved.proposal, risk_usd=None)
+    (ruling,) = rule((asked,))
     if ruling.quantity is None or ruling.quantity <= approved.at_most:
-        return ruling
-    # The stated risk was about the quantity that was asked for, and has been compared with that just now.
-    (capped,) = rule((replace(approved.proposal, quantity=approved.at_most, risk_usd=None),))
+        return replace(ruling, proposal=approved.proposal)
+    (capped,) = rule((replace(asked, quantity=approved.at_most),))
     verdict = Verdict.REFUSED if capped.verdict is Verdict.REFUSED else Verdict.REDUCED
     hits = (*ruling.hits, _capped(ruling.quantity, approved.at_most), *capped.hits)
     return replace(capped, proposal=approved.proposal, verdict=verdict, hits=hits)

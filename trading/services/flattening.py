@@ -92,6 +92,7 @@ def _close(world: World, positions: Sequence[VenuePosition], work: Work) -> None
             work.problem = f"{position.symbol}: {fault}"
             continue
         if gone:
+            world.journal.release(position.symbol)  # nobody waits for a claim on what is gone
             work.did("closed", f"{position.symbol} {position.side} {position.quantity.normalize():f}")
             for client_order_id in sorted(protected - _protects(world, position.symbol)):
                 work.did("cancelled", client_order_id)
