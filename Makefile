@@ -5,6 +5,8 @@
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 WORKERS ?= 2
+# The tests of the CI tier wait more than they work: for processes that are killed, servers and the clock.
+CI_WORKERS ?= 3
 PYTEST ?=
 CI_POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
@@ -27,7 +29,7 @@ test: setup ## The quick tests: no servers, no browser
 	@$(RUN) pytest -n $(WORKERS) -m "$(QUICK)" $(PYTEST)
 
 test-ci: ## All tests but the soak, on PostgreSQL; needs Redis, Chromium and the recorded data
-	@CI=true DATABASE_URL=$(CI_POSTGRES_URL) $(RUN) pytest -n $(WORKERS) -m "not soak" $(PYTEST)
+	@CI=true DATABASE_URL=$(CI_POSTGRES_URL) $(RUN) pytest -n $(CI_WORKERS) --dist worksteal -m "not soak" $(PYTEST)
 
 soak: ## The tests that run for minutes
 	@$(RUN) pytest -n 0 -m soak --timeout 3600 $(PYTEST)
