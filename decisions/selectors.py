@@ -68,7 +68,7 @@ def _feedback(row: Decision, deeds: Deeds, answer: str) -> Feedback:
 
 def _reason(hit: Mapping[str, Any]) -> str:
     """Return what a rule said, with its id, and with the numbers it compared when its words hold none."""
-    numbers = ", ".join(f"{name} {number}" for name, number in hit.get("numbers", {}).items())
+    numbers = ", ".join(f"{name} {number}" for name, number in sorted(hit.get("numbers", {}).items()))
     told = numbers and not any(letter.isdigit() for letter in hit["text"])
     return f"{hit['rule']}: {hit['text']}" + (f" [{numbers}]" if told else "")
 

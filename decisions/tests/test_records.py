@@ -274,7 +274,7 @@ def test_only_the_last_rulings_are_told_however_often_they_repeat(bot):
 def test_a_reason_without_a_number_brings_those_that_the_rule_compared(bot):
     record(bot, refused("The stop must lie below the mark price.", rule="stop.side", stop="4100", mark="4000"))
     assert feedback_for(bot)[0].reasons == (
-        "stop.side: The stop must lie below the mark price. [stop 4100, mark 4000]",
+        "stop.side: The stop must lie below the mark price. [mark 4000, stop 4100]",
     )
 
 

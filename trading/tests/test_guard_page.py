@@ -14,11 +14,10 @@ from trading.tests.builders import make_account
 
 pytestmark = pytest.mark.django_db
 
-NOW = timezone.now()
-
 
 def on_the_pages(client: Client, **state: Any) -> str:
-    account = make_account()
+    account, now = make_account(), timezone.now()
+    state = {name: now - value if isinstance(value, Ago) else value for name, value in state.items()}
     if state:
         GuardState.objects.create(account=account, **state)
     client.force_login(account.owner)
@@ -32,8 +31,12 @@ def on_the_pages(client: Client, **state: Any) -> str:
     return told[0] if told[0] == told[1] == told[2] else "the pages differ: " + " | ".join(told)
 
 
-def ago(seconds: float) -> Any:
-    return timezone.now() - timedelta(seconds=seconds)
+class Ago(timedelta):
+    """How long before the test, which may run long after it was collected."""
+
+
+def ago(seconds: float) -> Ago:
+    return Ago(seconds=seconds)
 
 
 @pytest.mark.parametrize(
