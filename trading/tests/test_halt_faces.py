@@ -137,7 +137,7 @@ def test_how_it_went_is_asked_for_again_until_all_is_proved(owner, account):
     halt_latch(account=account, reason="test")
     page = owner.get("/halt/state/").content.decode()
     assert 'hx-trigger="every 1s"' in page
-    assert '<noscript><meta http-equiv="refresh"' in page
+    assert '<meta http-equiv="refresh"' in page.partition("<noscript>")[2].partition("</noscript>")[0]
     account_halt(account=account, reason="test")
     part = owner.get("/halt/state/", headers={"HX-Request": "true"}).content.decode()
     assert "All are proved" in part
