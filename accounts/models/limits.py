@@ -16,6 +16,11 @@ from accounts.models.account import Account
 from vibex.lib.fields import ExactDecimalField
 
 
+def _share(default: Decimal, help_text: str) -> ExactDecimalField:
+    """Return a column for a share or a ratio: six places, 0.01 is one per cent."""
+    return ExactDecimalField(max_digits=9, decimal_places=6, default=default, help_text=help_text)
+
+
 class RiskLimits(models.Model):
     """What an account may risk. Shares are fractions of equity: 0.01 is one per cent."""
 
@@ -30,37 +35,17 @@ class RiskLimits(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(LEVERAGE_CEILING)],
         help_text="Highest leverage that may be set on the exchange, 1 to 10.",
     )
-    risk_per_trade = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.risk_per_trade, help_text="Share of equity lost at the stop."
-    )
-    max_position = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_position, help_text="Notional of one position ÷ equity."
-    )
-    max_group = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_group, help_text="Notional of one symbol group ÷ equity."
-    )
-    max_net = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_net, help_text="|long − short| notional ÷ equity."
-    )
-    max_gross = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_gross, help_text="long + short notional ÷ equity."
-    )
+    risk_per_trade = _share(DEFAULTS.risk_per_trade, "Share of equity lost at the stop.")
+    max_position = _share(DEFAULTS.max_position, "Notional of one position ÷ equity.")
+    max_group = _share(DEFAULTS.max_group, "Notional of one symbol group ÷ equity.")
+    max_net = _share(DEFAULTS.max_net, "|long − short| notional ÷ equity.")
+    max_gross = _share(DEFAULTS.max_gross, "long + short notional ÷ equity.")
     max_positions = models.PositiveSmallIntegerField(default=DEFAULTS.max_positions, validators=[MinValueValidator(1)])
-    min_stop_distance = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.min_stop_distance, help_text="Nearest stop ÷ price."
-    )
-    max_stop_distance = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_stop_distance, help_text="Farthest stop ÷ price."
-    )
-    max_slippage = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_slippage, help_text="How far an entry may cross the touch."
-    )
-    max_margin_use = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_margin_use, help_text="Margin in use ÷ equity."
-    )
-    margin_buffer = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.margin_buffer, help_text="Free margin kept back ÷ equity."
-    )
+    min_stop_distance = _share(DEFAULTS.min_stop_distance, "Nearest stop ÷ price.")
+    max_stop_distance = _share(DEFAULTS.max_stop_distance, "Farthest stop ÷ price.")
+    max_slippage = _share(DEFAULTS.max_slippage, "How far an entry may cross the touch.")
+    max_margin_use = _share(DEFAULTS.max_margin_use, "Margin in use ÷ equity.")
+    margin_buffer = _share(DEFAULTS.margin_buffer, "Free margin kept back ÷ equity.")
     trailing_stop = ExactDecimalField(
         max_digits=9,
         decimal_places=6,
@@ -77,36 +62,17 @@ class RiskLimits(models.Model):
     )
     pyramiding = models.BooleanField(default=DEFAULTS.pyramiding, help_text="May add to a position on its own side.")
     target_required = models.BooleanField(default=DEFAULTS.target_required, help_text="Every entry needs a target.")
-    min_reward_risk = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.min_reward_risk,
-        help_text="Way to the target ÷ way to the stop, after fees and funding, at least.",
+    min_reward_risk = _share(
+        DEFAULTS.min_reward_risk, "Way to the target ÷ way to the stop, after fees and funding, at least."
     )
-    min_confidence = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.min_confidence,
-        help_text="Confidence that an entry states at least, 0 to 1.",
+    min_confidence = _share(DEFAULTS.min_confidence, "Confidence that an entry states at least, 0 to 1.")
+    max_spread = _share(DEFAULTS.max_spread, "(Ask − bid) ÷ mid at most.")
+    min_depth = _share(
+        DEFAULTS.min_depth,
+        "What rests within the allowed slippage ÷ notional of the order, at least; 0: not looked at.",
     )
-    max_spread = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_spread, help_text="(Ask − bid) ÷ mid at most."
-    )
-    min_depth = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.min_depth,
-        help_text="What rests within the allowed slippage ÷ notional of the order, at least; 0: not looked at.",
-    )
-    max_mark_gap = ExactDecimalField(
-        max_digits=9, decimal_places=6, default=DEFAULTS.max_mark_gap, help_text="|Last − mark| ÷ mark at most."
-    )
-    max_funding = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.max_funding,
-        help_text="Share of the notional that the next funding may cost.",
-    )
+    max_mark_gap = _share(DEFAULTS.max_mark_gap, "|Last − mark| ÷ mark at most.")
+    max_funding = _share(DEFAULTS.max_funding, "Share of the notional that the next funding may cost.")
     opens_per_hour = models.PositiveIntegerField(
         default=DEFAULTS.opens_per_hour, help_text="Positions that may be opened within an hour."
     )
@@ -126,29 +92,16 @@ class RiskLimits(models.Model):
     losing_pause_minutes = models.PositiveIntegerField(
         default=DEFAULTS.losing_pause_minutes, help_text="How long it pauses then."
     )
-    daily_loss = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.daily_loss,
-        help_text="Share of the equity at the start of the day that may be lost.",
-    )
-    max_drawdown = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.max_drawdown,
-        help_text="Share that the value of a unit may fall below its peak.",
-    )
+    daily_loss = _share(DEFAULTS.daily_loss, "Share of the equity at the start of the day that may be lost.")
+    max_drawdown = _share(DEFAULTS.max_drawdown, "Share that the value of a unit may fall below its peak.")
     equity_floor = ExactDecimalField(
         decimal_places=8, null=True, blank=True, help_text="Equity below which nothing is opened; empty: none."
     )
     flatten_on_loss = models.BooleanField(
         default=DEFAULTS.flatten_on_loss, help_text="Close everything when a loss limit is reached."
     )
-    min_liquidation_distance = ExactDecimalField(
-        max_digits=9,
-        decimal_places=6,
-        default=DEFAULTS.min_liquidation_distance,
-        help_text="Way to liquidation ÷ mark at which you are told.",
+    min_liquidation_distance = _share(
+        DEFAULTS.min_liquidation_distance, "Way to liquidation ÷ mark at which you are told."
     )
 
     class Meta:
