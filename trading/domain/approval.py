@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from decisions.domain.proposal import Proposal, RuleHit, Ruling, Side, Verdict
+from trading.domain.risk.case import plain
 from trading.domain.sizing import gain_per_unit, loss_per_unit
 
 SIZE: Final = "approval.size"
@@ -46,7 +47,7 @@ def rule_again(approved: Approved, rule: Rule) -> Ruling:
 
 
 def _capped(allowed: Decimal, at_most: Decimal) -> RuleHit:
-    numbers = {"from": _plain(allowed), "allowed": _plain(at_most)}
+    numbers = {"from": plain(allowed), "allowed": plain(at_most)}
     text = f"Reduced from {numbers['from']} to {numbers['allowed']}: that is what was approved."
     return RuleHit(SIZE, Verdict.REDUCED, text, numbers)
 
