@@ -14,7 +14,7 @@ from accounts.selectors import on_market
 from marketdata.domain.assess import readable
 from marketdata.models import Feed, QuarantinedCandle
 from marketdata.selectors import clock_of, followed_symbols, instrument_specs, market_for
-from vibex.lib.errors import Rejected, Retryable, VibexError
+from vibex.lib.errors import Retryable, VibexError
 from vibex.looks import START, Line, State
 
 REACH_SECONDS: Final = 2.0
@@ -165,13 +165,12 @@ def incident_lines() -> Iterator[Line]:
 
 def model_lines() -> Iterator[Line]:
     """Yield whether the model server answers and takes the key. Asks for its list: that costs nothing."""
-    from decisions.llm.client import endpoint_from_settings
-
-    try:
-        endpoint = endpoint_from_settings()
-    except Rejected:
+    if not (settings.OPENROUTER_API_KEY or settings.LLM_BASE_URL):
         yield Line("model", "ok", "none is set: rules decide")
         return
+    from decisions.llm.endpoints import endpoint_of
+
+    endpoint = endpoint_of("openrouter")
     import httpx2
 
     # OpenRouter lists its models to anybody; what it says of the key needs the key.

@@ -5,33 +5,40 @@ from __future__ import annotations
 from django.conf import settings
 
 from decisions.deciders.base import BotView, Decider
-from decisions.deciders.openrouter import OpenRouterDecider
+from decisions.deciders.model import ModelDecider
+from decisions.deciders.ports import Known, NoPurse, NothingKnown, Purse
 from decisions.deciders.rules import RULES, rules_decider
-from decisions.llm.client import endpoint_from_settings
+from decisions.domain.providers import RULES as PREFIX_OF_RULES
+from decisions.domain.providers import split_name
+from decisions.llm.endpoints import endpoint_of, provider_names
 from vibex.lib.errors import Rejected
 
 PREFIX_OF_MODELS = "openrouter"
 WITHOUT_MODEL = "rules/trend"
 
 
-def decider_for(bot: BotView) -> Decider:
-    """Return what decides for the bot: rules/<strategy> or openrouter/<model>. Raises Rejected for other names."""
+def decider_for(bot: BotView, *, purse: Purse | None = None, known: Known | None = None) -> Decider:
+    """Return what decides for the bot: rules/<strategy> or <provider>/<model>. Raises Rejected for other names.
+
+    Without a `purse` nothing limits what is spent, without anything `known` nobody's price is.
+    """
     prefix, _, rest = bot.model.partition("/")
-    if prefix == "rules":
+    if prefix == PREFIX_OF_RULES:
         return rules_decider(rest)
-    if prefix == PREFIX_OF_MODELS and rest:
-        return OpenRouterDecider(
-            models=(rest, *map(_without_prefix, bot.fallback_models)), endpoint=endpoint_from_settings()
+    if prefix not in provider_names() or not rest:
+        raise Rejected(
+            f"Nothing decides under the name {bot.model!r}. Known are {', '.join(known_deciders())}.",
+            code="unknown_decider",
         )
-    raise Rejected(
-        f"Nothing decides under the name {bot.model!r}. Known are {', '.join(known_deciders())}.",
-        code="unknown_decider",
-    )
+    purse, known = purse or NoPurse(), known or NothingKnown()
+    provider, model = split_name(bot.model)
+    fallbacks = (name.removeprefix(f"{provider}/") for name in bot.fallback_models)
+    return ModelDecider(models=(model, *fallbacks), endpoint=endpoint_of(provider))
 
 
 def known_deciders() -> tuple[str, ...]:
     """Return the names that a bot may use, for messages and choices."""
-    return (*(f"rules/{name}" for name in RULES), f"{PREFIX_OF_MODELS}/<model>")
+    return (*(f"rules/{name}" for name in RULES), *(f"{name}/<model>" for name in provider_names()))
 
 
 def default_model() -> str:
@@ -47,7 +54,3 @@ def default_model() -> str:
             code="model_missing",
         )
     return f"{PREFIX_OF_MODELS}/{settings.LLM_MODEL}"
-
-
-def _without_prefix(model: str) -> str:
-    return model.removeprefix(f"{PREFIX_OF_MODELS}/")

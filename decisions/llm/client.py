@@ -7,22 +7,19 @@ the whole call. Nothing is retried by the package, and the body is handed on as 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
-
-from django.conf import settings
 
 from decisions.domain.envelope import error_code
 from decisions.domain.strict_json import Unreadable
 from decisions.domain.strict_json import loads as strict_loads
 from decisions.llm import background
-from vibex.lib.errors import Rejected, Retryable
+from decisions.llm.endpoints import Endpoint
+from vibex.lib.errors import Retryable
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-OPENROUTER: Final = "https://openrouter.ai/api/v1"
 CONNECT_SECONDS: Final = 5.0
 MAX_TOKENS: Final = 4_000
 """Of reasoning and answer together. Always sent: without it a provider's default may cut or cost too much."""
@@ -32,22 +29,6 @@ FORMAT_REFUSED: Final = frozenset({400, 404})
 """Answers of a server that does not take the response format, among other reasons."""
 
 type Body = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where models are asked. The key never shows in a representation."""
-
-    base_url: str
-    key: str = field(default="", repr=False)
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.base_url).netloc.rpartition("@")[2]
-
-    @property
-    def is_openrouter(self) -> bool:
-        return urlsplit(self.base_url).hostname == urlsplit(OPENROUTER).hostname
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +56,6 @@ class NoReply(Retryable):
         super().__init__(message)
         self.raw = raw
         self.status = status
-
-
-def endpoint_from_settings() -> Endpoint:
-    """Return the configured server. The key of one server is never sent to another.
-
-    Raises Rejected when there is neither an address nor a key.
-    """
-    if settings.LLM_BASE_URL:
-        return Endpoint(settings.LLM_BASE_URL, settings.LLM_API_KEY or "")
-    if settings.OPENROUTER_API_KEY:
-        return Endpoint(OPENROUTER, settings.OPENROUTER_API_KEY)
-    raise Rejected(
-        "No model can be asked: set OPENROUTER_API_KEY, or LLM_BASE_URL for another server.", code="model_unconfigured"
-    )
 
 
 def ask(endpoint: Endpoint, call: Call, *, seconds: float) -> Received:

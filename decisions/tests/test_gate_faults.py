@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from decisions.deciders import openrouter
-from decisions.deciders.openrouter import OpenRouterDecider
+from decisions.deciders import model as model_decider
+from decisions.deciders.model import ModelDecider
 from decisions.domain.gate import read_reply, read_text
 from decisions.domain.question import Answer, Outcome, Reading
 from decisions.llm import client
-from decisions.llm.client import Endpoint
+from decisions.llm.endpoints import Endpoint
 from decisions.tests.builders import MODEL, OPEN, envelope, question, reply
 from decisions.tests.llm_server import model_server, sends
 from vibex.lib.clock import Deadline
@@ -39,7 +39,7 @@ def broken():
 READERS = {
     "a body": lambda asked: read_reply(RAW, asked, model=MODEL),
     "a text": lambda asked: read_text(TEXT, asked),
-    "a decider": lambda asked: OpenRouterDecider((MODEL,), Endpoint("http://127.0.0.1:9/v1", SECRET)).read(
+    "a decider": lambda asked: ModelDecider((MODEL,), Endpoint("http://127.0.0.1:9/v1", SECRET)).read(
         asked, Answer(Outcome.ANSWERED, raw=RAW, model_requested=MODEL)
     ),
 }
@@ -68,9 +68,9 @@ def test_a_fault_while_asking_is_an_answer_that_holds_and_keeps_the_body(monkeyp
     def fails(raw: bytes) -> None:
         raise ArithmeticError(raw)
 
-    monkeypatch.setattr(openrouter, "peek", fails)
+    monkeypatch.setattr(model_decider, "peek", fails)
     with model_server(sends(RAW)) as server:
-        decider = OpenRouterDecider((MODEL,), Endpoint(server.url, SECRET))
+        decider = ModelDecider((MODEL,), Endpoint(server.url, SECRET))
         answer = decider.ask(question(), Deadline(5.0))
     client.close()
     assert (answer.outcome, answer.raw, answer.reason) == (Outcome.REJECTED, RAW, FAULT.reason)

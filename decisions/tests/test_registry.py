@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from decisions.deciders.registry import decider_for, default_model
-from decisions.llm.client import OPENROUTER
+from decisions.llm.endpoints import OPENROUTER
 from decisions.tests.builders import question
 from vibex.lib.errors import Rejected
+
+pytestmark = pytest.mark.django_db
 
 BOT = question().bot
 
@@ -22,7 +24,7 @@ def test_rules_are_found_by_their_name():
 
 def test_a_model_is_asked_at_openrouter_with_its_fallbacks(settings):
     settings.OPENROUTER_API_KEY = "a-key"
-    decider = named("openrouter/x-ai/grok-4.3", "openrouter/openai/gpt-5", "deepseek/v4")
+    decider = named("openrouter/x-ai/grok-4.3", "openrouter/openai/gpt-5", "openrouter/deepseek/v4")
     assert decider.name == "openrouter/x-ai/grok-4.3"
     assert decider.models == ("x-ai/grok-4.3", "openai/gpt-5", "deepseek/v4")
     assert (decider.endpoint.base_url, decider.endpoint.key) == (OPENROUTER, "a-key")

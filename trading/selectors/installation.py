@@ -33,10 +33,10 @@ def installation() -> Installation:
 
 
 def _decider_host() -> str:
-    from decisions.llm.client import endpoint_from_settings  # every command loads the pages, few ask who decides
+    from decisions.llm.endpoints import endpoint_of  # every command loads the pages, few ask who decides
 
     try:
-        return endpoint_from_settings().host
+        return endpoint_of("openrouter").host
     except Rejected:
         return ""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Max
 
@@ -18,6 +19,7 @@ from decisions.approvals import proposal_of
 from decisions.deciders.base import BotView, Outcome
 from decisions.deciders.registry import decider_for
 from decisions.deciders.rules import RulesDecider
+from decisions.domain.question import Asking
 from decisions.models import Approval, Cycle
 from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, prompt_template_text
 from decisions.services import diary_write
@@ -41,7 +43,7 @@ from trading.services.settle import settle
 from trading.services.standing import locks_of
 from trading.services.terms import termed
 from trading.services.waiting import approvals_expire, approvals_void, cycle_await, cycle_rest
-from trading.services.world import DECISION_SECONDS, Care, Run, World
+from trading.services.world import Care, Run, World
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable, VibexError
 from vibex.lib.events import publish_on_commit
 from vibex.lib.installation import installation_tag
@@ -63,8 +65,8 @@ class CycleRun:
     result: CycleResult | None = None
 
 
-def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float = DECISION_SECONDS) -> CycleRun:
-    """Run the cycle of a bot for the candle that closed at `scheduled_for`, once.
+def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float | None = None) -> CycleRun:
+    """Run the cycle of a bot for the candle that closed at `scheduled_for`, once; its deadline is the bot's, unless given.
 
     Ordinary faults of the market, the exchange or the model end the cycle with a reason that is stored and shown.
     """
@@ -81,10 +83,10 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float =
 def approval_run(*, approval: Approval, bot: Bot, cycle: Cycle) -> CycleRun:
     """Go through the steps again with what a person said yes to, under the lease of its cycle. Errors as above."""
     with bound(account=bot.account_id, bot=bot.pk, cycle=cycle.pk):
-        return _run(bot, cycle, DECISION_SECONDS, approval)
+        return _run(bot, cycle, None, approval)
 
 
-def _run(bot: Bot, cycle: Cycle, deadline_seconds: float, approval: Approval | None = None) -> CycleRun:
+def _run(bot: Bot, cycle: Cycle, deadline_seconds: float | None, approval: Approval | None = None) -> CycleRun:
     try:
         account_ready(bot.account, bot.symbols)
         world = world_for(bot.account, bot=bot, cycle=cycle, approval=approval)
@@ -165,7 +167,7 @@ def run_for(
     bot: Bot,
     scheduled_for: datetime,
     *,
-    deadline_seconds: float = DECISION_SECONDS,
+    deadline_seconds: float | None = None,
     approval: Approval | None = None,
 ) -> Run:
     """Return what is run for a bot and a candle, or for an entry of that candle which a person approved."""
@@ -184,7 +186,7 @@ def run_for(
         approval=bot.approval,
         approved=_approved(approval) if approval else None,
         budget_used=budget_used(bot) if approval is None else "",
-        deadline_seconds=deadline_seconds,
+        deadline_seconds=bot.deadline_seconds if deadline_seconds is None else deadline_seconds,
     )
 
 
@@ -208,6 +210,16 @@ def bot_view(bot: Bot) -> BotView:
         fallback_models=tuple(bot.fallback_models),
         capital=bot.capital,
         prompt_template=bot.prompt_template,
+        asking=Asking(
+            effort=bot.reasoning_effort,
+            temperature=bot.temperature,
+            max_tokens=bot.max_tokens,
+            layout=bot.layout,
+            served=tuple(bot.served_models),
+            ensemble=tuple(bot.ensemble_models) if settings.FEATURE_ENSEMBLE else (),
+            ensemble_rule=bot.ensemble_rule,
+            shadows=tuple(bot.shadow_models),
+        ),
     )
 
 

@@ -254,6 +254,42 @@ class Environment:
     LLM_MODEL: str | None = variable(
         text, "Model the first bot asks.", example="deepseek/deepseek-chat-v3.1", section="Models"
     )
+    OPENAI_API_KEY: str | None = variable(
+        text, "Key of OpenAI, for bots that ask openai/<model>.", example="your-key", secret=True, section="Models"
+    )
+    ANTHROPIC_API_KEY: str | None = variable(
+        text, "Key of Anthropic, for anthropic/<model>.", example="your-key", secret=True, section="Models"
+    )
+    DEEPSEEK_API_KEY: str | None = variable(
+        text, "Key of DeepSeek, for deepseek/<model>.", example="your-key", secret=True, section="Models"
+    )
+    XAI_API_KEY: str | None = variable(
+        text, "Key of xAI, for xai/<model>.", example="your-key", secret=True, section="Models"
+    )
+    GEMINI_API_KEY: str | None = variable(
+        text, "Key of the Gemini API, for gemini/<model>.", example="your-key", secret=True, section="Models"
+    )
+    LLM_REQUESTS_PER_MINUTE: int = variable(
+        number(1, 100_000),
+        "Requests a minute to one model with one key, over all processes. A provider's own figure goes first.",
+        default="50",
+        example="200",
+        section="Models",
+    )
+    LLM_AT_ONCE: int = variable(
+        number(1, 10_000),
+        "Requests to one provider that may be under way at once, over all processes.",
+        default="64",
+        example="16",
+        section="Models",
+    )
+    LLM_REPLY_CACHE: bool = variable(
+        yes_or_no,
+        "Answer equal prompts from the data folder instead of asking again, for development. Refused in production.",
+        default="no",
+        example="yes",
+        section="Models",
+    )
     ASTERDEX_USER: str | None = variable(
         address,
         "Address of the main wallet, for keys of AsterDEX's V3. As the four below, for a single live account there.",

@@ -239,6 +239,7 @@ def test_a_model_server_that_is_not_there_fails(settings: Any) -> None:
     assert (line.state, "does not answer" in line.detail) == ("fail", True)
 
 
+@pytest.mark.django_db
 def test_without_a_key_rules_decide_and_that_is_fine() -> None:
     (line,) = model_lines()
     assert (line.state, line.detail) == ("ok", "none is set: rules decide")

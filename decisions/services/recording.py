@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from django.db import transaction
@@ -13,7 +12,7 @@ from django.db import transaction
 from accounts.models import Bot
 from decisions.domain.proposal import RuleHit, Ruling
 from decisions.domain.question import Answer, Outcome, Question, Reading
-from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 
 KEPT: Final = Context(prec=15)
 """Digits of a number that SQLite keeps."""
@@ -21,9 +20,6 @@ LARGEST_POWER: Final = 18
 """A column of amounts holds no number from 1e18 on."""
 LARGEST_LEVERAGE: Final = 32_767
 """What its column holds."""
-
-SEEDS: Final = Path(__file__).parent / "prompts"
-"""Templates that come with the house, one file for each name."""
 
 
 def interaction_record(*, cycle: Cycle, question: Question, answer: Answer, reading: Reading) -> Interaction:
@@ -91,29 +87,6 @@ def diary_write(
         text=_storable(text),
         data=dict(data or {}),
     )
-
-
-def prompt_template_install() -> list[PromptTemplate]:
-    """Add the templates that come with the house where no version of them is there. Returns what was added."""
-    known = set(PromptTemplate.objects.values_list("name", flat=True))
-    missing = [seed for seed in sorted(SEEDS.glob("*.txt")) if seed.stem not in known]
-    return [prompt_template_add(name=seed.stem, text=seed.read_text(encoding="utf-8")) for seed in missing]
-
-
-def prompt_template_add(*, name: str, text: str) -> PromptTemplate:
-    """Add the next version of a template. Raises Rejected when a placeholder is missing or unknown."""
-    from decisions.domain.prompt import template_parts  # loads NumPy and pydantic, which few commands need
-
-    template_parts(text)
-    template = PromptTemplate(name=name, version=_newest_version(name) + 1, text=text)
-    template.full_clean()
-    template.save(force_insert=True)
-    return template
-
-
-def _newest_version(name: str) -> int:
-    newest = PromptTemplate.objects.filter(name=name).order_by("-version").first()
-    return newest.version if newest else 0
 
 
 def _reason(answer: Answer, reading: Reading) -> str:

@@ -11,12 +11,13 @@ from decisions.domain.envelope import open_envelope, peek
 from decisions.domain.gate import gate_fault, read_reply
 from decisions.domain.schema import response_schema
 from decisions.domain.strict_json import Unreadable
-from decisions.llm.client import Call, Endpoint, NoReply, ask
+from decisions.llm.client import Call, NoReply, ask
+from decisions.llm.endpoints import Endpoint
 from vibex.lib.clock import Deadline
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRouterDecider:
+class ModelDecider:
     """Asks `models` in order while the deadline allows. Every failure is an answer that holds."""
 
     models: tuple[str, ...]

@@ -8,10 +8,10 @@ from decimal import Decimal
 import openai  # noqa: F401 - it takes a while, which is not to count against the deadlines below
 import pytest
 
-from decisions.deciders.openrouter import OpenRouterDecider
+from decisions.deciders.model import ModelDecider
 from decisions.domain.question import Outcome
 from decisions.llm import client
-from decisions.llm.client import Endpoint
+from decisions.llm.endpoints import OPENROUTER, Endpoint
 from decisions.tests.builders import HOLD, MODEL, OPEN, envelope, question, reply
 from decisions.tests.llm_server import drips, hangs_up, model_server, sends, stays_silent
 from vibex.lib.clock import Deadline
@@ -54,8 +54,8 @@ def _closed():
     client.close()
 
 
-def decider(url: str, *models: str) -> OpenRouterDecider:
-    return OpenRouterDecider(models or (MODEL,), Endpoint(url, KEY))
+def decider(url: str, *models: str) -> ModelDecider:
+    return ModelDecider(models or (MODEL,), Endpoint(url, KEY))
 
 
 def asked(url: str, *models: str, seconds: float = SECONDS):
@@ -163,7 +163,7 @@ def test_the_request_says_everything_that_matters():
 
 def test_openrouter_is_told_to_change_nothing_and_to_reason_little():
     call = client.Call(MODEL, "rules", "state", {})
-    extra = client.body_of(Endpoint(client.OPENROUTER, KEY), call, with_format=True)["extra_body"]
+    extra = client.body_of(Endpoint(OPENROUTER, KEY, "openrouter", "openrouter"), call, with_format=True)["extra_body"]
     assert extra["reasoning"] == {"effort": "low"}
     assert extra["plugins"] == [{"id": "context-compression", "enabled": False}]
     assert extra["provider"] == {"require_parameters": True}

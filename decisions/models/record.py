@@ -10,22 +10,6 @@ from accounts.models import Account, Bot, User
 from vibex.lib.fields import ExactDecimalField
 
 
-class PromptTemplate(models.Model):
-    """A version of the text that bots of this template send. Versions are added, not changed."""
-
-    name = models.SlugField(max_length=60)
-    version = models.PositiveIntegerField()
-    text = models.TextField()
-    created = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["name", "-version"]
-        constraints = [models.UniqueConstraint(fields=["name", "version"], name="prompt_template_version_unique")]
-
-    def __str__(self) -> str:
-        return f"{self.name} v{self.version}"
-
-
 class Cycle(models.Model):
     """One run of the nine steps for one bot. The running row is the lock, its key the fencing token."""
 
@@ -55,6 +39,12 @@ class Cycle(models.Model):
         db_default=Value({}, models.JSONField()),
         help_text="By symbol: price, age and problem, and the digest of the stored snapshot.",
     )
+    kept = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=Value({}, models.JSONField()),
+        help_text="What it decided in: portfolio, limits, what barred entries, settings of the bot. A replay needs it.",
+    )
     error = models.TextField(blank=True)
     timings = models.JSONField(default=dict, blank=True, help_text="Milliseconds per step.")
 
@@ -82,8 +72,46 @@ class Cycle(models.Model):
 class Interaction(models.Model):
     """One model call, kept whole: prompt, raw reply, tokens, money, time and what became of it."""
 
+    class Purpose(models.TextChoices):
+        CYCLE = "cycle", "to decide"
+        ENSEMBLE = "ensemble", "to decide together"
+        SHADOW = "shadow", "to compare"
+        DRY_RUN = "dry_run", "dry run"
+        REPLAY = "replay", "replay"
+
     bot = models.ForeignKey(Bot, on_delete=models.PROTECT, related_name="interactions")
-    cycle = models.ForeignKey(Cycle, on_delete=models.PROTECT, related_name="interactions")
+    cycle = models.ForeignKey(
+        Cycle,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="interactions",
+        help_text="Empty for a question that no cycle asked.",
+    )
+    purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.CYCLE, db_default=Purpose.CYCLE)
+    attempt = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Place in the ladder of its question, from 0: what was tried first, then next.",
+    )
+    used = models.BooleanField(
+        default=True, db_default=True, help_text="Whether its reply is the one that was read for the decision."
+    )
+    late_of = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="late",
+        help_text="The call that was given up at its deadline, and of which this is the reply that came later.",
+    )
+    provider = models.CharField(max_length=40, blank=True, db_default="")
+    parameters = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=Value({}, models.JSONField()),
+        help_text="What was sent besides the prompt: format, effort, temperature, maximum tokens, layout.",
+    )
     model_requested = models.CharField(max_length=120)
     model_served = models.CharField(max_length=120, blank=True)
     template = models.CharField(max_length=80, blank=True)
@@ -91,10 +119,20 @@ class Interaction(models.Model):
     system_prompt = models.TextField(blank=True)
     user_prompt = models.TextField(blank=True)
     reply = models.TextField(blank=True, help_text="The raw body; bytes that are no UTF-8 are escaped.")
+    reasoning = models.TextField(blank=True, db_default="", help_text="What the model let be read of its reasoning.")
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty when there was no answer.")
+    generation_id = models.CharField(
+        max_length=80, blank=True, db_default="", help_text="The provider's own name of it."
+    )
     finish_reason = models.CharField(max_length=40, blank=True)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0, db_default=0, help_text="Among those of the reply.")
+    cached_tokens = models.PositiveIntegerField(default=0, db_default=0, help_text="Among those of the prompt.")
     cost = ExactDecimalField(null=True, blank=True, help_text="US dollars; empty when nobody said.")
+    estimate = ExactDecimalField(
+        null=True, blank=True, help_text="US dollars that it counts as while nobody said its cost."
+    )
     latency_ms = models.PositiveIntegerField(default=0)
     outcome = models.CharField(max_length=20)
     reason = models.CharField(max_length=300, blank=True)
@@ -102,6 +140,10 @@ class Interaction(models.Model):
 
     class Meta:
         ordering = ["-at"]
+        indexes = [
+            models.Index(fields=["bot", "-at"], name="interaction_newest_of_bot"),
+            models.Index(fields=["model_requested", "-at"], name="interaction_newest_of_model"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model_requested} for {self.cycle_id}: {self.outcome}"
@@ -113,6 +155,7 @@ class Decision(models.Model):
     class Kind(models.TextChoices):
         LIVE = "live", "acted on"
         SHADOW = "shadow", "only recorded"
+        VOTE = "vote", "a vote of several"
 
     cycle = models.ForeignKey(Cycle, on_delete=models.PROTECT, related_name="decisions")
     interaction = models.ForeignKey(
@@ -131,7 +174,10 @@ class Decision(models.Model):
     confidence = models.FloatField(null=True, blank=True)
     invalidation_condition = models.TextField(blank=True)
     justification = models.TextField(blank=True)
-    verdict = models.CharField(max_length=8)
+    agrees = models.BooleanField(
+        null=True, blank=True, help_text="Whether a shadow or a vote asks for the same as what was decided."
+    )
+    verdict = models.CharField(max_length=8, blank=True, help_text="Empty for a vote: only what is decided is ruled.")
     quantity = ExactDecimalField(null=True, blank=True, help_text="What was allowed.")
     leverage = models.PositiveSmallIntegerField(null=True, blank=True)
     rule_ids = models.JSONField(default=list)
@@ -141,7 +187,12 @@ class Decision(models.Model):
     class Meta:
         ordering = ["-at", "sequence"]
         constraints = [
-            models.UniqueConstraint(fields=["cycle", "kind", "sequence"], name="decision_sequence_unique"),
+            models.UniqueConstraint(
+                fields=["cycle", "sequence"], condition=Q(kind="live"), name="decision_live_sequence_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["interaction", "sequence"], condition=~Q(kind="live"), name="decision_other_sequence_unique"
+            ),
             models.CheckConstraint(
                 condition=Q(leverage__isnull=True) | Q(leverage__gte=1, leverage__lte=10),
                 name="decision_leverage_1_to_10",
@@ -214,3 +265,28 @@ class DiaryEntry(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+
+class Afterwards(models.Model):
+    """What the market did after an entry that was asked for, had it been opened as asked: an estimate from candles."""
+
+    class End(models.TextChoices):
+        STOP = "stop", "stop"
+        TARGET = "target", "target"
+        OPEN = "open", "still open"
+
+    decision = models.OneToOneField(Decision, on_delete=models.CASCADE, related_name="afterwards")
+    end = models.CharField(max_length=6, choices=End)
+    entry_price = ExactDecimalField(help_text="Price at the decision.")
+    exit_price = ExactDecimalField(help_text="Stop, target, or the last close that was looked at.")
+    until = models.DateTimeField(help_text="Market time of the end, or of the last candle that was looked at.")
+    net = ExactDecimalField(help_text="Of the quantity asked for, in the quote asset, after taker fees on both sides.")
+    multiple = models.FloatField(help_text="Result ÷ what is lost at the stop, before fees.")
+    best = models.FloatField(help_text="Farthest move in its favour, as the same multiple.")
+    worst = models.FloatField(help_text="Farthest move against it, as the same multiple.")
+
+    class Meta:
+        verbose_name_plural = "afterwards"
+
+    def __str__(self) -> str:
+        return f"{self.decision_id}: {self.end} {self.multiple:+.2f}"

@@ -1,0 +1,21 @@
+"""What was asked and decided before, as deciders and pages need it."""
+
+from decisions.domain.money import USUAL_COST
+from decisions.selectors.feedback import FEEDBACK, UNKNOWN, feedback_for
+from decisions.selectors.prompts import prompt_template_text
+from decisions.selectors.records import diary_of, first_cycle_at, last_invocation_count
+from decisions.selectors.spending import Spent, cost_today, day_of
+
+__all__ = [
+    "FEEDBACK",
+    "UNKNOWN",
+    "USUAL_COST",
+    "Spent",
+    "cost_today",
+    "day_of",
+    "diary_of",
+    "feedback_for",
+    "first_cycle_at",
+    "last_invocation_count",
+    "prompt_template_text",
+]
