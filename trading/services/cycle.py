@@ -6,7 +6,6 @@ Only the five ports of `World` differ. Errors of the world end a cycle with a re
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,12 +13,10 @@ from functools import partial
 
 from decisions.deciders.base import Answer, Outcome, Question, Reading
 from decisions.domain.portfolio import Portfolio
-from decisions.domain.prompt import build_prompt
 from decisions.domain.proposal import Proposal, Ruling
 from marketdata.domain.assess import Problem, depth_problem, quote_problem
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.approval import entries_of, rule_again
-from trading.domain.barred import barred
 from trading.domain.risk import Standing, rule_all
 from trading.domain.venue import AccountState
 from trading.services.diary import lines_of
@@ -28,12 +25,33 @@ from trading.services.journal.base import Journal, Stage
 from trading.services.ledger import book_income
 from trading.services.losses import losses_check
 from trading.services.portfolio import portfolio_of
+from trading.services.question import question_for, worded
 from trading.services.settle import Settled, settle
 from trading.services.world import Run, World
 from vibex.lib.clock import Deadline
 from vibex.lib.errors import Rejected, Retryable
 
 NOTHING_TO_DECIDE = "no_data: every symbol holds because of its market data, and nothing is open on any of them"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a bot decides in: the market, its account, and what else bears on its entries."""
+
+    snapshot: MarketSnapshot
+    portfolio: Portfolio
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was asked, answered, read and ruled; `live` is the market with the prices that were ruled on."""
+
+    question: Question
+    answer: Answer
+    reading: Reading
+    live: MarketSnapshot
+    rulings: tuple[Ruling, ...]
 
 
 @dataclass(slots=True)
@@ -67,6 +85,36 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         blocked = losses.barring({**run.standing.blocked, **settled.blocked})
         standing = replace(run.standing, blocked=blocked, history=journal.history(at=snapshot.at))
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
+    decided = decide(world, run, Scene(snapshot, portfolio, standing), timings)
+    with _step(journal, Stage.EXECUTE, timings):
+        waiting = _waiting(journal, run, decided.rulings)
+        done = execute(world, run, decided.live, decided.rulings, waiting=waiting)
+    with _step(journal, Stage.RECORD, timings):
+        state = _after(world, settled, done)
+        if state is not settled.state:
+            journal.equity(state)
+        journal.diary(lines_of(decided.live, decided.answer, decided.reading, decided.rulings, done))
+    with _step(journal, Stage.PUBLISH, timings):
+        journal.publish("cycle")
+    return CycleResult(
+        snapshot,
+        portfolio,
+        decided.question,
+        decided.answer,
+        decided.reading,
+        decided.rulings,
+        done,
+        state,
+        timings,
+    )
+
+
+def decide(world: World, run: Run, scene: Scene, timings: dict[str, float]) -> Decided:
+    """Go from the prompt to the rulings, the deciding half of a cycle: nothing is sent to the exchange here.
+
+    A dry run takes this way with a journal that keeps only the model call. `timings` gets the milliseconds per step.
+    """
+    journal, (snapshot, portfolio, standing) = world.journal, (scene.snapshot, scene.portfolio, scene.standing)
     with _step(journal, Stage.PROMPT, timings):
         question, unasked = _question(world, run, snapshot, portfolio, standing)
     with _step(journal, Stage.ASK, timings):
@@ -80,16 +128,7 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         rule = partial(rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
         rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
         journal.ruled(rulings, at=snapshot.at)
-    with _step(journal, Stage.EXECUTE, timings):
-        done = execute(world, run, live, rulings, waiting=_waiting(journal, run, rulings))
-    with _step(journal, Stage.RECORD, timings):
-        state = _after(world, settled, done)
-        if state is not settled.state:
-            journal.equity(state)
-        journal.diary(lines_of(live, answer, reading, rulings, done))
-    with _step(journal, Stage.PUBLISH, timings):
-        journal.publish("cycle")
-    return CycleResult(snapshot, portfolio, question, answer, reading, rulings, done, state, timings)
+    return Decided(question, answer, reading, live, rulings)
 
 
 @contextmanager
@@ -110,27 +149,15 @@ def _question(
     Nobody is asked about symbols of which nothing is known and nothing is held, nor when the money of the day is used up.
     And a default text never takes the place of a template that is missing.
     """
-    question = Question(
-        decision_id=uuid.uuid4().hex[:16],
-        bot=run.bot,
-        snapshot=snapshot,
-        portfolio=portfolio,
-        limits=run.limits,
-        next_decision_at=run.next_decision_at,
-        started_at=run.started_at,
-        invocation=run.invocation,
-        feedback=run.feedback,
-    )
+    question = question_for(run, snapshot, portfolio)
     if run.approved is None and _nothing_to_decide(run, snapshot, portfolio):
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=NOTHING_TO_DECIDE)
     if not world.decider.wants_prompt:
         return question, None
     if run.budget_used:
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=run.budget_used)
-    bars = barred(snapshot=snapshot, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
-    question = replace(question, barred=bars)
     try:
-        return replace(question, prompt=build_prompt(question, _template(run))), None
+        return worded(question, run, standing), None
     except Rejected as fault:
         world.journal.incident("prompt-template", str(fault))
         return question, Answer(Outcome.NO_ANSWER, model_requested=run.bot.model, reason=f"template: {fault}")
@@ -141,14 +168,6 @@ def _nothing_to_decide(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio)
     busy = {position.symbol for position in portfolio.positions} | {order.symbol for order in portfolio.orders}
     views = [snapshot.symbols.get(symbol) for symbol in run.bot.symbols]
     return bool(views) and busy.isdisjoint(run.bot.symbols) and all(view and view.problem for view in views)
-
-
-def _template(run: Run) -> str:
-    if run.template is None:
-        raise Rejected(
-            f"there is no prompt template {run.bot.prompt_template!r}: add one in the admin or choose another"
-        )
-    return run.template
 
 
 def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Reading:
