@@ -2,7 +2,7 @@
 
 from decisions.domain.money import USUAL_COST
 from decisions.selectors.feedback import FEEDBACK, UNKNOWN, feedback_for
-from decisions.selectors.prompts import prompt_template_text
+from decisions.selectors.prompts import outside_current, outside_of, prompt_template_text
 from decisions.selectors.records import diary_of, first_cycle_at, last_invocation_count
 from decisions.selectors.spending import Spent, cost_today, day_of
 
@@ -17,5 +17,7 @@ __all__ = [
     "feedback_for",
     "first_cycle_at",
     "last_invocation_count",
+    "outside_current",
+    "outside_of",
     "prompt_template_text",
 ]

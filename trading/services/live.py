@@ -21,7 +21,7 @@ from decisions.deciders.registry import decider_for
 from decisions.deciders.rules import RulesDecider
 from decisions.domain.question import Asking
 from decisions.models import Approval, Cycle
-from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, prompt_template_text
+from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, outside_of, prompt_template_text
 from decisions.services import diary_write
 from marketdata.domain.intervals import interval_ms
 from marketdata.selectors import market_clock
@@ -182,7 +182,9 @@ def run_for(
         starting_balance=opening_of(bot.account).equity,
         invocation=last_invocation_count(bot),
         feedback=feedback_for(bot),
-        template=prompt_template_text(bot.prompt_template),
+        template=prompt_template_text(bot.prompt_template, bot.prompt_version),
+        template_version=bot.prompt_version,
+        outside=outside_of(bot),
         approval=bot.approval,
         approved=_approved(approval) if approval else None,
         budget_used=budget_used(bot) if approval is None else "",

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from accounts.domain.limits import Limits
 from decisions.deciders.base import BotView, Decider, Feedback
+from decisions.domain.question import Outside
 from marketdata.market import Market
 from trading.domain.approval import Approved
 from trading.domain.protection import Foreign
@@ -62,7 +63,11 @@ class Run:
     invocation: int = 0
     feedback: tuple[Feedback, ...] = ()
     template: str | None = None
-    """Text of the prompt template; None when the bot's template does not exist."""
+    """Text of the prompt template; None when the bot's template, or the version it is pinned to, does not exist."""
+    template_version: int | None = None
+    """The version that the bot is pinned to; None: the newest."""
+    outside: tuple[Outside, ...] = ()
+    """Texts from outside that it may be shown, oldest first; most bots may be shown none."""
     approval: bool = False
     """Whether entries wait for a person."""
     approved: Approved | None = None
