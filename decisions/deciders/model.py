@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from decisions.deciders.base import Answer, Outcome, Prompt, Question, Reading, Usage
+from decisions.deciders.ports import Known, Purse
 from decisions.domain.envelope import open_envelope, peek
 from decisions.domain.gate import gate_fault, read_reply
+from decisions.domain.providers import split_name
+from decisions.domain.question import Asking
 from decisions.domain.schema import response_schema
 from decisions.domain.strict_json import Unreadable
 from decisions.llm.client import Call, NoReply, ask
-from decisions.llm.endpoints import Endpoint
+from decisions.llm.endpoints import Endpoint, endpoint_of
 from vibex.lib.clock import Deadline
 
 
@@ -22,6 +25,7 @@ class ModelDecider:
 
     models: tuple[str, ...]
     endpoint: Endpoint
+    asking: Asking = field(default_factory=Asking)
     wants_prompt: bool = True
 
     @property
@@ -66,6 +70,16 @@ class ModelDecider:
                 latency=received.seconds,
                 reason=gate_fault(fault),
             )
+
+
+def model_decider(chain_names: Sequence[str], asking: Asking, *, purse: Purse, known: Known) -> ModelDecider:  # noqa: ARG001
+    """Return what asks the models of a chain, each named <provider>/<model>, in their order.
+
+    Raises Rejected when the first cannot be asked.
+    """
+    provider, model = split_name(chain_names[0])
+    fallbacks = (name.removeprefix(f"{provider}/") for name in chain_names[1:])
+    return ModelDecider((model, *fallbacks), endpoint_of(provider), asking)
 
 
 def _judged(raw: bytes, model: str, question: Question, seconds: float) -> Answer:

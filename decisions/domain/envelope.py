@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -34,15 +35,18 @@ class Envelope:
     usage: Usage
 
 
-def open_envelope(raw: bytes, *, model: str) -> Envelope:
-    """Return the message of a complete, single, stated answer of `model`. Raises Unreadable for everything else."""
+def open_envelope(raw: bytes, *, model: str, also: Collection[str] = ()) -> Envelope:
+    """Return the message of a complete, single, stated answer of `model`. Raises Unreadable for everything else.
+
+    `also` are names, besides its own, under which the model may answer.
+    """
     body = _body(raw)
     if body.get("error") is not None:
         raise Unreadable("envelope.error", f"the server reports an error {error_code(body['error'])}")
     choice = _only_choice(body)
     finish = _finish_reason(choice)
     served = body.get("model")
-    if not isinstance(served, str) or not same_model(model, served):
+    if not isinstance(served, str) or not (served in also or same_model(model, served)):
         raise Unreadable("envelope.other_model", f"{model} was asked and {brief(served)} answered")
     return Envelope(_text(choice.get("message")), served, finish, usage_of(body))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 THOUGHTS: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 FENCE: Final = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\r?\n[ \t]*```", re.DOTALL)
+NUMERAL: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 MAX_ITEMS: Final = 200
 PLAUSIBLE: Final = (Decimal("0.5"), Decimal(2))
 """Prices outside this share of the market's price have lost or gained a digit."""
@@ -43,9 +44,12 @@ class GateFault(Exception):
     """Stands in the log for an exception that nobody foresaw, whose own text may repeat the reply."""
 
 
-def read_reply(raw: bytes, question: Question, *, model: str) -> Reading:
-    """Return what the body of a reply says. Never raises; an unusable reply is REJECTED with its reason."""
-    return _total(lambda: _read_text(open_envelope(raw, model=model).text, question))
+def read_reply(raw: bytes, question: Question, *, model: str, also: Collection[str] = ()) -> Reading:
+    """Return what the body of a reply says. Never raises; an unusable reply is REJECTED with its reason.
+
+    `also` are names, besides its own, under which the model may answer.
+    """
+    return _total(lambda: _read_text(open_envelope(raw, model=model, also=also).text, question))
 
 
 def read_text(text: str, question: Question) -> Reading:
@@ -203,6 +207,18 @@ def _check_meaning(entry: Entry, action: Action, view: SymbolView) -> None:
     implied = entry.quantity * abs(touch - entry.stop_loss)
     if abs(entry.risk_usd - implied) > RISK_TOLERANCE * implied:
         raise Doubtful("risk_usd.contradicts")
+    _check_again(entry)
+
+
+def _check_again(entry: Entry) -> None:
+    """Raise Doubtful when the numbers that are said once more are not those that were said.
+
+    `risk_usd` betrays a lost leading digit; a lost decimal, or one of the leverage, shows only here.
+    """
+    said = (entry.check or "").split()
+    meant = [entry.quantity, entry.profit_target, entry.stop_loss, Decimal(entry.leverage)]
+    if said and not (all(map(NUMERAL.fullmatch, said)) and list(map(Decimal, said)) == meant):
+        raise Doubtful("check.contradicts")
 
 
 def _check_price(name: str, price: Decimal, mark: Decimal, instrument: InstrumentSpec) -> None:

@@ -22,11 +22,20 @@ LARGEST_LEVERAGE: Final = 32_767
 """What its column holds."""
 
 
-def interaction_record(*, cycle: Cycle, question: Question, answer: Answer, reading: Reading) -> Interaction:
-    """Keep one model call whole, whatever came of it."""
+def interactions_record(
+    *,
+    bot_id: int,
+    cycle: Cycle | None,
+    question: Question,
+    answer: Answer,
+    reading: Reading,
+    purpose: str = Interaction.Purpose.CYCLE,
+) -> Interaction | None:
+    """Keep every request that was made for an answer, and return the row of the one that was read."""
     prompt = question.prompt
     return Interaction.objects.create(
-        bot_id=cycle.bot_id,
+        bot_id=bot_id,
+        purpose=purpose,
         cycle=cycle,
         model_requested=_fitting(Interaction, "model_requested", answer.model_requested),
         model_served=_fitting(Interaction, "model_served", answer.model_served),

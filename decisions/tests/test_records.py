@@ -17,7 +17,7 @@ from decisions.selectors import diary_of, feedback_for, last_invocation_count, p
 from decisions.services import (
     decisions_record,
     diary_write,
-    interaction_record,
+    interactions_record,
     prompt_template_add,
     prompt_template_install,
 )
@@ -96,7 +96,7 @@ def test_a_model_call_is_kept_whole(bot):
         latency=1.2345,
     )
     reading = read_reply(raw, question(), model=MODEL)
-    interaction_record(cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
+    interactions_record(bot_id=bot.pk, cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
     kept = Interaction.objects.get()
     assert (kept.reply.encode(), kept.system_prompt, kept.user_prompt) == (raw, "rules", "state")
     assert (kept.bot, kept.model_requested, kept.template) == (bot, MODEL, "arena#0")
@@ -114,7 +114,7 @@ def test_any_bytes_can_be_kept(bot):
         reason="r" * 900,
     )
     reading = Reading(Outcome.REJECTED, reason="json.invalid: \ud800 " + "r" * 900)
-    interaction_record(cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
+    interactions_record(bot_id=bot.pk, cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
     kept = Interaction.objects.get()
     assert kept.reply.startswith("\\xff\\x00<html>")
     assert "\0" not in kept.reply
@@ -129,7 +129,7 @@ def test_any_bytes_can_be_kept(bot):
 def test_symbols_that_were_held_are_named_with_the_interaction(bot):
     reading = Reading(Outcome.ANSWERED, held={"ETHUSDT": "stop_loss.side"})
     answer = Answer(Outcome.ANSWERED, model_requested=MODEL)
-    kept = interaction_record(cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
+    kept = interactions_record(bot_id=bot.pk, cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
     assert kept.reason == "ETHUSDT held: stop_loss.side"
 
 

@@ -19,7 +19,7 @@ from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
-from decisions.services import decisions_record, interaction_record
+from decisions.services import decisions_record, interactions_record
 from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
 from trading.domain.history import History
@@ -260,8 +260,11 @@ class OrmJournal:
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         if self.cycle is not None and (question.prompt is not None or answer.raw):
-            self.interaction = interaction_record(cycle=self.cycle, question=question, answer=answer, reading=reading)
-            model_tell(self.cycle, self.interaction)
+            self.interaction = interactions_record(
+                bot_id=self.cycle.bot_id, cycle=self.cycle, question=question, answer=answer, reading=reading
+            )
+            if self.interaction is not None:
+                model_tell(self.cycle, self.interaction)
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         if self.cycle is not None:
