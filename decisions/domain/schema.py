@@ -21,6 +21,8 @@ MAX_TEXT: Final = 2_000
 MAX_DIGITS: Final = 15
 """Significant digits of an amount; more than that no model means, and not every database keeps."""
 MAX_PLACES: Final = 10
+MAX_CHECK: Final = 200
+CHECK_HINT: Final = "entry: quantity profit_target stop_loss leverage once more, separated by spaces; else empty"
 MAX_LEVERAGE: Final = 1_000
 """Above it a number is no leverage at all. What is allowed is decided by the limits of the account."""
 HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})
@@ -71,6 +73,9 @@ class Entry(BaseModel):
     confidence: Share
     risk_usd: Amount
     justification: Text
+    check: Annotated[str, StringConstraints(max_length=MAX_CHECK)] | None = None
+    """The four numbers that make the position, said again. Asked of every model; one that leaves it out is read all
+    the same, but a digit that it loses may then go unseen."""
 
 
 FIELDS: Final = tuple(Entry.model_fields)
@@ -116,6 +121,7 @@ def response_schema(symbols: Sequence[str]) -> dict[str, Any]:
         "confidence": {"type": "number"},
         "risk_usd": amount,
         "justification": {"type": "string"},
+        "check": {"type": "string", "description": CHECK_HINT},
     }
     return _closed({"decision_id": {"type": "string"}, "decisions": {"type": "array", "items": _closed(item)}})
 
