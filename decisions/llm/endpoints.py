@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from decisions.domain.providers import HOUSE, ProviderSpec
+from decisions.domain.providers import HOUSE, KEY_OF_LOCAL, KEY_OWNERS, LOCAL, ProviderSpec, address_fault, spec_fault
 from decisions.models import Provider
 from vibex.lib.errors import Rejected
 
 OPENROUTER = HOUSE["openrouter"].base_url
-LOCAL = "local"
-"""The provider at LLM_BASE_URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +36,15 @@ class Endpoint:
 
 
 def endpoint_of(provider: str) -> Endpoint:
-    """Return the server of a provider. Raises Rejected when there is none of that name, or its key is not set."""
+    """Return the server of a provider, with its key.
+
+    Raises Rejected when there is none of that name, its key is not set, or must not go there.
+    """
     if settings.LLM_BASE_URL and provider in (LOCAL, "openrouter"):
         return _at_base_url()
     spec = spec_of(provider)
+    if fault := spec_fault(spec, local_url=settings.LLM_BASE_URL or ""):
+        raise Rejected(f"{provider} cannot be asked: {fault}", code="model_unconfigured")
     key = key_in(spec.key_variable)
     if spec.key_variable and not key:
         raise Rejected(f"{provider} cannot be asked: set {spec.key_variable}.", code="model_unconfigured")
@@ -51,12 +53,9 @@ def endpoint_of(provider: str) -> Endpoint:
 
 def spec_of(provider: str) -> ProviderSpec:
     """Return what is known of a provider: its row, else what the house knows. Raises Rejected with the known names."""
-    try:
-        row = Provider.objects.filter(name=provider, enabled=True).first()
-    except DatabaseError:  # no tables yet: the doctor and the first start ask before there are any
-        row = None
+    row = _rows().get(provider)
     if row is not None:
-        return ProviderSpec(row.name, row.dialect, row.base_url, row.key_variable, row.requests_per_minute, row.at_once)
+        return row
     if provider not in HOUSE:
         raise Rejected(
             f"There is no provider {provider!r}. Known are {', '.join(provider_names())}.", code="unknown_provider"
@@ -66,17 +65,38 @@ def spec_of(provider: str) -> ProviderSpec:
 
 def provider_names() -> list[str]:
     """Return the names that may stand before the first slash of a model's name."""
-    rows = Provider.objects.filter(enabled=True).values_list("name", flat=True)
-    return sorted({*HOUSE, *rows, *([LOCAL] if settings.LLM_BASE_URL else [])})
+    return sorted({*HOUSE, *_rows(), *([LOCAL] if settings.LLM_BASE_URL else [])})
 
 
 def key_in(variable: str) -> str:
-    """Return the key in an environment variable, "" when it is not set."""
-    given = getattr(settings, variable, None) if variable else None
-    return str(given or os.environ.get(variable, "")) if variable else ""
+    """Return the key in a variable, "" when it is not set, or is none of a model server."""
+    if variable in (KEY_OF_LOCAL, *KEY_OWNERS):
+        return str(getattr(settings, variable) or "")
+    prefix, _, name = variable.partition(f"{KEY_OF_LOCAL}_")
+    return "" if prefix else str(settings.MODEL_KEYS.get(name, ""))
+
+
+def key_variable_of(endpoint: Endpoint) -> str:
+    """Return the variable that holds the key of a server, for a person who has to set it."""
+    return KEY_OF_LOCAL if endpoint.provider == LOCAL else spec_of(endpoint.provider).key_variable
+
+
+def _rows() -> dict[str, ProviderSpec]:
+    rows = Provider.objects.filter(enabled=True)
+    try:
+        return {row.name: spec_of_row(row) for row in rows}
+    except DatabaseError:  # no tables yet: the doctor and the first start ask before there are any
+        return {}
+
+
+def spec_of_row(row: Provider) -> ProviderSpec:
+    """Return a provider of the database as plain data."""
+    return ProviderSpec(row.name, row.dialect, row.base_url, row.key_variable, row.requests_per_minute, row.at_once)
 
 
 def _at_base_url() -> Endpoint:
     url = settings.LLM_BASE_URL or ""
+    if fault := address_fault(url):
+        raise Rejected(f"LLM_BASE_URL cannot be asked: {fault}", code="model_unconfigured")
     theirs = urlsplit(url).hostname == urlsplit(OPENROUTER).hostname
     return Endpoint(url, settings.LLM_API_KEY or "", LOCAL, "openrouter" if theirs else "plain")

@@ -23,7 +23,10 @@ SHORTEST_SECRET_KEY = 50
 OWN_PREFIXES = ("VIBEX_", "FEATURE_")
 PIPELINE_PREFIX = "VIBEX_CI_"  # said to the tests, not to an installation
 TABLE_BEGINS, TABLE_ENDS = "<!-- variables: made by python -m vibex.lib.env -->", "<!-- end of variables -->"
+MODEL_KEY = "LLM_API_KEY"
+"""Key of the server at LLM_BASE_URL; those of other servers end with the name of their provider: LLM_API_KEY_GROQ."""
 KEYS_BEGIN, KEYS_END = "<!-- keys of accounts: made by python -m vibex.lib.env -->", "<!-- end of keys -->"
+_OF_PROVIDER = re.compile(rf"{MODEL_KEY}_(?P<provider>[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)")
 _LINE = re.compile(r"\s*(#.*)?|(export )?[A-Za-z_0-9]+=.*")
 
 
@@ -65,6 +68,7 @@ def read(root: Path = ROOT, process: Mapping[str, str] | None = None) -> Environ
     reading = _Reading(layered(root, os.environ if process is None else process))
     _read_variables(reading)
     _read_account_keys(reading)
+    _read_model_keys(reading)
     _refuse_unknown(reading)
     if reading.values.get("VIBEX_ENV") == "prod":
         _refuse_for_production(reading)
@@ -128,6 +132,7 @@ def secret_values(environment: Environment) -> Iterator[str]:
             yield value
     for keys in environment.ACCOUNT_KEYS.values():
         yield from (keys.parts[part.name] for part in FORMS[keys.kind].parts if part.secret)
+    yield from environment.MODEL_KEYS.values()
 
 
 def _read_variables(reading: _Reading) -> None:
@@ -202,6 +207,25 @@ def _part(reading: _Reading, part: Part, name: str) -> str | None:
         return None
 
 
+def _read_model_keys(reading: _Reading) -> None:
+    """Read the keys of providers that have no variable of their own, by the provider's name in capitals."""
+    found: dict[str, str] = {}
+    names = {name.removesuffix(FILE) for name in reading.raw} - {MODEL_KEY}
+    for name in sorted(names):
+        given = _OF_PROVIDER.fullmatch(name)
+        if given is None:
+            continue
+        provider = given["provider"]
+        if provider != provider.upper():
+            right = f"{MODEL_KEY}_{provider.upper()}"
+            reading.faults.append(
+                Fault(name, f"is not read: a provider's name is written as in {right}", f"{right}=your-key")
+            )
+        elif (key := _raw_value(reading, name)) is not None:
+            found[provider] = key
+    reading.values["MODEL_KEYS"] = found
+
+
 def _refuse_unknown(reading: _Reading) -> None:
     known = {*VARIABLES, *(f"{name}_FILE" for name, variable in VARIABLES.items() if variable.has_file)}
     for name in sorted(reading.raw):
@@ -273,6 +297,11 @@ def example_file() -> str:
             section = variable.section
             lines += ["", f"# --- {section} ---"]
         lines += [f"# {variable.help} Default: {_default_text(variable)}.", f"# {name}={variable.example}"]
+    lines += [
+        "",
+        "# --- Keys of other model servers, by the provider's name: here that of `groq` (docs/models.md) ---",
+        f"# {MODEL_KEY}_GROQ=your-key",
+    ]
     lines += ["", "# --- Keys of live accounts, by the account's name: here those of `main` ---"]
     for form in FORMS.values():
         lines.append(f"# {form.title}:")

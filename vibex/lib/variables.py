@@ -383,6 +383,8 @@ class Environment:
     )
     ACCOUNT_KEYS: Mapping[Whose, GivenKeys] = field(default_factory=dict)
     """Keys of live accounts, by venue and by what the names of the variables end with (`vibex.lib.account_keys`)."""
+    MODEL_KEYS: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Keys of model servers without a variable of their own, by what the names of the variables end with: GROQ."""
 
 
 VARIABLES: dict[str, Variable] = {
