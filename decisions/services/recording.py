@@ -67,7 +67,7 @@ def decisions_record(
     What an `approval` was ruled into follows those before it, and is what the approval points to.
     """
     first = 0 if approval is None else Decision.objects.filter(cycle=cycle, kind=Decision.Kind.LIVE).count()
-    rows = [_decision(cycle, interaction, sequence, ruling, at) for sequence, ruling in enumerate(rulings, first)]
+    rows = [decision_row(cycle, interaction, sequence, ruling, at) for sequence, ruling in enumerate(rulings, first)]
     with transaction.atomic():
         kept = Decision.objects.bulk_create(rows)
         if approval is not None and kept:
@@ -106,7 +106,10 @@ def _reason(answer: Answer, reading: Reading) -> str:
     return "; ".join(part for part in (held, answer.reason) if part)
 
 
-def _decision(cycle: Cycle, interaction: Interaction | None, sequence: int, ruling: Ruling, at: datetime) -> Decision:
+def decision_row(
+    cycle: Cycle, interaction: Interaction | None, sequence: int, ruling: Ruling, at: datetime
+) -> Decision:
+    """Return a proposal and its ruling as the row that keeps them, not stored yet."""
     proposal = ruling.proposal
     return Decision(
         cycle=cycle,
