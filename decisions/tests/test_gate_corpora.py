@@ -10,14 +10,16 @@ import pytest
 from decisions.domain.gate import read_reply, read_text
 from decisions.domain.question import Outcome
 from decisions.tests.builders import ETH, MODEL, envelope, question, view
+from decisions.tests.gate_kit import unsaid
 
 ASKED = question()
 COINS = ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE")
 
 
 def lines(path):
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return [json.loads(line) for line in content.decode().splitlines()]
+    """The records of a file: one a line, or the whole as one."""
+    content = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
+    return [json.loads(line) for line in content.splitlines()] if ".jsonl" in path.name else [json.loads(content)]
 
 
 def texts_in(value):
@@ -41,25 +43,33 @@ def test_recorded_failures_are_rejected(llm):
     assert {reading.outcome for reading in readings} == {Outcome.REJECTED}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nof1_conversations_gpt5_gemini_qwen.jsonl.gz",
-        "bot_raw_responses_glm_deepseek.jsonl.gz",
-        "nofx_decisions.jsonl.gz",
-        "aitrader_crypto_logs.jsonl.gz",
-        "json_repair_cases.jsonl",
-    ],
-)
-def test_no_recorded_text_opens_anything_or_raises(llm, name):
+def test_no_recorded_text_opens_anything_or_raises(llm):
     """They answer other questions in other forms, so there is nothing in them that they say to this one."""
-    recorded = [text for line in lines(llm / name) for text in texts_in(line)]
-    assert recorded
-    for text in recorded:
-        for reading in (read_text(text, ASKED), read_reply(envelope(text), ASKED, model=MODEL)):
-            assert reading.proposals == ()
-            assert reading.reason
-            assert not reading.reason.startswith("gate_fault")
+    files = sorted(path for path in llm.iterdir() if ".json" in path.name)
+    assert len(files) >= 10
+    for path in files:
+        recorded = {text for line in lines(path) for text in texts_in(line)}
+        assert recorded, path.name
+        for text in recorded:
+            for reading in (read_text(text, ASKED), read_reply(envelope(text), ASKED, model=MODEL)):
+                assert reading.proposals == (), path.name
+                assert reading.reason
+                assert not reading.reason.startswith("gate_fault")
+
+
+def test_no_recorded_line_opens_anything_as_a_body_or_as_what_stands_in_ours(llm):
+    """Also not when everything that our form asks for stands around what was recorded."""
+    for path in sorted(path for path in llm.iterdir() if ".json" in path.name):
+        for line in lines(path):
+            items = line if isinstance(line, list) else [line]
+            framed = json.dumps({"decision_id": ASKED.decision_id, "decisions": items})
+            for reading in (
+                read_reply(json.dumps(line).encode(), ASKED, model=MODEL),
+                read_reply(envelope(json.dumps(line)), ASKED, model=MODEL),
+                read_text(framed, ASKED),
+            ):
+                assert reading.proposals == (), path.name
+                assert not reading.reason.startswith("gate_fault")
 
 
 def translated(decisions):
@@ -92,11 +102,14 @@ def test_decisions_of_the_arena_in_our_form_come_out_as_they_were_meant(llm):
     assert sum(map(len, decided)) > 200
     opened = []
     for decisions in decided:
-        reading = read_text(translated(decisions), market_of(decisions))
+        asked = market_of(decisions)
+        reading = read_text(translated(decisions), asked)
         said = {f"{decision['coin']}USDT": decision["signal"] for decision in decisions}
         assert (reading.outcome, reading.held) == (Outcome.ANSWERED, {})
         assert {proposal.symbol: proposal.action.value for proposal in reading.proposals} == said
-        opened += [proposal for proposal in reading.proposals if proposal.action.opens]
+        entries = [proposal for proposal in reading.proposals if proposal.action.opens]
+        assert [unsaid(entry, translated(decisions), asked) for entry in entries] == [[]] * len(entries)
+        opened += entries
     assert [(one.symbol, str(one.quantity), str(one.stop_loss), str(one.profit_target)) for one in opened] == [
         ("DOGEUSDT", "15778.3", "0.192408", "0.2204675"),
         ("BNBUSDT", "3.295", "1083.6", "1241.625"),
