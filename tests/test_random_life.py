@@ -518,10 +518,13 @@ def _run(lives: int, **more: Any) -> None:
 
 
 @pytest.mark.ci
-def test_two_thousand_steps_of_a_random_life() -> None:
+@pytest.mark.parametrize("drawn", range(1, 5))
+def test_two_thousand_steps_of_a_random_life(drawn: int) -> None:
+    """Four pieces of five hundred steps, so that none of them holds up all the others; each draws the same every time."""
     RandomLife.counts.clear()
-    _run(60, derandomize=True)
-    assert RandomLife.counts["steps"] >= 2_000
+    seed(drawn)(RandomLife)
+    _run(20)
+    assert RandomLife.counts["steps"] >= 500
 
 
 @pytest.mark.soak
