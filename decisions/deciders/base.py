@@ -26,3 +26,8 @@ class Decider(Protocol):
     def read(self, question: Question, answer: Answer) -> Reading:
         """Turn an answer into proposals, exactly as they are said. Pure."""
         ...
+
+
+def needs_prompt(decider: Decider) -> bool:
+    """Whether nothing can be decided without a prompt: not so for rules that want one for the models beside them."""
+    return bool(getattr(decider, "needs_prompt", decider.wants_prompt))

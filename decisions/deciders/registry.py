@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from django.conf import settings
 
 from decisions.deciders.base import BotView, Decider
-from decisions.deciders.model import ModelDecider
+from decisions.deciders.model import model_decider
 from decisions.deciders.ports import Known, NoPurse, NothingKnown, Purse
+from decisions.deciders.precedence import After, First, Precedence
 from decisions.deciders.rules import RULES, rules_decider
+from decisions.deciders.together import EnsembleDecider, ShadowedDecider, Unasked
 from decisions.domain.providers import RULES as PREFIX_OF_RULES
-from decisions.domain.providers import split_name
-from decisions.llm.endpoints import endpoint_of, provider_names
+from decisions.domain.question import Asking
+from decisions.llm.endpoints import provider_names
 from vibex.lib.errors import Rejected
 
 PREFIX_OF_MODELS = "openrouter"
@@ -18,22 +23,68 @@ WITHOUT_MODEL = "rules/trend"
 
 
 def decider_for(bot: BotView, *, purse: Purse | None = None, known: Known | None = None) -> Decider:
-    """Return what decides for the bot: rules/<strategy> or <provider>/<model>. Raises Rejected for other names.
+    """Return what decides for the bot: rules/<strategy> or <provider>/<model>, alone or with the models beside it.
 
-    Without a `purse` nothing limits what is spent, without anything `known` nobody's price is.
+    Without a `purse` nothing limits what is spent, without anything `known` nobody's price is. Raises Rejected for names
+    that nobody has, and when the bot's own model cannot be asked; one beside it that cannot be asked is silent.
     """
-    prefix, _, rest = bot.model.partition("/")
-    if prefix == PREFIX_OF_RULES:
-        return rules_decider(rest)
-    if prefix not in provider_names() or not rest:
-        raise Rejected(
-            f"Nothing decides under the name {bot.model!r}. Known are {', '.join(known_deciders())}.",
-            code="unknown_decider",
-        )
-    purse, known = purse or NoPurse(), known or NothingKnown()
-    provider, model = split_name(bot.model)
-    fallbacks = (name.removeprefix(f"{provider}/") for name in bot.fallback_models)
-    return ModelDecider(models=(model, *fallbacks), endpoint=endpoint_of(provider))
+    ensemble, shadows = _others(bot), tuple(dict.fromkeys(bot.asking.shadows))
+    chain = _chain(bot, ensemble)
+    models = [name for name in (*chain, *ensemble) if not _is_rules(name)]
+    firsts = [name for name in (bot.model, *ensemble) if not _is_rules(name)]
+    precedence = Precedence(purse or NoPurse(), deciding=len(firsts), calls=len(models))
+    house = _House(bot.asking, First(precedence) if shadows else precedence.purse, known or NothingKnown())
+    live = _together(bot, house.decider(chain), [house.beside(name) for name in ensemble])
+    if not shadows:
+        return live
+    compared = replace(house, purse=After(precedence))
+    return ShadowedDecider(live, tuple(compared.beside(name) for name in shadows), precedence)
+
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What every decider of one bot is made with."""
+
+    asking: Asking
+    purse: Purse
+    known: Known
+
+    def decider(self, chain: Sequence[str]) -> Decider:
+        """Return what asks a chain of names in their order. Raises Rejected when the first cannot be asked."""
+        prefix, _, rest = chain[0].partition("/")
+        if prefix == PREFIX_OF_RULES:
+            return rules_decider(rest)
+        if prefix not in provider_names() or not rest:
+            raise Rejected(
+                f"Nothing decides under the name {chain[0]!r}. Known are {', '.join(known_deciders())}.",
+                code="unknown_decider",
+            )
+        return model_decider(chain, self.asking, purse=self.purse, known=self.known)
+
+    def beside(self, name: str) -> Decider:
+        """Return what asks one more model. One that cannot be asked keeps nobody else from being asked."""
+        try:
+            return self.decider((name,))
+        except Rejected as refusal:
+            return Unasked(name, f"{refusal.code}: {refusal}")
+
+
+def _together(bot: BotView, own: Decider, others: Sequence[Decider]) -> Decider:
+    return EnsembleDecider((own, *others), bot.asking.ensemble_rule) if others else own
+
+
+def _others(bot: BotView) -> tuple[str, ...]:
+    """Return the models that decide together with the bot's own, each once: nobody has two votes."""
+    return tuple(name for name in dict.fromkeys(bot.asking.ensemble) if name != bot.model)
+
+
+def _chain(bot: BotView, ensemble: Sequence[str]) -> tuple[str, ...]:
+    """Return the bot's model and its fallbacks, but none that has a vote of its own already."""
+    return (bot.model, *(name for name in bot.fallback_models if name not in ensemble))
+
+
+def _is_rules(name: str) -> bool:
+    return name.partition("/")[0] == PREFIX_OF_RULES
 
 
 def known_deciders() -> tuple[str, ...]:
