@@ -125,6 +125,7 @@ def decide(world: World, run: Run, scene: Scene, timings: dict[str, float]) -> D
         journal.asked(question, answer, reading)
     with _step(journal, Stage.RULE, timings):
         live = _with_live_prices(world, run, snapshot, reading.proposals)
+        journal.keep(question, reading, standing, live)
         rule = partial(rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
         rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
         journal.ruled(rulings, at=snapshot.at)

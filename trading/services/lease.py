@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -47,20 +48,18 @@ def cycle_renew(*, cycle: Cycle) -> bool:
     """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more."""
     now = datetime.now(UTC)
     held = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING, lease_until__gte=now)
-    return held.update(lease_until=now + LEASE, stage=cycle.stage, digest=cycle.digest, seen=cycle.seen) == 1
+    return held.update(lease_until=now + LEASE, **_so_far(cycle)) == 1
 
 
 def cycle_finish(*, cycle: Cycle, status: Cycle.Status, **changes: object) -> bool:
     """End a running cycle in the step it is in. False when it was abandoned meanwhile: its record is left as it is."""
     running = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING)
-    ended = {
-        "status": status,
-        "ended": datetime.now(UTC),
-        "stage": cycle.stage,
-        "digest": cycle.digest,
-        "seen": cycle.seen,
-    }
-    return running.update(**ended, **changes) == 1
+    return running.update(status=status, ended=datetime.now(UTC), **_so_far(cycle), **changes) == 1
+
+
+def _so_far(cycle: Cycle) -> dict[str, Any]:
+    """Return what a cycle has come to know of itself: stored with whatever is stored of it anyway."""
+    return {"stage": cycle.stage, "digest": cycle.digest, "seen": cycle.seen, "kept": cycle.kept}
 
 
 def cycle_skip(*, bot: Bot, scheduled_for: datetime, reason: str) -> Cycle | None:
