@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading import views, views_approval, views_halt
+from trading import views, views_approval, views_cycle, views_halt
 
 urlpatterns = [
     path("halt/", views_halt.halt, name="halt"),
@@ -18,7 +18,15 @@ urlpatterns = [
     path("accounts/<int:account_id>/diary/", views.diary, name="diary"),
     path("bots/<int:bot_id>/", views.bot, name="bot"),
     path("bots/<int:bot_id>/<str:act>/", views.bot_act, name="bot-act"),
-    path("cycles/<int:cycle_id>/", views.cycle, name="cycle"),
+    path("cycles/<int:cycle_id>/", views_cycle.cycle, name="cycle"),
+    path(
+        "cycles/<int:cycle_id>/interactions/<int:interaction_id>/<str:part>/", views_cycle.cycle_text, name="cycle-text"
+    ),
+    path(
+        "cycles/<int:cycle_id>/interactions/<int:interaction_id>/<str:part>.txt",
+        views_cycle.cycle_file,
+        name="cycle-file",
+    ),
     path("approvals/", views_approval.approvals, name="approvals"),
     path("decisions/<int:decision_id>/<str:act>/", views_approval.approval_answer, name="approval-answer"),
 ]

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Account, Bot, User
 from accounts.selectors import accounts_of, bots_of, open_incidents
-from decisions.models import Cycle, DiaryEntry
+from decisions.models import DiaryEntry
 from marketdata.models import Feed
 from trading.selectors import books as book
 from trading.selectors import chart as charts
@@ -26,7 +26,7 @@ from trading.selectors.installation import installation
 from trading.selectors.market import MarketView, account_to_show, market_view, next_decision, view_of
 from trading.selectors.opening import opening_of
 from trading.selectors.standing import rules_of, standing_of
-from trading.selectors.trace import steps_of, trace_of
+from trading.selectors.trace import steps_of
 from trading.services.live_gate import live_allowed
 from trading.services.schedule import bot_pause, bot_start, bot_stop
 from vibex.lib.errors import Rejected
@@ -107,7 +107,7 @@ def market_figure(request: HttpRequest, account_id: int) -> HttpResponse:
 def books(request: HttpRequest, account_id: int) -> HttpResponse:
     """Show limits, ledger, locks, incidents and reconciliations of an account; to staff also what runs here."""
     account = _own_account(request, account_id)
-    context = _page(request, account) | {
+    context = page_of(request, account) | {
         "here": "books",
         "opening": opening_of(account),
         "limits": getattr(account, "limits", None),
@@ -128,7 +128,7 @@ def diary(request: HttpRequest, account_id: int) -> HttpResponse:
     entries = book.diary_of(account).filter(**chosen)
     page = Paginator(entries, ENTRIES_ON_PAGE).get_page(request.GET.get("page"))
     context = (
-        _page(request, account) | {"here": "diary", "page": page, "chosen": chosen} | _diary_choices(_bots(account))
+        page_of(request, account) | {"here": "diary", "page": page, "chosen": chosen} | _diary_choices(_bots(account))
     )
     return render(request, "trading/diary.html", context)
 
@@ -137,7 +137,7 @@ def diary(request: HttpRequest, account_id: int) -> HttpResponse:
 def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     """Show settings, state and the newest cycles of a bot."""
     shown = get_object_or_404(bots_of(request.user), pk=bot_id)
-    context = _page(request, shown.account)
+    context = page_of(request, shown.account)
     page = Paginator(book.cycles_of(shown), CYCLES_ON_PAGE).get_page(request.GET.get("page"))
     context |= {"bot": shown, "next_at": next_decision(shown, context["market"]), "page": page, "back": request.path}
     return render(request, "trading/bot.html", context)
@@ -157,19 +157,11 @@ def bot_act(request: HttpRequest, bot_id: int, act: str) -> HttpResponse:
     return redirect(_back_to(request, shown))
 
 
-@require_safe
-def cycle(request: HttpRequest, cycle_id: int) -> HttpResponse:
-    """Show one decision from the question to the result."""
-    own = Cycle.objects.filter(account__owner_id=request.user.pk).select_related("account", "bot")
-    shown = get_object_or_404(own, pk=cycle_id)
-    return render(request, "trading/cycle.html", _page(request, shown.account) | {"trace": trace_of(shown)})
-
-
 def _own_account(request: HttpRequest, account_id: int) -> Account:
     return get_object_or_404(accounts_of(request.user).select_related("limits"), pk=account_id)
 
 
-def _page(request: HttpRequest, account: Account) -> dict[str, Any]:
+def page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     """Return what every page of an account shows: its market, the way to the other accounts, the time."""
     return _above(request, account) | {"market": market_view(account)}
 
@@ -209,7 +201,7 @@ def _market_panels(request: HttpRequest, account: Account, feed: Feed, context: 
 
 
 def _desk(request: HttpRequest, account: Account) -> dict[str, Any]:
-    context = _page(request, account)
+    context = page_of(request, account)
     rules = rules_of(account.market)
     bots = _bots(account)
     return (

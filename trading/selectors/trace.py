@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
+from django.db.models import OuterRef, Q, Subquery
+
+from accounts.selectors import Person
 from decisions.domain.proposal import Action
-from decisions.models import Cycle, Decision, DiaryEntry, Interaction
-from trading.models import Order
+from decisions.models import Cycle, Decision, DiaryEntry
+from trading.domain.way import Way
+from trading.models import Order, Position
+from trading.selectors.asked import LONG, Asking, Spent, askings_of, interactions_of, spent_on
 from trading.selectors.standing import Rules, rules_of
+from trading.selectors.way import life_of, way_of_cycle
 
 STEPS: Final = ("snapshot", "portfolio", "prompt", "ask", "read", "rule", "execute", "record", "publish")
 """The nine steps of a cycle, in order."""
@@ -18,11 +25,19 @@ STEPS: Final = ("snapshot", "portfolio", "prompt", "ask", "read", "rule", "execu
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """A proposal, its ruling and the orders that followed."""
+    """A proposal, its ruling, the orders that followed and the later life of the position they opened or closed."""
 
     decision: Decision
     rules: Rules
     orders: tuple[Order, ...]
+    position: Position | None = None
+    later: tuple[Order, ...] = ()
+
+    @property
+    def net(self) -> Decimal:
+        """Realised after fees, with funding, in quote units."""
+        held = self.position
+        return held.realised - held.fees + held.funding if held else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +61,12 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Trace:
     cycle: Cycle
-    interactions: tuple[Interaction, ...]
+    way: Way
+    askings: tuple[Asking, ...]
+    spent: Spent
     ruled: tuple[Ruled, ...]
+    shadows: tuple[Decision, ...]
+    votes: tuple[Decision, ...]
     other_orders: tuple[Others, ...]
     entries: tuple[DiaryEntry, ...]
     steps: tuple[Step, ...]
@@ -55,6 +74,16 @@ class Trace:
     @property
     def total_ms(self) -> float:
         return sum(step.ms or 0.0 for step in self.steps)
+
+
+def cycle_to_show(person: Person, cycle_id: int) -> Cycle | None:
+    """Return a cycle on an account of `person`, with the cycles of its bot before and after it; None for any other."""
+    same = Cycle.objects.filter(bot=OuterRef("bot"))
+    before = same.filter(scheduled_for__lt=OuterRef("scheduled_for")).order_by("-scheduled_for")
+    after = same.filter(scheduled_for__gt=OuterRef("scheduled_for")).order_by("scheduled_for")
+    own = Cycle.objects.filter(account__owner_id=person.pk).select_related("account", "bot")
+    placed = own.annotate(before_id=Subquery(before.values("pk")[:1]), after_id=Subquery(after.values("pk")[:1]))
+    return placed.filter(pk=cycle_id).first()
 
 
 def steps_of(cycle: Cycle) -> tuple[Step, ...]:
@@ -67,24 +96,61 @@ def steps_of(cycle: Cycle) -> tuple[Step, ...]:
 def trace_of(cycle: Cycle) -> Trace:
     """Return everything that is on record of `cycle`."""
     rules = rules_of(cycle.account.market)
-    orders = list(Order.objects.filter(cycle=cycle).order_by("created", "id"))
-    decisions = Decision.objects.filter(cycle=cycle).order_by("kind", "sequence")
-    decisions = decisions.select_related("approval__by", "approved_from__by")
-    ruled = tuple(_with_orders(decisions, orders, rules))
+    orders = _orders_of(cycle)
+    own = [order for order in orders if order.cycle_id == cycle.pk]
+    decisions = _decisions_of(cycle)
+    live = [row for row in decisions if row.kind == Decision.Kind.LIVE]
+    ruled = tuple(_with_orders(live, own, orders, rules))
+    interactions = interactions_of(cycle)
+    entries = tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id"))
     return Trace(
         cycle=cycle,
-        interactions=tuple(Interaction.objects.filter(cycle=cycle).order_by("at", "id")),
+        way=way_of_cycle(cycle, interactions, [(each.decision, each.orders) for each in ruled], entries),
+        askings=askings_of(interactions, decisions, deadline_seconds=float(cycle.bot.deadline_seconds)),
+        spent=spent_on(interactions),
         ruled=ruled,
-        other_orders=tuple(_others(orders, ruled, rules)),
-        entries=tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id")),
+        shadows=tuple(row for row in decisions if row.kind == Decision.Kind.SHADOW),
+        votes=tuple(row for row in decisions if row.kind == Decision.Kind.VOTE),
+        other_orders=tuple(_others(own, ruled, rules)),
+        entries=entries,
         steps=steps_of(cycle),
     )
 
 
-def _with_orders(decisions: Iterable[Decision], orders: Iterable[Order], rules: Mapping[str, Rules]) -> Iterator[Ruled]:
+def _orders_of(cycle: Cycle) -> list[Order]:
+    """Return the orders of a cycle, and the later ones of the positions that it opened or closed."""
+    positions = Order.objects.filter(cycle=cycle, position__isnull=False).values("position")
+    rows = Order.objects.filter(Q(cycle=cycle) | Q(position__in=positions))
+    return list(rows.select_related("position").order_by("created", "id"))
+
+
+def _decisions_of(cycle: Cycle) -> list[Decision]:
+    rows = Decision.objects.filter(cycle=cycle).order_by("kind", "interaction", "sequence")
+    related = ("approval__by", "approved_from__by", "afterwards", "interaction")
+    return list(rows.select_related(*related).defer(*(f"interaction__{name}" for name in LONG)))
+
+
+def _with_orders(
+    decisions: Iterable[Decision], own: Sequence[Order], all_orders: Sequence[Order], rules: Mapping[str, Rules]
+) -> Iterator[Ruled]:
     for row in decisions:
-        mine = tuple(order for order in orders if _follows(order, row))
-        yield Ruled(row, rules.get(row.symbol, Rules()), mine)
+        mine = tuple(order for order in own if _follows(order, row))
+        position = life_of(mine)
+        later = tuple(_later(position, own, all_orders)) if position else ()
+        yield Ruled(row, rules.get(row.symbol, Rules()), mine, position, later)
+
+
+def _later(position: Position, own: Sequence[Order], orders: Iterable[Order]) -> Iterator[Order]:
+    """Yield what was ordered for a position after the cycle: stops that were moved, and how it was closed."""
+    known = {order.pk for order in own}
+    yield from (
+        order for order in orders if order.position_id == position.pk and order.pk not in known and _counts(order)
+    )
+
+
+def _counts(order: Order) -> bool:
+    """Whether an order tells something of a position's life: an entry before it does not."""
+    return order.role != Order.Role.ENTRY and order.state not in (Order.State.PLANNED, Order.State.DENIED)
 
 
 def _follows(order: Order, decision: Decision) -> bool:

@@ -303,9 +303,12 @@ def test_stop_and_target_stand_with_the_decision_whose_entry_they_protect(client
 
 
 def test_what_a_model_wrote_is_text_never_markup(client, made):
-    page = text_of(client, f"/cycles/{made.cycles[-1].pk}/")
-    assert HOSTILE not in page
-    assert "&lt;script&gt;alert" in page
+    cycle = made.cycles[-1]
+    assert HOSTILE not in text_of(client, f"/cycles/{cycle.pk}/")
+    for part in ("prompt", "reply"):
+        page = text_of(client, f"/cycles/{cycle.pk}/interactions/{cycle.interactions.get().pk}/{part}/")
+        assert HOSTILE not in page
+        assert "&lt;script&gt;alert" in page
 
 
 def test_limits_ledger_and_incidents_are_in_the_books(client, made):
