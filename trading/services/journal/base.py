@@ -19,6 +19,7 @@ from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.history import History
 from trading.domain.losses import Watch
 from trading.domain.orders import OrderFacts, OrderState
+from trading.domain.risk import Standing
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from vibex.lib.errors import VibexError
 
@@ -273,6 +274,10 @@ class Journal(Protocol):
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         """Keep the model call, whatever came of it."""
+        ...
+
+    def keep(self, question: Question, reading: Reading, standing: Standing, live: MarketSnapshot) -> None:
+        """Keep what is about to be ruled in, so that it can be ruled again. Stored with the next step; never raises."""
         ...
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:

@@ -18,6 +18,7 @@ from trading.domain.books import BookedPosition, apply_funding, apply_trade, exi
 from trading.domain.history import ENDED_TOLD, LOOKED_BACK, Ended, History
 from trading.domain.losses import DAY, KINDS, Watch, carried, unknown_equity
 from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
+from trading.domain.risk import Standing
 from trading.domain.venue import (
     MOVED,
     ZERO,
@@ -294,6 +295,9 @@ class MemoryJournal:
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         self.readings.append(reading)
+
+    def keep(self, question: Question, reading: Reading, standing: Standing, live: MarketSnapshot) -> None:
+        """Nothing to keep: the whole run can be done again."""
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         self.current = rulings

@@ -25,6 +25,7 @@ from marketdata.services import snapshot_store
 from trading.domain.history import History
 from trading.domain.losses import KINDS, Watch
 from trading.domain.orders import FINAL, UNRESOLVED, OrderState, Step, move, observe
+from trading.domain.risk import Standing
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from trading.models import Order, Position
 from trading.selectors.history import history_of
@@ -41,6 +42,7 @@ from trading.services.journal.rows import (
     tracked_order,
     tracked_position,
 )
+from trading.services.kept import cycle_kept
 from trading.services.lease import cycle_renew
 from trading.services.live_gate import live_allowed
 from trading.services.standing import account_reduce, lock_put, locks_of
@@ -265,6 +267,14 @@ class OrmJournal:
             )
             if self.interaction is not None:
                 model_tell(self.cycle, self.interaction)
+
+    def keep(self, question: Question, reading: Reading, standing: Standing, live: MarketSnapshot) -> None:
+        if self.cycle is None or self.approval is not None:  # what the cycle decided in stays on record as it was
+            return
+        try:
+            self.cycle.kept = cycle_kept(question, standing, live, reading.proposals)
+        except Exception:  # whatever the world holds that has no form, it keeps nobody from trading
+            log.exception("what cycle %s decided in could not be kept: it cannot be replayed", self.cycle.pk)
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         if self.cycle is not None:
