@@ -9,10 +9,12 @@ from statistics import median
 from threading import Lock
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.models import Q
 
 from decisions.domain.money import Price
 from decisions.domain.presets import list_price
+from decisions.domain.providers import LOCAL
 from decisions.domain.question import Outcome
 from decisions.models import CatalogueModel, Interaction
 
@@ -70,8 +72,19 @@ def catalogue_known() -> CatalogueKnown:
     return _known
 
 
+def asked_provider(provider: str) -> str:
+    """Return whose server answers: what is asked of OpenRouter goes to LLM_BASE_URL where that is set."""
+    return LOCAL if settings.LLM_BASE_URL and provider == "openrouter" else provider
+
+
+def without_variant(model: str) -> str:
+    """Return a model's name without the routing behind its colon, which no catalogue lists: `:nitro`, `:floor`."""
+    return model.partition(":")[0]
+
+
 def _row(provider: str, model: str) -> tuple[Price | None, str]:
-    row = CatalogueModel.objects.filter(provider=provider, slug=model).first()
+    rows = CatalogueModel.objects.filter(provider=asked_provider(provider), slug__in=(model, without_variant(model)))
+    row = max(rows, key=lambda row: len(row.slug), default=None)
     if row is None:
         return None, ""
     if row.input_price is None or row.output_price is None:
@@ -80,7 +93,8 @@ def _row(provider: str, model: str) -> tuple[Price | None, str]:
 
 
 def _usual_seconds(provider: str, model: str) -> float:
-    answers = Interaction.objects.filter(provider=provider, model_requested=model).filter(
+    providers = {provider, asked_provider(provider)}
+    answers = Interaction.objects.filter(provider__in=providers, model_requested=model).filter(
         Q(used=True, outcome=Outcome.ANSWERED.value) | Q(late_of__isnull=False)
     )
     taken = list(answers.order_by("-at").values_list("latency_ms", flat=True)[:LAST_ANSWERS])

@@ -37,6 +37,7 @@ SYSTEM: Final[dict[str, tuple[str, int]]] = {
     "system:schedules": ("trading.tasks.schedules_sync", 60),
     "system:approvals": ("trading.tasks.approvals_sweep", 30),
     "system:reconcile": ("trading.tasks.reconcile_all", 3600),
+    "system:catalogues": ("decisions.tasks.catalogues_keep", 3600),
     "system:retention": ("marketdata.tasks.market_data_expire", 86_400),
 }
 """What runs whether or not a bot does: task and seconds between two runs."""
