@@ -110,22 +110,30 @@ def data_tell(cycle: Cycle, seen: Mapping[str, Mapping[str, object]]) -> None:
 
 @never_in_the_way
 def model_tell(cycle: Cycle, interaction: Interaction) -> None:
-    """Tell, once until it answers again, that a model gives no usable answer."""
+    """Tell, once until it answers again, that a model gives no usable answer. Of several that decide together, each is told of."""
     if interaction.outcome == Outcome.ANSWERED.value:
         return
-    asks = Interaction.objects.filter(bot=cycle.bot_id).order_by("-pk")[: SILENCES + 1]
-    silent = list(takewhile(lambda each: each.outcome != Outcome.ANSWERED.value, asks))
+    together = interaction.purpose == Interaction.Purpose.ENSEMBLE
+    asks = Interaction.objects.filter(bot=cycle.bot_id, purpose=interaction.purpose, used=True, late_of=None)
+    if together:
+        asks = asks.filter(model_requested=interaction.model_requested)
+    silent = list(takewhile(_unanswered, asks.order_by("-pk")[: SILENCES + 1]))
     if len(silent) != SILENCES:
         return
+    follows = "it counts as one that does not agree" if together else f"{cycle.bot.name} holds"
     alert_raise(
         account=cycle.account,
         bot=cycle.bot,
         type=EventType.MODEL_FAILING,
         severity=Severity.ERROR,
         subject=interaction.model_requested,
-        message=f"{interaction.model_requested} gave no usable answer {SILENCES} times in a row, and {cycle.bot.name} holds. "
+        message=f"{interaction.model_requested} gave no usable answer {SILENCES} times in a row, and {follows}. "
         f"The last time: {interaction.reason or interaction.outcome}. What is open keeps its protection.",
     )
+
+
+def _unanswered(interaction: Interaction) -> bool:
+    return interaction.outcome != Outcome.ANSWERED.value
 
 
 def _ended_filled(facts: OrderFacts) -> bool:
