@@ -138,14 +138,14 @@ def _item(symbol: str, signal: str, **values: Any) -> dict[str, Any]:
 
 def _answer_with(reply: Callable[[str], bytes]) -> None:
     """Put an instant answer in the place of the network call, and nothing else."""
-    from decisions.deciders import model
-    from decisions.llm.client import Call, Received
+    from decisions.deciders import climb
+    from decisions.llm.client import Received
     from decisions.llm.endpoints import Endpoint
 
-    def instant(endpoint: Endpoint, call: Call, *, seconds: float) -> Received:  # noqa: ARG001
-        return Received(reply(call.user), 0.0)
+    def instant(endpoint: Endpoint, body: dict[str, Any], *, seconds: float) -> Received:  # noqa: ARG001
+        return Received(reply(body["messages"][1]["content"]), 200)
 
-    mock.patch.object(model, "ask", instant).start()
+    mock.patch.object(climb, "send", instant).start()
 
 
 @contextmanager

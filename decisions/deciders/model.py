@@ -1,121 +1,91 @@
-"""Models behind OpenRouter or any OpenAI-compatible server, asked in order until one gives a usable reply."""
+"""Models behind any OpenAI-compatible server, asked in order until one gives a usable reply."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import dataclass, field
 
-from decisions.deciders.base import Answer, Outcome, Prompt, Question, Reading, Usage
-from decisions.deciders.ports import Known, Purse
-from decisions.domain.envelope import open_envelope, peek
-from decisions.domain.gate import gate_fault, read_reply
+from decisions.deciders.base import Answer, Outcome, Question, Reading
+from decisions.deciders.climb import Climb, Link, TakeTurn
+from decisions.deciders.ports import Known, NoPurse, Purse
+from decisions.domain.dialects import refuse_floating
+from decisions.domain.gate import read_reply
 from decisions.domain.providers import split_name
 from decisions.domain.question import Asking
-from decisions.domain.schema import response_schema
-from decisions.domain.strict_json import Unreadable
-from decisions.llm.client import Call, NoReply, ask
 from decisions.llm.endpoints import Endpoint, endpoint_of
+from decisions.llm.formats import formats_read
+from decisions.llm.turns import turn
 from vibex.lib.clock import Deadline
+from vibex.lib.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDecider:
-    """Asks `models` in order while the deadline allows. Every failure is an answer that holds."""
+    """Asks the models of a chain in order while the deadline allows. Every failure is an answer that holds."""
 
-    models: tuple[str, ...]
-    endpoint: Endpoint
+    chain: tuple[Link, ...]
     asking: Asking = field(default_factory=Asking)
+    purse: Purse = field(default_factory=NoPurse)
+    turn: TakeTurn = turn
     wants_prompt: bool = True
 
     @property
     def name(self) -> str:
-        return f"openrouter/{self.models[0]}"
+        return self.chain[0].name
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models as their providers name them."""
+        return tuple(link.model for link in self.chain)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the first is asked."""
+        return self.chain[0].endpoint or Endpoint("")
 
     def ask(self, question: Question, deadline: Deadline) -> Answer:
         """Return the first usable reply, or why there is none."""
         if question.prompt is None:
             reason = "no_prompt: there is no text to ask with"
             return Answer(Outcome.NO_ANSWER, model_requested=self.models[0], reason=reason)
-        tried: list[Answer] = []
-        for model in self.models:
-            if tried and deadline.passed():
-                break
-            tried.append(self._ask_one(model, question, question.prompt, deadline))
-            if tried[-1].outcome is Outcome.ANSWERED:
-                break
-        return _together(tried)
+        return Climb(self.chain, self.asking, self.purse, question, question.prompt, deadline, self.turn).answer()
 
     def read(self, question: Question, answer: Answer) -> Reading:
         """Return what the reply says, through the gate."""
         if answer.outcome is not Outcome.ANSWERED:
             return Reading(answer.outcome, reason=answer.reason)
-        return read_reply(answer.raw, question, model=answer.model_requested)
+        return read_reply(answer.raw, question, model=answer.model_requested, also=self._also(answer.model_requested))
 
-    def _ask_one(self, model: str, question: Question, prompt: Prompt, deadline: Deadline) -> Answer:
-        call = Call(model, prompt.system, prompt.user, response_schema(question.bot.symbols))
-        try:
-            received = ask(self.endpoint, call, seconds=deadline.left())
-        except NoReply as fault:
-            waited = deadline.seconds - deadline.left()
-            return Answer(Outcome.NO_ANSWER, raw=fault.raw, model_requested=model, latency=waited, reason=str(fault))
-        try:
-            return _judged(received.raw, model, question, received.seconds)
-        except Exception as fault:  # noqa: BLE001
-            # As in the gate: whatever a body does to the code that reads it, the bot holds.
-            return Answer(
-                Outcome.REJECTED,
-                raw=received.raw,
-                model_requested=model,
-                latency=received.seconds,
-                reason=gate_fault(fault),
-            )
+    def _also(self, model: str) -> tuple[str, ...]:
+        return tuple(name for link in self.chain if link.model == model for name in link.also)
 
 
-def model_decider(chain_names: Sequence[str], asking: Asking, *, purse: Purse, known: Known) -> ModelDecider:  # noqa: ARG001
+def model_decider(chain_names: Sequence[str], asking: Asking, *, purse: Purse, known: Known) -> ModelDecider:
     """Return what asks the models of a chain, each named <provider>/<model>, in their order.
 
-    Raises Rejected when the first cannot be asked.
+    Raises Rejected when the first cannot be asked. One further down that cannot be asked is passed over, with the reason.
     """
-    provider, model = split_name(chain_names[0])
-    fallbacks = (name.removeprefix(f"{provider}/") for name in chain_names[1:])
-    return ModelDecider((model, *fallbacks), endpoint_of(provider), asking)
+    first, *others = dict.fromkeys(chain_names)
+    links = [_link(first, asking, known)]
+    for name in others:
+        try:
+            links.append(_link(name, asking, known))
+        except Rejected as fault:
+            links.append(Link(name, name, fault=f"{fault.code}: {fault}"))
+    formats_read([(link.endpoint, link.model) for link in links if link.endpoint is not None])
+    return ModelDecider(tuple(links), asking, purse)
 
 
-def _judged(raw: bytes, model: str, question: Question, seconds: float) -> Answer:
-    """Return a received body as an answer. Whether it can be used at all decides if the next model is asked."""
-    served, finish, usage = peek(raw)
-    answer = Answer(
-        Outcome.ANSWERED,
-        raw=raw,
-        model_requested=model,
-        model_served=served,
-        finish_reason=finish,
-        usage=usage,
-        latency=seconds,
+def _link(name: str, asking: Asking, known: Known) -> Link:
+    provider, model = split_name(name)
+    endpoint = endpoint_of(provider)
+    refuse_floating(endpoint.dialect, model)
+    canonical = known.canonical(provider, model)
+    return Link(
+        name,
+        model,
+        endpoint,
+        also=tuple(filter(None, (canonical, *asking.served))),
+        price=known.price(provider, model),
+        usual_seconds=known.usual_seconds(provider, model),
     )
-    reading = read_reply(raw, question, model=model)
-    if reading.outcome is not Outcome.ANSWERED:
-        return replace(answer, outcome=reading.outcome, text=_text_of(raw, model), reason=reading.reason)
-    return replace(answer, text=_text_of(raw, model))
-
-
-def _text_of(raw: bytes, model: str) -> str | None:
-    try:
-        return open_envelope(raw, model=model).text
-    except Unreadable:
-        return None
-
-
-def _together(tried: Sequence[Answer]) -> Answer:
-    """Return the last answer with the tokens, the money and the time of all, and what went wrong before it."""
-    if len(tried) == 1:
-        return tried[0]
-    reasons = [f"{answer.model_requested}: {answer.reason}" for answer in tried if answer.reason]
-    costs = [answer.usage.cost for answer in tried if answer.usage.cost is not None]
-    usage = Usage(
-        sum(answer.usage.prompt_tokens for answer in tried),
-        sum(answer.usage.completion_tokens for answer in tried),
-        sum(costs, Decimal(0)) if costs else None,
-    )
-    return replace(tried[-1], usage=usage, latency=sum(answer.latency for answer in tried), reason="; ".join(reasons))

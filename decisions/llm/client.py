@@ -1,128 +1,133 @@
-"""One question to one model at an OpenAI-compatible server, inside one hard deadline.
+"""One request to one model at an OpenAI-compatible server, waited for until a hard deadline.
 
 The package's own timeout counts per read, so a server that sends a byte a second beats it; the deadline here is around
-the whole call. Nothing is retried by the package, and the body is handed on as bytes, before anybody parses it.
+the whole request. Nothing is retried by the package, and the body is handed on as bytes, before anybody parses it.
+
+A request that is given up at its deadline goes on for a while: it is paid for all the same, and its reply says how much.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from decisions.domain.envelope import error_code
-from decisions.domain.strict_json import Unreadable
-from decisions.domain.strict_json import loads as strict_loads
+from decisions.domain.envelope import MAX_BYTES
 from decisions.llm import background
 from decisions.llm.endpoints import Endpoint
-from vibex.lib.errors import Retryable
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CONNECT_SECONDS: Final = 5.0
-MAX_TOKENS: Final = 4_000
-"""Of reasoning and answer together. Always sent: without it a provider's default may cut or cost too much."""
-REASONING: Final = {"effort": "low"}
-"""Always sent: the provider's default may be on, and slower than the deadline."""
-FORMAT_REFUSED: Final = frozenset({400, 404})
-"""Answers of a server that does not take the response format, among other reasons."""
+LATE_SECONDS: Final = 60.0
+"""So long a request goes on after its deadline."""
+NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "PoolTimeout", "ProxyError"})
+"""Faults of the transport before anything was sent."""
 
 type Body = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What is asked. `schema` is the JSON schema of the reply."""
+class Received:
+    """What came of a request: a whole answer of HTTP, or why there is none."""
 
-    model: str
-    system: str
-    user: str
-    schema: Body
+    raw: bytes = b""
+    """The body as far as it came."""
+    status: int | None = None
+    """Of HTTP; None when not even a head came."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in small letters."""
+    seconds: float = 0.0
+    fault: str = ""
+    """Why there is no whole answer: a code, then words without a secret. "" when there is one."""
+    sent: bool = True
+    """Can the server have got it, and take money for it?"""
+    later: Later | None = None
+    """Present while the answer may still come."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server wants to be left alone; None when it does not say, or not in a way that is known."""
+        return _seconds_of(self.headers)
+
+    @property
+    def should_retry(self) -> bool | None:
+        return {"true": True, "false": False}.get(self.headers.get("x-should-retry", "").lower())
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """The raw body of an HTTP 200, and the seconds it took."""
+class Later:
+    """A request that was given up and goes on."""
 
-    raw: bytes
-    seconds: float
+    _future: Future[Received]
 
+    def then(self, told: Callable[[Received], None]) -> None:
+        """Call `told` from a thread of its own with the whole answer, if one comes."""
+        self._future.add_done_callback(lambda future: self._tell(future, told))
 
-class NoReply(Retryable):
-    """The server gave no usable HTTP answer. The message begins with a code and never holds a key or foreign text."""
-
-    def __init__(self, message: str, *, raw: bytes = b"", status: int = 0) -> None:
-        super().__init__(message)
-        self.raw = raw
-        self.status = status
-
-
-def ask(endpoint: Endpoint, call: Call, *, seconds: float) -> Received:
-    """Return the reply to a call within `seconds`. Raises NoReply for everything but an HTTP 200.
-
-    The reply's format is asked for as a strict schema first; where a server refuses that, by the prompt alone, and this
-    is remembered for the model as long as the process lives.
-    """
-    began = time.monotonic()
-    if (endpoint.base_url, call.model) not in _without_format:
+    def _tell(self, future: Future[Received], told: Callable[[Received], None]) -> None:
         try:
-            return _send(endpoint, call, with_format=True, began=began, seconds=seconds)
-        except NoReply as refusal:
-            if refusal.status not in FORMAT_REFUSED:
-                raise
-    received = _send(endpoint, call, with_format=False, began=began, seconds=seconds)
-    _without_format.add((endpoint.base_url, call.model))
-    return received
+            received = future.result()
+        except Exception:  # noqa: BLE001 - it was given up: how it failed matters to nobody
+            return
+        Thread(target=told, args=(received,), name="late-reply", daemon=True).start()
 
 
-_without_format: set[tuple[str, str]] = set()
+@dataclass(slots=True)
+class _Wire:
+    """What has come so far: read by the one who waits when he gives up."""
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def received(self, **more: Any) -> Received:
+        return Received(b"".join(self.chunks), self.status, self.headers, time.monotonic() - self.began, **more)
 
 
-def _send(endpoint: Endpoint, call: Call, *, with_format: bool, began: float, seconds: float) -> Received:
-    from openai import APIConnectionError, APIStatusError
-
-    left = began + seconds - time.monotonic()
-    if left <= 0:
-        raise NoReply(f"timeout: {endpoint.host} did not answer within {seconds:.1f} s")
+def send(endpoint: Endpoint, body: Body, *, seconds: float) -> Received:
+    """Return what came of a request within `seconds`. Never raises."""
+    wire = _Wire()
+    if seconds <= 0:
+        return wire.received(fault=_timeout(endpoint, seconds), sent=False)
+    future: Future[Received] | None = None
     try:
-        raw = background.run(
-            _request(_client(endpoint), body_of(endpoint, call, with_format=with_format)), seconds=left
-        )
-    except APIStatusError as fault:
-        raise _status(endpoint, fault.status_code, fault.response.content) from None
-    except (TimeoutError, APIConnectionError) as fault:
-        raise _silence(endpoint, fault, seconds) from None
+        request = _request(_client(endpoint), body, wire)
+        future = background.start(request, seconds=seconds + LATE_SECONDS)
+        return future.result(max(0.0, wire.began + seconds - time.monotonic()))
+    except TimeoutError:
+        return wire.received(fault=_timeout(endpoint, seconds), later=Later(future) if future else None)
     except Exception as fault:  # noqa: BLE001
-        # Whatever else goes wrong between here and there must hold the bot, not end it; its text may hold a key.
-        raise NoReply(f"client.{type(fault).__name__}: the call to {endpoint.host} failed") from None
-    return Received(raw, time.monotonic() - began)
+        # Whatever goes wrong between here and there must hold the bot, not end it; its text may hold a key.
+        return wire.received(**_fault(endpoint, fault, seconds))
 
 
-def body_of(endpoint: Endpoint, call: Call, *, with_format: bool) -> Body:
-    """Return the parameters of the request."""
-    body: Body = {
-        "model": call.model,
-        "messages": [{"role": "system", "content": call.system}, {"role": "user", "content": call.user}],
-        "max_tokens": MAX_TOKENS,
-    }
-    if with_format:
-        schema = {"name": "decisions", "strict": True, "schema": call.schema}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if endpoint.is_openrouter:
-        body["extra_body"] = _for_openrouter(with_format=with_format)
-    return body
+async def _request(client: AsyncOpenAI, body: Body, wire: _Wire) -> Received:
+    from openai import APIStatusError
 
-
-def _for_openrouter(*, with_format: bool) -> Body:
-    """Return what only OpenRouter knows: nothing may drop a part of the prompt, mend the reply or ignore the schema."""
-    extra: Body = {"reasoning": REASONING, "plugins": [{"id": "context-compression", "enabled": False}]}
-    return extra | {"provider": {"require_parameters": True}} if with_format else extra
-
-
-async def _request(client: AsyncOpenAI, body: Body) -> bytes:
-    response = await client.chat.completions.with_raw_response.create(**body)
-    return response.content
+    named = {name: body[name] for name in ("model", "messages")}
+    rest = {name: value for name, value in body.items() if name not in named}
+    completions = client.chat.completions.with_streaming_response
+    try:
+        async with completions.create(**named, extra_body=rest) as response:
+            wire.status, wire.headers = response.status_code, _lower(response.headers)
+            async for chunk in response.iter_bytes():
+                wire.chunks.append(chunk)
+                wire.size += len(chunk)
+                if wire.size > MAX_BYTES:  # no reply is as long: the gate says so
+                    break
+    except APIStatusError as refusal:
+        wire.status, wire.headers = refusal.status_code, _lower(refusal.response.headers)
+        wire.chunks = [refusal.response.content]
+    return wire.received()
 
 
 def _client(endpoint: Endpoint) -> AsyncOpenAI:
@@ -130,44 +135,64 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
     from openai import AsyncOpenAI, Timeout
 
     key = (endpoint, id(background.loop()))
-    if key not in _clients:
-        _clients[key] = AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=endpoint.key or "none",
-            max_retries=0,
-            timeout=Timeout(600.0, connect=CONNECT_SECONDS),
-            default_headers={"X-OpenRouter-Title": "Vibex"} if endpoint.is_openrouter else None,
-        )
-    return _clients[key]
+    with _lock:
+        if key not in _clients:
+            _clients[key] = AsyncOpenAI(
+                base_url=endpoint.base_url,
+                api_key=endpoint.key or "none",
+                max_retries=0,
+                timeout=Timeout(600.0, connect=CONNECT_SECONDS),
+                default_headers={"X-OpenRouter-Title": "Vibex"} if endpoint.is_openrouter else None,
+            )
+        return _clients[key]
 
 
+_lock = Lock()
 _clients: dict[tuple[Endpoint, int], AsyncOpenAI] = {}
 
 
 def close() -> None:
     """Close all connections and end the loop: for a clean end of the process, and for tests."""
-    for client in _clients.values():
-        background.run(client.close(), seconds=CONNECT_SECONDS)
+    for (_, loop), client in list(_clients.items()):
+        if loop == id(background.loop()):
+            background.run(client.close(), seconds=CONNECT_SECONDS)
     _clients.clear()
-    _without_format.clear()
     background.stop()
 
 
-def _status(endpoint: Endpoint, status: int, raw: bytes) -> NoReply:
-    return NoReply(f"http.{status}: {endpoint.host} answered {status} {_stated(raw)}".strip(), raw=raw, status=status)
+def _fault(endpoint: Endpoint, fault: Exception, seconds: float) -> dict[str, Any]:
+    from openai import APIConnectionError, APITimeoutError
+
+    sent = type(fault.__cause__).__name__ not in NOT_SENT
+    if isinstance(fault, APITimeoutError) and sent:
+        return {"fault": _timeout(endpoint, seconds)}
+    if isinstance(fault, APIConnectionError) or type(fault).__name__ in TRANSPORT:
+        text = f"unreachable: no connection to {endpoint.host}, or it was lost; check the address and the network"
+        return {"fault": text, "sent": sent}
+    return {"fault": f"client.{type(fault).__name__}: the call to {endpoint.host} failed", "sent": sent}
 
 
-def _stated(raw: bytes) -> str:
+TRANSPORT: Final = frozenset({"RemoteProtocolError", "ReadError", "ReadTimeout", "WriteError", "LocalProtocolError"})
+"""Faults of the transport while a body is read, which the package lets through as they are."""
+
+
+def _timeout(endpoint: Endpoint, seconds: float) -> str:
+    return f"timeout: {endpoint.host} did not answer within {max(seconds, 0.0):.1f} s"
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _seconds_of(headers: Mapping[str, str]) -> float | None:
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) / unit
+        except (KeyError, ValueError):
+            continue
+        return seconds if 0 <= seconds < 86_400 else None
     try:
-        body = strict_loads(raw.decode("utf-8", "replace"))
-    except Unreadable:
-        return ""
-    return error_code(body["error"]) if isinstance(body, dict) and body.get("error") else ""
-
-
-def _silence(endpoint: Endpoint, fault: Exception, seconds: float) -> NoReply:
-    from openai import APITimeoutError
-
-    if isinstance(fault, TimeoutError | APITimeoutError):
-        return NoReply(f"timeout: {endpoint.host} did not answer within {seconds:.1f} s")
-    return NoReply(f"unreachable: no connection to {endpoint.host}, or it was lost; check the address and the network")
+        at = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -19,8 +19,10 @@ class ModelServer:
     url: str = ""
     requests: list[dict] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
+    open: set[socket.socket] = field(default_factory=set)
 
     def answer(self, connection: socket.socket) -> None:
+        self.open.add(connection)
         with connection, suppress(OSError):
             connection.settimeout(10)
             head, body = read_request(connection)
@@ -30,6 +32,13 @@ class ModelServer:
             self.requests.append(json.loads(body))
             turn = min(len(self.requests), len(self.behaviours)) - 1
             self.behaviours[turn](connection, self.requests[-1])
+        self.open.discard(connection)
+
+    def hang_up(self) -> None:
+        """End every connection: a client that gave up waiting for an answer may still listen for a late one."""
+        for connection in list(self.open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -56,6 +65,7 @@ def model_server(*behaviours: Behave) -> Iterator[ModelServer]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         acceptor.join(2)
+        server.hang_up()
         for thread in threads:
             thread.join(2)
 

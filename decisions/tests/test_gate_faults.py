@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from decisions.deciders import model as model_decider
-from decisions.deciders.model import ModelDecider
+from decisions.deciders import climb
 from decisions.domain.gate import read_reply, read_text
 from decisions.domain.question import Answer, Outcome, Reading
 from decisions.llm import client
-from decisions.llm.endpoints import Endpoint
+from decisions.tests.asking_kit import decider_at
 from decisions.tests.builders import MODEL, OPEN, envelope, question, reply
 from decisions.tests.llm_server import model_server, sends
 from vibex.lib.clock import Deadline
@@ -39,7 +38,7 @@ def broken():
 READERS = {
     "a body": lambda asked: read_reply(RAW, asked, model=MODEL),
     "a text": lambda asked: read_text(TEXT, asked),
-    "a decider": lambda asked: ModelDecider((MODEL,), Endpoint("http://127.0.0.1:9/v1", SECRET)).read(
+    "a decider": lambda asked: decider_at("http://127.0.0.1:9/v1", key=SECRET).read(
         asked, Answer(Outcome.ANSWERED, raw=RAW, model_requested=MODEL)
     ),
 }
@@ -68,9 +67,9 @@ def test_a_fault_while_asking_is_an_answer_that_holds_and_keeps_the_body(monkeyp
     def fails(raw: bytes) -> None:
         raise ArithmeticError(raw)
 
-    monkeypatch.setattr(model_decider, "peek", fails)
+    monkeypatch.setattr(climb, "facts_of", fails)
     with model_server(sends(RAW)) as server:
-        decider = ModelDecider((MODEL,), Endpoint(server.url, SECRET))
+        decider = decider_at(server.url, key=SECRET)
         answer = decider.ask(question(), Deadline(5.0))
     client.close()
     assert (answer.outcome, answer.raw, answer.reason) == (Outcome.REJECTED, RAW, FAULT.reason)
