@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from decisions.deciders.base import Answer, Outcome, Question, Reading
+from decisions.deciders.base import Answer, Outcome, Question, Reading, needs_prompt
 from decisions.domain.portfolio import Portfolio
 from decisions.domain.proposal import Proposal, Ruling
 from marketdata.domain.assess import Problem, depth_problem, quote_problem
@@ -19,6 +19,7 @@ from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.approval import entries_of, rule_again
 from trading.domain.risk import Standing, rule_all
 from trading.domain.venue import AccountState
+from trading.services.comparing import Rule, shadows_compared
 from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
 from trading.services.journal.base import Journal, Stage
@@ -52,6 +53,8 @@ class Decided:
     reading: Reading
     live: MarketSnapshot
     rulings: tuple[Ruling, ...]
+    rule: Rule
+    """What the proposals were ruled by: the same market, portfolio, limits and standing."""
 
 
 @dataclass(slots=True)
@@ -86,16 +89,17 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         standing = replace(run.standing, blocked=blocked, history=journal.history(at=snapshot.at))
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     decided = decide(world, run, Scene(snapshot, portfolio, standing), timings)
-    with _step(journal, Stage.EXECUTE, timings):
-        waiting = _waiting(journal, run, decided.rulings)
-        done = execute(world, run, decided.live, decided.rulings, waiting=waiting)
-    with _step(journal, Stage.RECORD, timings):
-        state = _after(world, settled, done)
-        if state is not settled.state:
-            journal.equity(state)
-        journal.diary(lines_of(decided.live, decided.answer, decided.reading, decided.rulings, done))
-    with _step(journal, Stage.PUBLISH, timings):
-        journal.publish("cycle")
+    with shadows_compared(journal, decided.question, decided.answer, decided.reading, decided.rule):
+        with _step(journal, Stage.EXECUTE, timings):
+            waiting = _waiting(journal, run, decided.rulings)
+            done = execute(world, run, decided.live, decided.rulings, waiting=waiting)
+        with _step(journal, Stage.RECORD, timings):
+            state = _after(world, settled, done)
+            if state is not settled.state:
+                journal.equity(state)
+            journal.diary(lines_of(decided.live, decided.answer, decided.reading, decided.rulings, done))
+        with _step(journal, Stage.PUBLISH, timings):
+            journal.publish("cycle")
     return CycleResult(
         snapshot,
         portfolio,
@@ -129,7 +133,7 @@ def decide(world: World, run: Run, scene: Scene, timings: dict[str, float]) -> D
         rule = partial(rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
         rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
         journal.ruled(rulings, at=snapshot.at)
-    return Decided(question, answer, reading, live, rulings)
+    return Decided(question, answer, reading, live, rulings, rule)
 
 
 @contextmanager
@@ -155,6 +159,8 @@ def _question(
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=NOTHING_TO_DECIDE)
     if not world.decider.wants_prompt:
         return question, None
+    if not needs_prompt(world.decider):  # models are only compared with rules that decide without any
+        return _worded_if_it_can(question, run, standing), None
     if run.budget_used:
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=run.budget_used)
     try:
@@ -162,6 +168,14 @@ def _question(
     except Rejected as fault:
         world.journal.incident("prompt-template", str(fault))
         return question, Answer(Outcome.NO_ANSWER, model_requested=run.bot.model, reason=f"template: {fault}")
+
+
+def _worded_if_it_can(question: Question, run: Run, standing: Standing) -> Question:
+    """Return the question with its text; without it where there is no template: what decides does not read it."""
+    try:
+        return worded(question, run, standing)
+    except Rejected:
+        return question
 
 
 def _nothing_to_decide(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> bool:

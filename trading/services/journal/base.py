@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling, Side
+from decisions.domain.question import Member
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.history import History
 from trading.domain.losses import Watch
@@ -282,6 +283,20 @@ class Journal(Protocol):
 
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         """Keep proposals and rulings, before anything is done about them."""
+        ...
+
+    def shadowed(
+        self,
+        question: Question,
+        reading: Reading,
+        compared: Sequence[tuple[Member, Sequence[Ruling]]],
+        *,
+        at: datetime,
+    ) -> None:
+        """Keep what models said that were only compared, each with what risk would have made of it. Nothing follows from it.
+
+        `reading` is that of the decision which was acted on. Needs no lease: it may come after the end of its cycle.
+        """
         ...
 
     def wait(self, rulings: Collection[int], *, until: datetime) -> bool:

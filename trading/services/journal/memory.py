@@ -13,6 +13,7 @@ from typing import Any
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
+from decisions.domain.question import Member
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
 from trading.domain.history import ENDED_TOLD, LOOKED_BACK, Ended, History
@@ -95,6 +96,8 @@ class MemoryJournal:
     lines: list[Line] = field(default_factory=list)
     rulings: list[Ruling] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+    compared: list[tuple[Member, Sequence[Ruling]]] = field(default_factory=list)
+    """What was said by those that are only compared, with what risk would have made of it."""
     current: Sequence[Ruling] = ()
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
@@ -302,6 +305,16 @@ class MemoryJournal:
     def ruled(self, rulings: Sequence[Ruling], *, at: datetime) -> None:
         self.current = rulings
         self.rulings.extend(rulings)
+
+    def shadowed(
+        self,
+        question: Question,
+        reading: Reading,
+        compared: Sequence[tuple[Member, Sequence[Ruling]]],
+        *,
+        at: datetime,
+    ) -> None:
+        self.compared.extend(compared)
 
     def wait(self, rulings: Collection[int], *, until: datetime) -> bool:
         self.unasked += len(rulings)

@@ -18,8 +18,10 @@ from accounts.services import incident_open, incidents_mended
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
+from decisions.domain.question import Member
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from decisions.services import decisions_record, interactions_record
+from decisions.services.votes import shadows_record, votes_record
 from marketdata.domain.snapshot import MarketSnapshot
 from marketdata.services import snapshot_store
 from trading.domain.history import History
@@ -261,7 +263,13 @@ class OrmJournal:
                 data_tell(self.cycle, seen)
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
-        if self.cycle is not None and (question.prompt is not None or answer.raw):
+        if self.cycle is None:
+            return
+        if answer.members:
+            asked = votes_record(cycle=self.cycle, question=question, members=answer.members, reading=reading)
+            for each in asked:
+                model_tell(self.cycle, each)
+        elif answer.proposals is None and (question.prompt is not None or answer.raw):
             self.interaction = interactions_record(
                 bot_id=self.cycle.bot_id, cycle=self.cycle, question=question, answer=answer, reading=reading
             )
@@ -282,6 +290,17 @@ class OrmJournal:
                 cycle=self.cycle, interaction=self.interaction, rulings=rulings, at=at, approval=self.approval
             )
             refusals_tell(self.cycle, self.decisions)
+
+    def shadowed(
+        self,
+        question: Question,
+        reading: Reading,
+        compared: Sequence[tuple[Member, Sequence[Ruling]]],
+        *,
+        at: datetime,
+    ) -> None:
+        if self.cycle is not None:
+            shadows_record(cycle=self.cycle, question=question, reading=reading, compared=compared, at=at)
 
     def wait(self, rulings: Collection[int], *, until: datetime) -> bool:
         if self.cycle is None:
