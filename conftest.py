@@ -1,6 +1,7 @@
 """What all tests share: what they may need from outside, and that CI never skips for the lack of it."""
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -38,6 +39,13 @@ def _data_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what tests write out of the working copy."""
     settings.VIBEX_DATA_DIR = tmp_path_factory.mktemp("data")
     settings.VIBEX_LOG_DIR = tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known_of_models() -> None:
+    """Forget what a test before has read of models: a process believes it for a minute, a test has rows of its own."""
+    if (catalogue := sys.modules.get("decisions.selectors.catalogue")) is not None:
+        catalogue.catalogue_known().forget()
 
 
 @pytest.fixture(scope="session")
