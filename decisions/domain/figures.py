@@ -29,8 +29,27 @@ def significant(value: Number, digits: int = 4) -> str:
     """Return a number with so many significant digits, whole ones from there on: 24.13, 4681, 1203456."""
     if value is None or not isfinite(value) or value == 0:
         return fixed(value, 0)
-    magnitude = floor(log10(abs(float(value))))
-    return fixed(value, min(12, max(0, digits - 1 - magnitude)))
+    return fixed(value, places(value, digits))
+
+
+def short(value: Number, digits: int, most: int) -> str:
+    """Return a number with at most so many significant digits and `most` decimals, whole ones stay whole: 113824, 4081, 0.2."""
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    return trimmed(value, min(most, places(value, digits)))
+
+
+def places(value: Number, digits: int) -> int:
+    """Return with how many decimals a number has so many significant digits; 12 at the most, 0 for what is not known."""
+    if value is None or not isfinite(value) or value == 0:
+        return 0
+    return min(12, max(0, digits - 1 - floor(log10(abs(float(value))))))
+
+
+def trimmed(value: Number, decimals: int) -> str:
+    """Return a number with at most so many decimals, without zeros at its end."""
+    text = fixed(value, decimals)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def plain(value: Decimal | None) -> str:

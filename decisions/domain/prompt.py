@@ -7,43 +7,67 @@ time last: providers cache prefixes. A template that lacks something is refused,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from hashlib import sha256
 from string import Template
 from typing import Final
 
 from decisions.domain import sections
+from decisions.domain.layouts import ARENA, Section, layout_of
+from decisions.domain.outside import outside_section
 from decisions.domain.question import Prompt, Question
+from decisions.domain.quoting import word
 from decisions.domain.schema import response_schema
 from vibex.lib.errors import Rejected
 
 SEPARATOR: Final = "\n=== user ===\n"
 """Between the system text and the changing text of a template."""
 
-CONSTANT: Final[Mapping[str, Callable[[Question], str]]] = {
-    "venue": lambda question: question.snapshot.venue,
+OUTSIDE: Final = re.compile(r"^[ \t]*\$(?:outside|\{outside\})[ \t]*(?:\n|\Z)(?:[ \t]*\n)?", re.MULTILINE)
+"""The line of a template that texts from outside stand in, with the empty one behind it: without a text both go."""
+
+CONSTANT: Final[Mapping[str, Section]] = {
+    "venue": lambda question: word(question.snapshot.venue),
     "interval": lambda question: question.bot.interval,
     "limits": sections.limits,
-    "universe": sections.universe,
+    "universe": lambda question: layout_of(question).universe(question),
+    "legend": lambda question: layout_of(question).legend,
     "schema": lambda question: json.dumps(response_schema(question.bot.symbols), separators=(",", ":")),
 }
-CHANGING: Final[Mapping[str, Callable[[Question], str]]] = {
-    "slow": sections.slow,
-    "fast": sections.fast,
-    "account": sections.account,
+CHANGING: Final[Mapping[str, Section]] = {
+    "slow": lambda question: layout_of(question).slow(question),
+    "fast": lambda question: layout_of(question).fast(question),
+    "account": lambda question: layout_of(question).account(question),
     "feedback": sections.feedback,
+    "outside": lambda question: outside_section(question.outside),
     "now": sections.now,
     "decision_id": lambda question: question.decision_id,
 }
-OPTIONAL: Final = frozenset({"venue", "interval"})
+OPTIONAL: Final = frozenset({"venue", "interval", "legend", "outside"})
 
 
 def build_prompt(question: Question, template: str) -> Prompt:
     """Return both texts of the question. Raises Rejected when the template is broken: then nothing is asked."""
     system, user = template_parts(template)
+    if not question.outside:
+        system, user = template_parts(without_outside(template))
     name = f"{question.bot.prompt_template}#{sha256(template.encode()).hexdigest()[:8]}"
-    texts = (_filled(system, CONSTANT, question), _filled(user, CHANGING, question))
+    texts = (_filled(system, _constant(system, question), question), _filled(user, CHANGING, question))
     return Prompt(*texts, template=name, digest=sha256("\0".join((name, *texts)).encode()).hexdigest())
+
+
+def without_outside(template: str) -> str:
+    """Return a template without the line of texts from outside: it vanishes without a trace."""
+    return OUTSIDE.sub("", template)
+
+
+def _constant(system: Template, question: Question) -> Mapping[str, Section]:
+    """Return what fills the constant part. A template from before there were layouts explains those of Arena only."""
+    layout = layout_of(question)
+    if layout is ARENA or "legend" in system.get_identifiers():
+        return CONSTANT
+    return {**CONSTANT, "universe": lambda asked: f"{layout.universe(asked)}\n\n{layout.legend}"}
 
 
 def template_parts(template: str) -> tuple[Template, Template]:
@@ -66,7 +90,7 @@ def _part(text: str, known: Mapping[str, object], where: str) -> Template:
     return part
 
 
-def _filled(part: Template, known: Mapping[str, Callable[[Question], str]], question: Question) -> str:
+def _filled(part: Template, known: Mapping[str, Section], question: Question) -> str:
     return part.substitute({name: known[name](question) for name in part.get_identifiers()})
 
 

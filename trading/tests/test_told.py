@@ -28,7 +28,7 @@ def prompt_of(standing: Standing) -> str:
 
 def test_a_lock_of_all_symbols_stands_in_the_prompt_with_its_rule():
     text = prompt_of(Standing(blocked={"": "the day lost 3.20 %, 3 % are allowed"}))
-    told = "Entries are barred now: standing.blocked (BTCUSDT): Entries on BTCUSDT are blocked: the day lost 3.20 %"
+    told = 'Entries are barred now: "standing.blocked (BTCUSDT): Entries on BTCUSDT are blocked: the day lost 3.20 %'
     assert told in text
 
 
