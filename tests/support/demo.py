@@ -14,6 +14,7 @@ from marketdata.models import QuarantinedCandle, Snapshot
 from tests.support.demo_alerts import alerts
 from tests.support.demo_approval import waiting
 from tests.support.demo_market import NOW, leftovers, market
+from tests.support.demo_models import models
 from tests.support.demo_venue import venue
 from trading.models import (
     Claim,
@@ -127,6 +128,7 @@ def demo(
     _around(made)
     venue(account, made.orders, made.positions, opened=now - timedelta(hours=72))
     alerts(account)
+    models(now)
     return made
 
 
@@ -308,7 +310,8 @@ def _interaction(made: Demo, cycle: Cycle) -> Interaction:
         user_prompt=f"It has been 198 minutes since you started trading. {HOSTILE}\n\nALL BTC DATA\ncurrent_price = 71284.6",
         reply='{"decisions": [{"symbol": "ETHUSDT", "signal": "hold", "justification": "' + HOSTILE + '"}]}',
         finish_reason="stop", prompt_tokens=6120, completion_tokens=412, cost=Decimal("0.00231"), latency_ms=4180,
-        outcome="answered", at=cycle.began,
+        outcome="answered", at=cycle.began, provider="openrouter", http_status=200, cached_tokens=4890,
+        parameters={"format": "json_schema strict", "effort": "low", "max_tokens": 4000},
     )  # fmt: skip
 
 

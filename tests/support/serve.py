@@ -29,6 +29,7 @@ from accounts.services.promotion import account_promote  # noqa: E402
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
 from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
 from tests.support.demo_market import candles  # noqa: E402
+from tests.support.demo_way import ways  # noqa: E402
 from vibex.asgi import application  # noqa: E402
 
 
@@ -36,7 +37,7 @@ def seed() -> None:
     """Write one operator with a history, one with an empty account and one without any."""
     if User.objects.exists():
         return
-    demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True)
+    ways(demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True))
     candles(timezone.now(), hours=75)
     beginner = person("beginner@vibex.local")
     bot_of(account_of(beginner))

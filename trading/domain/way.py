@@ -7,12 +7,13 @@ which reason code: for the cycle as a whole and for each symbol. Nothing is judg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from trading.domain.way_rows import Item, Mark, Row, Run, State, Station, row_held, row_of, row_silent
+from trading.domain.way_rows import Item, Mark, Row, Run, State, Station, row_held, row_of, row_silent, signed
 
 ANSWERED: Final = "answered"
 REJECTED: Final = "rejected"
@@ -90,10 +91,15 @@ def way_of(run: Run, requests: Sequence[Request], items: Sequence[Item], held: M
     rows = _rows(run, items, held, asked=bool(requests))
     marks = [_asked(run, requests), *_reply(requests, rows)]
     marks += [_counted(station, rows) for station in (Station.RISK, Station.ORDERS, Station.RESULT)]
-    if marks[0].state is State.STOPPED:
-        marks = [marks[0], *(Mark(mark.station, State.UNREACHED) for mark in marks[1:])]
-    marks = _broken(run, marks)
+    marks = _broken(run, _up_to_stop(marks))
     return Way(tuple(_timed(run, mark) for mark in marks), rows)
+
+
+def _up_to_stop(marks: Sequence[Mark]) -> list[Mark]:
+    """Return the stations with everything behind a full stop as what it is: not reached."""
+    stop = next((place for place, mark in enumerate(marks) if mark.state is State.STOPPED), len(marks))
+    behind = [Mark(mark.station, State.UNREACHED) for mark in marks[stop + 1 :]]
+    return [*marks[: stop + 1], *behind]
 
 
 def _rows(run: Run, items: Sequence[Item], held: Mapping[str, str], *, asked: bool) -> tuple[Row, ...]:
@@ -113,7 +119,9 @@ def _asked(run: Run, requests: Sequence[Request]) -> Mark:
         )
         return Mark(Station.ASKED, State.PASSED, text)
     if run.unasked:
-        return Mark(Station.ASKED, State.STOPPED, run.unasked, code_of(run.unasked))
+        code = code_of(run.unasked)
+        words = run.unasked.removeprefix(f"{code}:").strip()
+        return Mark(Station.ASKED, State.STOPPED, words[:1].upper() + words[1:], code)
     return Mark(Station.ASKED, State.UNNEEDED, "Decided by rules: no model is asked")
 
 
@@ -197,13 +205,15 @@ def _together(states: set[State]) -> State:
     return State.WAITING if State.WAITING in states else State.PASSED
 
 
-def _tally(marks: Iterable[Mark]) -> str:
-    """Return how many symbols have which word: 2 allowed, 1 refused."""
+def _tally(marks: Sequence[Mark]) -> str:
+    """Return how many symbols have which word: 2 allowed, 1 refused; and what closed positions brought together."""
     counts: dict[str, int] = {}
     for mark in marks:
         if mark.state not in (State.UNNEEDED, State.UNREACHED) and mark.word:
             counts[mark.word] = counts.get(mark.word, 0) + 1
-    return ", ".join(f"{count} {word}" for word, count in counts.items())
+    told = ", ".join(f"{count} {word}" for word, count in counts.items())
+    nets = [mark.net for mark in marks if mark.net is not None]
+    return f"{told}: {signed(sum(nets, Decimal(0)))} net" if nets else told
 
 
 def _broken(run: Run, marks: Sequence[Mark]) -> list[Mark]:

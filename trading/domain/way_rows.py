@@ -60,6 +60,8 @@ class Mark:
     """What is counted over all symbols: allowed, filled, closed."""
     ms: float | None = None
     """What the steps of the cycle behind it took, in milliseconds."""
+    net: Decimal | None = None
+    """Result of a position that is closed, after fees and funding, in quote units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def row_of(item: Item, *, asked: bool) -> Row:
     orders = _orders(item) if risk.state in (State.PASSED, State.PARTLY) else Mark(Station.ORDERS, State.UNREACHED)
     words = ["", "", "", "as it should be", "make sense"]
     early_marks = [Mark(mark.station, mark.state, word=word) for mark, word in zip(marks, words, strict=True)]
-    return Row(item.symbol, item.action, (*early_marks, risk, orders, _result(item)), item.decision_id)
+    return Row(item.symbol, item.action, (*early_marks, risk, orders, _result(item, orders)), item.decision_id)
 
 
 def row_held(symbol: str, code: str, at: Station) -> Row:
@@ -211,26 +213,25 @@ def _sent(orders: tuple[Sent, ...]) -> Mark:
     return Mark(Station.ORDERS, State.WAITING, f"order is {last.state}", word=last.state)
 
 
-def _result(item: Item) -> Mark:
+def _result(item: Item, orders: Mark) -> Mark:
     if item.life is not None:
         return _lived(item.life)
     if item.after is not None:
-        text = f"not traded: {item.after.end} at {_signed(item.after.multiple)} R"
-        return Mark(Station.RESULT, State.UNNEEDED, text)
-    traded = any(order.filled for order in item.orders)
-    return (
-        Mark(Station.RESULT, State.WAITING, "counted later", word="open")
-        if traded
-        else Mark(Station.RESULT, State.UNNEEDED)
-    )
+        return Mark(
+            Station.RESULT, State.UNNEEDED, f"not traded: {item.after.end}, {signed(item.after.multiple)} × risk"
+        )
+    if any(order.filled for order in item.orders):
+        return Mark(Station.RESULT, State.WAITING, "counted later", word="open")
+    over = orders.state in (State.STOPPED, State.UNREACHED)
+    return Mark(Station.RESULT, State.UNREACHED if over else State.UNNEEDED)
 
 
 def _lived(life: Life) -> Mark:
     if not life.closed:
         return Mark(Station.RESULT, State.WAITING, "position is open", word="open")
-    return Mark(Station.RESULT, State.PASSED, f"{_signed(life.net)} net by {life.exit}", word="closed")
+    return Mark(Station.RESULT, State.PASSED, f"{signed(life.net)} net by {life.exit}", word="closed", net=life.net)
 
 
-def _signed(number: Decimal | float) -> str:
+def signed(number: Decimal | float) -> str:
     """Return a number with its sign and two decimals, a true minus before losses."""
     return f"{number:+,.2f}".replace("-", "−")

@@ -71,12 +71,6 @@ class Rung:
     def max_tokens(self) -> str:
         return plain(self.row.parameters.get("max_tokens"))
 
-    @property
-    def booked(self) -> Decimal | None:
-        """US dollars that it counts as: what was said, else what is assumed."""
-        said: Decimal | None = self.row.cost
-        return self.row.estimate if said is None else said
-
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -85,10 +79,6 @@ class Asking:
     purpose: str
     title: str
     rungs: tuple[Rung, ...]
-
-    @property
-    def votes(self) -> tuple[Decision, ...]:
-        return tuple(vote for rung in self.rungs for vote in rung.votes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +161,8 @@ def _rung(row: Interaction, start: float, axis: float, deadline: float, votes: S
         deadline=round(100 * deadline / axis, 2),
         late=row.late_of_id is not None or start + row.latency_ms > deadline,
     )
-    rest = tuple((name, plain(value)) for name, value in row.parameters.items() if name not in TOLD_APART)
+    sent = {name: value for name, value in row.parameters.items() if value is not None and name not in TOLD_APART}
+    rest = tuple((name, plain(value)) for name, value in sent.items())
     return Rung(row, bar, tuple(_texts(row)), rest, tuple(votes))
 
 

@@ -66,7 +66,6 @@ class Trace:
     spent: Spent
     ruled: tuple[Ruled, ...]
     shadows: tuple[Decision, ...]
-    votes: tuple[Decision, ...]
     other_orders: tuple[Others, ...]
     entries: tuple[DiaryEntry, ...]
     steps: tuple[Step, ...]
@@ -110,7 +109,6 @@ def trace_of(cycle: Cycle) -> Trace:
         spent=spent_on(interactions),
         ruled=ruled,
         shadows=tuple(row for row in decisions if row.kind == Decision.Kind.SHADOW),
-        votes=tuple(row for row in decisions if row.kind == Decision.Kind.VOTE),
         other_orders=tuple(_others(own, ruled, rules)),
         entries=entries,
         steps=steps_of(cycle),
