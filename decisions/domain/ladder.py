@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from decisions.domain.envelope import Fault
+from decisions.domain.envelope import Fault, fault_of
+from decisions.domain.question import Attempt, Outcome
 
 
 class Rung(StrEnum):
@@ -212,12 +213,15 @@ def next_step(seen: Seen, room: Room) -> Step:
     return Step(Move.NEXT_MODEL)
 
 
-def needs_person(seen: Seen) -> str:
-    """Return what a person has to look at: the key that is not taken, the money that is used up; else ""."""
-    moves = _row(seen) if not seen.usable else ()
-    if moves[:1] == (Move.STOP,):
-        return "key"
-    return "credit" if moves[:1] == (Move.NEXT_PROVIDER,) else ""
+def needs_person(attempt: Attempt) -> str:
+    """Return what a person has to look at: the "key" that is not taken, the "credit" that is used up; else ""."""
+    status = attempt.http_status
+    if attempt.outcome is Outcome.ANSWERED or status is None:
+        return ""
+    if status == OK and code_of(attempt.reason) != "envelope.error":
+        return ""
+    first = _row(seen_fault(fault_of(attempt.raw), status=status))[0]
+    return {Move.STOP: "key", Move.NEXT_PROVIDER: "credit"}.get(first, "")
 
 
 def code_of(reason: str) -> str:

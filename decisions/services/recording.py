@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
+from functools import partial
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import Bot
 from decisions.domain.proposal import RuleHit, Ruling
-from decisions.domain.question import Answer, Outcome, Question, Reading
+from decisions.domain.question import Answer, Attempt, Outcome, Prompt, Question, Reading, Usage
+from decisions.llm.formats import formats_write
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 
+log = logging.getLogger(__name__)
+
+LATE: Final = "late"
+"""Outcome of a reply that came after its deadline: it was paid for, and is not acted on."""
 KEPT: Final = Context(prec=15)
 """Digits of a number that SQLite keeps."""
 LARGEST_POWER: Final = 18
@@ -31,27 +38,98 @@ def interactions_record(
     reading: Reading,
     purpose: str = Interaction.Purpose.CYCLE,
 ) -> Interaction | None:
-    """Keep every request that was made for an answer, and return the row of the one that was read."""
-    prompt = question.prompt
-    return Interaction.objects.create(
-        bot_id=bot_id,
-        purpose=purpose,
-        cycle=cycle,
-        model_requested=_fitting(Interaction, "model_requested", answer.model_requested),
-        model_served=_fitting(Interaction, "model_served", answer.model_served),
-        template=_fitting(Interaction, "template", prompt.template if prompt else ""),
-        prompt_digest=prompt.digest if prompt else "",
-        system_prompt=_storable(prompt.system if prompt else ""),
-        user_prompt=_storable(prompt.user if prompt else ""),
-        reply=_storable(answer.raw.decode("utf-8", "backslashreplace")),
-        finish_reason=_fitting(Interaction, "finish_reason", answer.finish_reason),
-        prompt_tokens=answer.usage.prompt_tokens,
-        completion_tokens=answer.usage.completion_tokens,
-        cost=answer.usage.cost,
-        latency_ms=round(answer.latency * 1000),
-        outcome=reading.outcome.value,
-        reason=_fitting(Interaction, "reason", _reason(answer, reading)),
-    )
+    """Keep every request that was made for an answer, and return the row of the one that was read.
+
+    None when nobody was asked. A reply that comes after its deadline gets a row of its own, later.
+    """
+    place = {"bot_id": bot_id, "cycle": cycle, "purpose": purpose}
+    if not answer.attempts:
+        if answer.outcome is Outcome.NOT_ASKED:
+            return None
+        return Interaction.objects.create(**place, **_without_attempts(question, answer, reading))
+    attempts = enumerate(answer.attempts)
+    *before, last = [Interaction(**place, **_columns(attempt), attempt=number) for number, attempt in attempts]
+    for row in before:
+        row.used = False
+    last.outcome, last.reason = reading.outcome.value, _fitting(Interaction, "reason", _reason(answer, reading))
+    rows = Interaction.objects.bulk_create([*before, last])
+    for row, attempt in zip(rows, answer.attempts, strict=True):
+        if attempt.late is not None:
+            transaction.on_commit(partial(attempt.late.when_answered, partial(_late_record, row)))
+    formats_write()
+    return rows[-1]
+
+
+def _late_record(row: Interaction, attempt: Attempt) -> None:
+    """Keep a reply that came after its deadline. Called from a thread of its own: nobody waits for it, nothing follows."""
+    try:
+        Interaction.objects.create(
+            bot_id=row.bot_id,
+            cycle_id=row.cycle_id,
+            purpose=row.purpose,
+            attempt=row.attempt,
+            used=False,
+            late_of=row,
+            **_columns(attempt) | {"outcome": LATE},
+        )
+    except Exception as fault:  # noqa: BLE001
+        # The request stays on record with its estimate; the text of a fault may hold what the reply said.
+        log.warning("a late reply of %s could not be kept: %s", attempt.model, type(fault).__name__)
+    finally:
+        connection.close()
+
+
+def _columns(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "provider": _fitting(Interaction, "provider", attempt.provider),
+        "parameters": dict(attempt.parameters),
+        "model_requested": _fitting(Interaction, "model_requested", attempt.model),
+        "model_served": _fitting(Interaction, "model_served", attempt.model_served),
+        **_asked_with(attempt.prompt),
+        "reply": _storable(attempt.raw.decode("utf-8", "backslashreplace")),
+        "reasoning": _storable(attempt.reasoning),
+        "http_status": attempt.http_status,
+        "generation_id": _fitting(Interaction, "generation_id", attempt.generation_id),
+        "finish_reason": _fitting(Interaction, "finish_reason", attempt.finish_reason),
+        **_used(attempt.usage, attempt.latency),
+        "estimate": attempt.estimate,
+        "outcome": attempt.outcome.value,
+        "reason": _fitting(Interaction, "reason", attempt.reason),
+    }
+
+
+def _without_attempts(question: Question, answer: Answer, reading: Reading) -> dict[str, Any]:
+    """Return the columns of an answer for which no request was made, or of one that nobody counted."""
+    return {
+        "model_requested": _fitting(Interaction, "model_requested", answer.model_requested),
+        "model_served": _fitting(Interaction, "model_served", answer.model_served),
+        **_asked_with(question.prompt),
+        "reply": _storable(answer.raw.decode("utf-8", "backslashreplace")),
+        "finish_reason": _fitting(Interaction, "finish_reason", answer.finish_reason),
+        **_used(answer.usage, answer.latency),
+        "outcome": reading.outcome.value,
+        "reason": _fitting(Interaction, "reason", _reason(answer, reading)),
+    }
+
+
+def _asked_with(prompt: Prompt | None) -> dict[str, str]:
+    return {
+        "template": _fitting(Interaction, "template", prompt.template if prompt else ""),
+        "prompt_digest": prompt.digest if prompt else "",
+        "system_prompt": _storable(prompt.system if prompt else ""),
+        "user_prompt": _storable(prompt.user if prompt else ""),
+    }
+
+
+def _used(usage: Usage, latency: float) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cost": usage.cost,
+        "latency_ms": round(latency * 1000),
+    }
 
 
 def decisions_record(

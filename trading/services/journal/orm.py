@@ -47,6 +47,7 @@ from trading.services.journal.rows import (
 from trading.services.kept import cycle_kept
 from trading.services.lease import cycle_renew
 from trading.services.live_gate import live_allowed
+from trading.services.model_faults import model_faults_note
 from trading.services.standing import account_reduce, lock_put, locks_of
 from trading.services.telling import data_tell, entry_tell, model_tell, refusals_tell
 from vibex.lib.events import publish_on_commit
@@ -275,6 +276,7 @@ class OrmJournal:
             )
             if self.interaction is not None:
                 model_tell(self.cycle, self.interaction)
+        model_faults_note(journal=self, account_id=self.account.pk, answer=answer)
 
     def keep(self, question: Question, reading: Reading, standing: Standing, live: MarketSnapshot) -> None:
         if self.cycle is None or self.approval is not None:  # what the cycle decided in stays on record as it was
