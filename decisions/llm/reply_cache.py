@@ -19,7 +19,7 @@ STANDS_FOR: Final = "{{decision_id}}"
 
 def kept_reply(base_url: str, body: dict[str, Any], decision_id: str) -> bytes | None:
     """Return the body of an earlier reply to the same prompt with the same parameters, None where there is none."""
-    if not settings.LLM_REPLY_CACHE:
+    if not _is_on():
         return None
     try:
         kept = _place(base_url, body, decision_id).read_bytes()
@@ -30,13 +30,17 @@ def kept_reply(base_url: str, body: dict[str, Any], decision_id: str) -> bytes |
 
 def reply_keep(base_url: str, body: dict[str, Any], decision_id: str, raw: bytes) -> None:
     """Keep the body of a usable reply."""
-    if not settings.LLM_REPLY_CACHE or STANDS_FOR.encode() in raw:
+    if not _is_on() or STANDS_FOR.encode() in raw:
         return
     place = _place(base_url, body, decision_id)
     place.parent.mkdir(parents=True, exist_ok=True)
     new = place.with_suffix(".new")
     new.write_bytes(raw.replace(decision_id.encode(), STANDS_FOR.encode()))
     new.replace(place)
+
+
+def _is_on() -> bool:
+    return bool(settings.LLM_REPLY_CACHE) and settings.VIBEX_ENV != "prod"
 
 
 def _place(base_url: str, body: dict[str, Any], decision_id: str) -> Path:

@@ -245,6 +245,10 @@ def _refuse_for_production(reading: _Reading) -> None:
     values = reading.values
     if values.get("DEBUG"):
         reading.fault("DEBUG", "must be off in production", "no")
+    if values.get("LLM_REPLY_CACHE"):
+        reading.fault(
+            "LLM_REPLY_CACHE", "must be off in production: a kept reply is no decision on today's market", "no"
+        )
     _refuse_secret_key(reading)
     _refuse_sealing_key(reading)
     if "ALLOWED_HOSTS" in values:

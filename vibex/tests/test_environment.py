@@ -266,6 +266,7 @@ def test_production_starts_when_everything_is_said(tmp_path):
     ("name", "value"),
     [
         ("DEBUG", "yes"),
+        ("LLM_REPLY_CACHE", "yes"),
         ("SECRET_KEY", ""),
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "x" * 60),
