@@ -4,15 +4,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from vibex.lib.admin import HistoryAdmin, RelatedFilter, link_to, link_to_list
-
-
-@admin.register(PromptTemplate)
-class PromptTemplateAdmin(HistoryAdmin):
-    list_display = ("name", "version", "created")
-    list_filter = ("name",)
-    search_fields = ("name", "text")
 
 
 @admin.register(Cycle)
@@ -100,3 +93,7 @@ class DiaryEntryAdmin(HistoryAdmin):
     list_select_related = ("bot__account", "cycle")
     search_fields = ("text", "symbol")
     date_hierarchy = "at"
+
+
+import decisions.admin_prompts  # noqa: E402, F401 - registers its pages
+import decisions.admin_providers  # noqa: E402, F401 - registers its pages

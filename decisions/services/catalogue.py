@@ -15,7 +15,7 @@ from accounts.models import Alert, Bot
 from accounts.services import alert_raise
 from decisions.domain.catalogue import Catalogue, Listed
 from decisions.domain.model_state import Kind, ModelState
-from decisions.llm.catalogue import Unread, catalogue_fetch
+from decisions.llm.catalogue import Unread, catalogue_fetch, key_fetch
 from decisions.llm.endpoints import endpoint_of
 from decisions.models import CatalogueModel, CatalogueRead
 from decisions.selectors.catalogue import asked_provider, catalogue_known
@@ -45,6 +45,14 @@ class Refreshed:
     """Why it could not be read; what was there stays."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Whether a provider can be asked, in words."""
+
+    ok: bool
+    text: str
+
+
 def catalogue_refresh(*, provider: str) -> Refreshed:
     """Read the catalogue of a provider and store it. Never raises for what a server does: that is the `fault`."""
     name = asked_provider(provider)
@@ -60,6 +68,23 @@ def catalogue_refresh(*, provider: str) -> Refreshed:
     refreshed = _store(name, catalogue, timezone.now())
     catalogue_known().forget()
     return refreshed
+
+
+def provider_check(*, provider: str) -> Checked:
+    """Ask a provider for its list, and OpenRouter for what is left on the key, too. Costs nothing, never raises."""
+    done = catalogue_refresh(provider=provider)
+    if done.fault:
+        return Checked(False, f"{provider}: {done.fault}")
+    text = f"{provider} lists {done.models} models, {done.new} of them new."
+    endpoint = endpoint_of(done.provider)
+    if not (endpoint.is_openrouter and endpoint.key):
+        return Checked(True, text)
+    try:
+        left = key_fetch(endpoint).remaining
+    except Unread as fault:
+        # Its list is open to everybody: only this says whether the key is any good.
+        return Checked(False, f"{text} But {fault}")
+    return Checked(True, text if left is None else f"{text} The key has {left:.2f} US dollars left.")
 
 
 def catalogues_keep() -> list[Refreshed]:
