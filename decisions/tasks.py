@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from decisions.services import afterwards
 from decisions.services.catalogue import catalogues_keep as keep
 
 
@@ -11,3 +12,9 @@ from decisions.services.catalogue import catalogues_keep as keep
 def catalogues_keep() -> None:
     """Read the catalogues of models that are due, and tell of models that go away."""
     keep()
+
+
+@shared_task
+def afterwards_count() -> None:
+    """Look what became of the entries that were asked for."""
+    afterwards.afterwards_count()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from marketdata.domain.candles import Candles
 
 
+type BarRow = tuple[datetime, float, float, float, float]
+
 USUAL_QUOTE = "USDT"
 SHORTEST_WARM_UP = timedelta(days=15)
 """What is kept of every followed symbol: 90 candles of 4h."""
@@ -120,6 +122,12 @@ def warm_up_of(venue: str) -> timedelta:
     used = Bot.objects.filter(on_market(venue, of="account__")).values_list("timeframes", flat=True)
     longest = max((interval_ms(name) for names in used for name in names), default=0)
     return max(SHORTEST_WARM_UP, timedelta(milliseconds=WARM_UP_BARS * longest))
+
+
+def base_bars(*, venue: str, symbol: str, interval: str, since: datetime) -> list[BarRow]:
+    """Return open time, open, high, low and close of the closed base candles that open from `since` on, oldest first."""
+    rows = Candle.objects.filter(venue=venue, symbol=symbol, interval=interval, closed=True, open_time__gte=since)
+    return list(rows.order_by("open_time").values_list("open_time", "open", "high", "low", "close"))
 
 
 def candles_in(venue: str, interval: str, *, since: datetime, until: datetime) -> dict[str, int]:

@@ -38,6 +38,7 @@ SYSTEM: Final[dict[str, tuple[str, int]]] = {
     "system:approvals": ("trading.tasks.approvals_sweep", 30),
     "system:reconcile": ("trading.tasks.reconcile_all", 3600),
     "system:catalogues": ("decisions.tasks.catalogues_keep", 3600),
+    "system:afterwards": ("decisions.tasks.afterwards_count", 600),
     "system:retention": ("marketdata.tasks.market_data_expire", 86_400),
 }
 """What runs whether or not a bot does: task and seconds between two runs."""
