@@ -188,7 +188,7 @@ def _nothing_to_decide(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio)
 def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Reading:
     if answer.outcome is Outcome.NOT_ASKED:
         return Reading(Outcome.NOT_ASKED, reason=answer.reason)
-    if late:
+    if late and answer.outcome is Outcome.ANSWERED:  # otherwise it says by itself why it is of no use
         return Reading(Outcome.NO_ANSWER, reason="late: the answer came after the deadline and is not used")
     return world.decider.read(question, answer)
 
