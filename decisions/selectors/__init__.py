@@ -4,13 +4,34 @@ from decisions.domain.money import USUAL_COST
 from decisions.selectors.feedback import FEEDBACK, UNKNOWN, feedback_for
 from decisions.selectors.prompts import outside_current, outside_of, prompt_template_text
 from decisions.selectors.records import diary_of, first_cycle_at, last_invocation_count
-from decisions.selectors.spending import Spent, cost_today, day_of
+from decisions.selectors.spending import (
+    PerDecision,
+    Slice,
+    Spent,
+    cost_between,
+    cost_by_day,
+    cost_by_model,
+    cost_of_account,
+    cost_of_cycles,
+    cost_per_decision,
+    cost_today,
+    day_of,
+    usual_cost,
+)
 
 __all__ = [
     "FEEDBACK",
     "UNKNOWN",
     "USUAL_COST",
+    "PerDecision",
+    "Slice",
     "Spent",
+    "cost_between",
+    "cost_by_day",
+    "cost_by_model",
+    "cost_of_account",
+    "cost_of_cycles",
+    "cost_per_decision",
     "cost_today",
     "day_of",
     "diary_of",
@@ -20,4 +41,5 @@ __all__ = [
     "outside_current",
     "outside_of",
     "prompt_template_text",
+    "usual_cost",
 ]

@@ -16,13 +16,15 @@ from accounts.domain.limits import Limits
 from accounts.models import Account, Bot, RiskLimits
 from accounts.selectors import incidents_on
 from decisions.approvals import proposal_of
-from decisions.deciders.base import BotView, Outcome
+from decisions.deciders.base import BotView, Decider, Outcome
 from decisions.deciders.registry import decider_for
 from decisions.deciders.rules import RulesDecider
 from decisions.domain.question import Asking
 from decisions.models import Approval, Cycle
 from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, outside_of, prompt_template_text
+from decisions.selectors.catalogue import catalogue_known
 from decisions.services import diary_write
+from decisions.services.budget import purse_of
 from marketdata.domain.intervals import interval_ms
 from marketdata.selectors import market_clock
 from marketdata.services.books import market_for
@@ -36,7 +38,7 @@ from trading.services.exchanges import exchange_for
 from trading.services.journal.base import IntentVoid, Stage
 from trading.services.journal.orm import OrmJournal
 from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
-from trading.services.model_cost import budget_tell, budget_used
+from trading.services.model_cost import budget_refused, budget_tell, budget_used
 from trading.services.model_trust import replies_judge
 from trading.services.ready import account_ready, clock_check
 from trading.services.settle import settle
@@ -103,8 +105,8 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float | None, approval: Appro
     finally:
         if cycle.stage == Stage.EXECUTE.value:
             _look_after(bot.account_id)
-    if wanted.budget_used:
-        budget_tell(bot=bot, text=wanted.budget_used)
+    if spent := wanted.budget_used or budget_refused(result.answer):
+        budget_tell(bot=bot, text=spent)
     if result.reading.outcome is Outcome.REJECTED:
         replies_judge(bot=bot)
     return _finished(cycle, result, again=approval is not None)
@@ -148,7 +150,7 @@ def world_for(
     return World(
         clock=clock,
         market=termed(market, account),
-        decider=decider_for(bot_view(bot) if bot else NOBODY) if approval is None else _said_yes(approval),
+        decider=_said_yes(approval) if approval else _decider_of(bot),
         exchange=exchange_for(account, market, clock),
         journal=OrmJournal(
             account, cycle, interaction=approval.decision.interaction if approval else None, approval=approval
@@ -156,6 +158,11 @@ def world_for(
         care=care_of(account),
         installation=installation_tag(),
     )
+
+
+def _decider_of(bot: Bot | None) -> Decider:
+    """Return who decides for a bot, with its money of the day and what is known of models; for the guard nobody does."""
+    return decider_for(bot_view(bot), purse=purse_of(bot), known=catalogue_known()) if bot else decider_for(NOBODY)
 
 
 def care_of(account: Account) -> Care:
