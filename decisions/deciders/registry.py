@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 
 from decisions.deciders.base import BotView, Decider
+from decisions.deciders.climb import TakeTurn
 from decisions.deciders.model import model_decider
 from decisions.deciders.ports import Known, NoPurse, NothingKnown, Purse
 from decisions.deciders.precedence import After, First, Precedence
@@ -16,6 +17,7 @@ from decisions.deciders.together import EnsembleDecider, ShadowedDecider, Unaske
 from decisions.domain.providers import RULES as PREFIX_OF_RULES
 from decisions.domain.question import Asking
 from decisions.llm.endpoints import provider_names
+from decisions.llm.turns import turn
 from vibex.lib.errors import Rejected
 
 PREFIX_OF_MODELS = "openrouter"
@@ -37,7 +39,7 @@ def decider_for(bot: BotView, *, purse: Purse | None = None, known: Known | None
     live = _together(bot, house.decider(chain), [house.beside(name) for name in ensemble])
     if not shadows:
         return live
-    compared = replace(house, purse=After(precedence))
+    compared = replace(house, purse=After(precedence), turn=precedence.turn_after)
     return ShadowedDecider(live, tuple(compared.beside(name) for name in shadows), precedence)
 
 
@@ -48,6 +50,7 @@ class _House:
     asking: Asking
     purse: Purse
     known: Known
+    turn: TakeTurn = turn
 
     def decider(self, chain: Sequence[str]) -> Decider:
         """Return what asks a chain of names in their order. Raises Rejected when the first cannot be asked."""
@@ -59,12 +62,15 @@ class _House:
                 f"Nothing decides under the name {chain[0]!r}. Known are {', '.join(known_deciders())}.",
                 code="unknown_decider",
             )
-        return model_decider(chain, self.asking, purse=self.purse, known=self.known)
+        return replace(model_decider(chain, self.asking, purse=self.purse, known=self.known), turn=self.turn)
 
     def beside(self, name: str) -> Decider:
-        """Return what asks one more model. One that cannot be asked keeps nobody else from being asked."""
+        """Return what asks one more model, which answers under its own name only.
+
+        One that cannot be asked keeps nobody else from being asked.
+        """
         try:
-            return self.decider((name,))
+            return replace(self, asking=replace(self.asking, served=())).decider((name,))
         except Rejected as refusal:
             return Unasked(name, f"{refusal.code}: {refusal}")
 

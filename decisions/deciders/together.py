@@ -10,7 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from typing import Final
 
 from django.db import DatabaseError, connections
@@ -124,7 +124,7 @@ class ShadowedDecider:
     def ask(self, question: Question, deadline: Deadline) -> Answer:
         """Return the answer of the one that decides, as soon as it is there."""
         self.precedence.begin()
-        asked = ask_at_once(self.shadows, question, deadline)
+        asked = ask_at_once(self.shadows, question, deadline, after=self.precedence.begun)
         try:
             answer = self.live.ask(question, deadline)
         finally:
@@ -135,27 +135,35 @@ class ShadowedDecider:
         return self.live.read(question, answer)
 
 
-def ask_at_once(deciders: Sequence[Decider], question: Question, deadline: Deadline) -> list[Asked]:
-    """Ask all at once, each in a thread of its own, so that all are done a moment before the deadline. Returns at once."""
+def ask_at_once(
+    deciders: Sequence[Decider], question: Question, deadline: Deadline, *, after: Event | None = None
+) -> list[Asked]:
+    """Ask all at once, each in a thread of its own, so that all are done a moment before the deadline. Returns at once.
+
+    They begin when `after` is set, where it is given.
+    """
     left = deadline.left()
     sooner = Deadline(left - min(MARGIN, left * SHARE))
-    return [_begun(decider, question, sooner) for decider in deciders]
+    return [_begun(decider, question, sooner, after) for decider in deciders]
 
 
-def _begun(decider: Decider, question: Question, deadline: Deadline) -> Asked:
+def _begun(decider: Decider, question: Question, deadline: Deadline, after: Event | None) -> Asked:
     member: Future[Member] = Future()
     context = copy_context()  # a line of the log says which cycle it belongs to
+    work = partial(_work, decider, question, deadline, member, after)
     try:
-        work = Thread(target=context.run, args=(_work, decider, question, deadline, member), daemon=True)
-        work.name = f"ask {decider.name}"[:60]
-        work.start()
+        Thread(target=context.run, args=(work,), name=f"ask {decider.name}"[:60], daemon=True).start()
     except RuntimeError as fault:  # no more threads: it is silent, and holds up nobody
         member.set_result(_silent(decider.name, f"client.{type(fault).__name__}: it could not be asked"))
     return Asked(decider.name, member)
 
 
-def _work(decider: Decider, question: Question, deadline: Deadline, member: Future[Member]) -> None:
+def _work(
+    decider: Decider, question: Question, deadline: Deadline, member: Future[Member], after: Event | None
+) -> None:
     """Ask and read. Whatever goes wrong stays with this one."""
+    if after is not None:
+        after.wait(deadline.left())
     try:
         answer = decider.ask(question, deadline)
         said = Member(decider.name, answer, decider.read(question, answer))
