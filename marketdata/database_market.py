@@ -20,6 +20,7 @@ from marketdata.domain.assess import (
     WATCHED_BARS,
     FeedState,
     Problem,
+    ages_of,
     candle_age_limit,
     candle_problem,
     contract_problem,
@@ -157,7 +158,7 @@ class _Look:
             instrument=self.spec,
             quote=quote,
             timeframes=timeframes,
-            ages=self._ages(quote, timeframes, at),
+            ages=ages_of(self.spec, quote, timeframes, at),
             problem=problem.text if problem else None,
             digest=symbol_digest(self.spec.venue, quote, prints),
             reason=problem.reason if problem else {},
@@ -172,15 +173,6 @@ class _Look:
             timeframes[interval] = frame.window(count, at_ms, LOOKBACK)
             prints.append(f"{interval}:{frame.fingerprint_at(count):x}")
         return timeframes, " ".join(prints)
-
-    def _ages(self, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime) -> dict[str, timedelta]:
-        ages = {"quote": max(at - quote.at, timedelta(0))}
-        ages |= {interval: timeframe.age for interval, timeframe in timeframes.items()}
-        funding_at = quote.funding_at
-        if funding_at is None and quote.next_funding_at is not None:
-            funding_at = quote.next_funding_at - timedelta(hours=self.spec.funding_interval_hours)
-        times = {"funding": funding_at, "mark": quote.mark_at, "open_interest": quote.open_interest_at}
-        return ages | {name: max(at - since, timedelta(0)) for name, since in times.items() if since is not None}
 
     def _problem(self, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime) -> Problem | None:
         base = self.series.base.closed_before(to_ms(at))

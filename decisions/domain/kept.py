@@ -55,6 +55,7 @@ def question_kept(question: Question) -> Kept:
         **{name: part for name, part in parts.items() if part != []},
         "venue": question.snapshot.venue,
         "at": packed(question.snapshot.at),
+        "reasons": {symbol: packed(view.reason) for symbol, view in question.snapshot.symbols.items() if view.reason},
         **instruments_kept(question.snapshot),
     }
 

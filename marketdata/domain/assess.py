@@ -292,6 +292,19 @@ def digest_of(venue: str, at: datetime, views: Mapping[str, SymbolView]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def ages_of(
+    spec: InstrumentSpec, quote: Quote, timeframes: Mapping[str, Timeframe], at: datetime
+) -> dict[str, timedelta]:
+    """Return the age of every input at `at` by name: "quote", each interval, and what else of the quote has a time."""
+    ages = {"quote": max(at - quote.at, timedelta(0))}
+    ages |= {interval: timeframe.age for interval, timeframe in timeframes.items()}
+    funding_at = quote.funding_at
+    if funding_at is None and quote.next_funding_at is not None:
+        funding_at = quote.next_funding_at - timedelta(hours=spec.funding_interval_hours)
+    times = {"funding": funding_at, "mark": quote.mark_at, "open_interest": quote.open_interest_at}
+    return ages | {name: max(at - since, timedelta(0)) for name, since in times.items() if since is not None}
+
+
 def summary_of(views: Mapping[str, SymbolView]) -> dict[str, Any]:
     """Return per symbol: last price as text, seconds since the quote, and the problem or None."""
     return {
