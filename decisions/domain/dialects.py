@@ -108,10 +108,14 @@ def _at_openrouter(rung: Rung) -> Body:
 
 def nullable_by_any_of(schema: Any) -> Any:
     """Return a schema in which what may be null is written with anyOf, not with a list of types."""
-    if isinstance(schema, Mapping):
-        kind = schema.get("type")
-        rest = {name: nullable_by_any_of(part) for name, part in schema.items() if name != "type"}
-        if isinstance(kind, list):
-            return rest | {"anyOf": [{"type": each} for each in kind]}
-        return rest if kind is None else {"type": kind, **rest}
-    return [nullable_by_any_of(part) for part in schema] if isinstance(schema, list) else schema
+    if isinstance(schema, list):
+        return [nullable_by_any_of(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return dict(_any_of(name, part) for name, part in schema.items())
+
+
+def _any_of(name: str, part: Any) -> tuple[str, Any]:
+    if name == "type" and isinstance(part, list):
+        return "anyOf", [{"type": each} for each in part]
+    return name, nullable_by_any_of(part)
