@@ -57,6 +57,7 @@ def reading_of(members: Sequence[Member], merged: Merged) -> Reading:
     if Outcome.ANSWERED in outcomes:
         return Reading(Outcome.ANSWERED, merged.proposals)
     outcome = Outcome.REJECTED if Outcome.REJECTED in outcomes else Outcome.NO_ANSWER
+    outcome = Outcome.NOT_ASKED if outcomes == {Outcome.NOT_ASKED} else outcome
     return Reading(outcome, reason="; ".join(f"{each.model}: {each.reading.reason}" for each in members))
 
 

@@ -131,6 +131,9 @@ def test_without_a_single_usable_answer_everything_holds_and_says_why():
     assert (reading.outcome, reading.proposals) == (Outcome.REJECTED, ())
     assert reading.reason == "silent: timeout: nobody came; garbage: json.broken: {"
     assert reading_of((SILENT,), merged(SILENT)).outcome is Outcome.NO_ANSWER
+    unpaid = member(outcome=Outcome.NOT_ASKED, reason="budget: used")
+    assert reading_of((unpaid, unpaid), merged(unpaid, unpaid)).outcome is Outcome.NOT_ASKED
+    assert reading_of((unpaid, SILENT), merged(unpaid, SILENT)).outcome is Outcome.NO_ANSWER
     assert reading_of((SILENT, member(HOLD)), merged(SILENT, member(HOLD))).outcome is Outcome.ANSWERED
 
 
