@@ -116,11 +116,21 @@ def run_cycle(world: World, run: Run) -> CycleResult:
 def decide(world: World, run: Run, scene: Scene, timings: dict[str, float]) -> Decided:
     """Go from the prompt to the rulings, the deciding half of a cycle: nothing is sent to the exchange here.
 
-    A dry run takes this way with a journal that keeps only the model call. `timings` gets the milliseconds per step.
+    `timings` gets the milliseconds per step.
     """
-    journal, (snapshot, portfolio, standing) = world.journal, (scene.snapshot, scene.portfolio, scene.standing)
-    with _step(journal, Stage.PROMPT, timings):
-        question, unasked = _question(world, run, snapshot, portfolio, standing)
+    with _step(world.journal, Stage.PROMPT, timings):
+        question, unasked = question_of(world, run, scene)
+    return put(world, run, scene.standing, question, unasked, timings)
+
+
+def put(
+    world: World, run: Run, standing: Standing, question: Question, unasked: Answer | None, timings: dict[str, float]
+) -> Decided:
+    """Put a question, read what comes back and rule on it; `unasked` is the answer where nobody is asked.
+
+    A dry run takes this way, with a journal that keeps only the model call.
+    """
+    journal, snapshot, portfolio = world.journal, question.snapshot, question.portfolio
     with _step(journal, Stage.ASK, timings):
         deadline = Deadline(run.deadline_seconds)
         answer = unasked or world.decider.ask(question, deadline)
@@ -146,14 +156,13 @@ def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator
         timings[stage.value] = round((time.perf_counter() - began) * 1000, 3)
 
 
-def _question(
-    world: World, run: Run, snapshot: MarketSnapshot, portfolio: Portfolio, standing: Standing
-) -> tuple[Question, Answer | None]:
+def question_of(world: World, run: Run, scene: Scene) -> tuple[Question, Answer | None]:
     """Return the question, and an answer of nothing when it is not put.
 
     Nobody is asked about symbols of which nothing is known and nothing is held, nor when the money of the day is used up.
     And a default text never takes the place of a template that is missing.
     """
+    snapshot, portfolio, standing = scene.snapshot, scene.portfolio, scene.standing
     question = question_for(run, snapshot, portfolio)
     if run.approved is None and _nothing_to_decide(run, snapshot, portfolio):
         return question, Answer(Outcome.NOT_ASKED, model_requested=run.bot.model, reason=NOTHING_TO_DECIDE)
