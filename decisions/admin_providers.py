@@ -46,7 +46,7 @@ class ProviderAdmin(AuditedAdmin):
     list_display = ("name", "dialect", "base_url", "enabled", "key", "models", "read", "fault")
     list_filter = ("dialect", "enabled")
     search_fields = ("name", "base_url")
-    actions = ("check",)
+    actions = ("ask",)
     fieldsets = (
         (
             None,
@@ -94,7 +94,7 @@ class ProviderAdmin(AuditedAdmin):
         return row.read_fault or "–"
 
     @admin.action(description="Check: read its list of models, which costs nothing", permissions=["change"])
-    def check(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:  # type: ignore[override]
+    def ask(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
         from decisions.services.catalogue import provider_check
 
         for provider in providers:

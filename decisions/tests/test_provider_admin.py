@@ -155,7 +155,7 @@ def test_a_provider_keeps_its_name_and_is_switched_off_instead_of_deleted(boss):
 
 
 def check(client, *rows):
-    answer = client.post(LIST, {"action": "check", "_selected_action": [row.pk for row in rows]}, follow=True)
+    answer = client.post(LIST, {"action": "ask", "_selected_action": [row.pk for row in rows]}, follow=True)
     return [str(message) for message in answer.context["messages"]]
 
 
