@@ -10,8 +10,8 @@ import re
 from typing import Any, Final
 from unicodedata import category
 
-UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories of control, invisible and direction characters, lone surrogates and separators of lines."""
+UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+"""Unicode categories of control, invisible, direction and unassigned characters, surrogates and separators of lines."""
 LONGEST: Final = 400_000
 """Characters of a reply beyond which nothing is laid out."""
 PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)

@@ -163,7 +163,7 @@ def together(made: Demo) -> Cycle:
         asked(cycle, DEEPSEEK, purpose="ensemble", latency_ms=5210),
         asked(cycle, GROK, purpose="ensemble", latency_ms=7980, cost=Decimal("0.0131")),
         asked(
-            cycle, HAIKU, "no_answer", "http.503 from openrouter.ai", purpose="ensemble", used=False, latency_ms=1210,
+            cycle, HAIKU, "no_answer", "http.503: openrouter.ai answered 503", purpose="ensemble", used=False, latency_ms=1210,
             http_status=503, reply='{"error": {"code": 503}}', model_served="", finish_reason="", prompt_tokens=0,
             completion_tokens=0, reasoning_tokens=0, cached_tokens=0, cost=None,
         ),

@@ -6,24 +6,19 @@ which reason code: for the cycle as a whole and for each symbol. Nothing is judg
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from decisions.domain.funnel import UNTOLD, code_of, is_meaning
 from trading.domain.way_rows import Item, Mark, Row, Run, State, Station, row_held, row_of, row_silent, signed
 
 ANSWERED: Final = "answered"
 REJECTED: Final = "rejected"
 PARSING: Final = ("envelope.", "text.", "json.", "reply.", "gate_fault")
 """How codes begin that tell of a reply that could not be read as a whole."""
-ENDS_OF_MEANING: Final = (".side", ".off_tick", ".implausible", ".contradicts", ".no_price")
-"""How codes end that tell of numbers which contradict each other or the market they were given."""
-TOGETHER: Final = ("ensemble.", "vote.", "votes.")
-"""How codes begin that tell of models which did not agree."""
-HELD: Final = re.compile(r"(?:^|; )([^;]{1,40}?) held: ([^;\s]+)")
 
 STEPS_OF: Final[Mapping[Station, tuple[str, ...]]] = {
     Station.ASKED: ("snapshot", "portfolio", "prompt"),
@@ -54,6 +49,8 @@ class Request:
     kind: Kind = Kind.ALONE
     tokens: int = 0
     """Of prompt and reply."""
+    sent: bool = True
+    """False when it was held back: no turn, no money, nobody to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +65,7 @@ def station_of(code: str) -> Station:
     """Return the station at which a reply, or its part for one symbol, stops by a reason code of the gate."""
     if code.startswith(PARSING):
         return Station.PARSED
-    if code.startswith(TOGETHER) or code.endswith(ENDS_OF_MEANING):
-        return Station.MEANING
-    return Station.SCHEMA
-
-
-def code_of(reason: str) -> str:
-    """Return the code that a reason begins with: what stands before the first colon, semicolon or blank."""
-    return re.split(r"[:;\s]", reason.strip(), maxsplit=1)[0][:60]
-
-
-def held_of(reason: str) -> dict[str, str]:
-    """Return the symbols that a stored reason tells to have been held, each with its code."""
-    return {symbol.strip(): code for symbol, code in HELD.findall(reason)}
+    return Station.MEANING if is_meaning(code) else Station.SCHEMA
 
 
 def way_of(run: Run, requests: Sequence[Request], items: Sequence[Item], held: Mapping[str, str]) -> Way:
@@ -112,16 +97,18 @@ def _rows(run: Run, items: Sequence[Item], held: Mapping[str, str], *, asked: bo
 
 
 def _asked(run: Run, requests: Sequence[Request]) -> Mark:
-    if requests:
+    unasked = run.unasked
+    if requests and not any(request.sent for request in requests):
+        unasked = requests[-1].reason
+    elif requests:
         models = list(dict.fromkeys(request.model for request in requests))
         text = (
             f"{_count(len(requests), 'request')} to {models[0] if len(models) == 1 else _count(len(models), 'model')}"
         )
         return Mark(Station.ASKED, State.PASSED, text)
-    if run.unasked:
-        code = code_of(run.unasked)
-        words = run.unasked.removeprefix(f"{code}:").strip()
-        return Mark(Station.ASKED, State.STOPPED, words[:1].upper() + words[1:], code)
+    if unasked:
+        words = unasked.removeprefix(f"{_code(unasked)}:").strip()
+        return Mark(Station.ASKED, State.STOPPED, words[:1].upper() + words[1:], _code(unasked))
     return Mark(Station.ASKED, State.UNNEEDED, "Decided by rules: no model is asked")
 
 
@@ -145,14 +132,14 @@ def _answered(requests: Sequence[Request]) -> tuple[Mark, list[Request]]:
     if not came:
         last = requests[-1]
         text = "It did not answer" if len(requests) == 1 else f"None of {len(requests)} requests was answered"
-        return Mark(Station.ANSWERED, State.STOPPED, text, code_of(last.reason)), []
+        return Mark(Station.ANSWERED, State.STOPPED, text, _code(last.reason)), []
     members = [request for request in requests if request.kind is Kind.TOGETHER]
     if members:
         return _answered_together(members, came), came
     tokens = f", {sum(request.tokens for request in requests):,} tokens"
     if len(requests) == 1:
         return Mark(Station.ANSWERED, State.PASSED, f"By {came[0].model}{tokens}"), came
-    used = next((place for place, request in enumerate(requests, 1) if request.used), 0)
+    used = next((place for place, request in enumerate(requests, 1) if request.used and request.outcome == ANSWERED), 0)
     text = f"Request {used} of {len(requests)} is used" if used else f"{len(came)} of {len(requests)} came back"
     state = State.PASSED if used or len(came) == len(requests) else State.PARTLY
     return Mark(Station.ANSWERED, state, text + tokens), came
@@ -164,7 +151,7 @@ def _answered_together(members: Sequence[Request], came: Sequence[Request]) -> M
     spoke = dict.fromkeys(request.model for request in came)
     state = State.PASSED if len(spoke) == len(models) else State.PARTLY
     missing = next((request for request in members if request.model not in spoke), None)
-    code = code_of(missing.reason) if missing else ""
+    code = _code(missing.reason) if missing else ""
     return Mark(Station.ANSWERED, state, f"{len(spoke)} of {len(models)} models answered", code)
 
 
@@ -173,13 +160,13 @@ def _parsed(came: Sequence[Request], rows: Sequence[Row]) -> Mark:
         return Mark(Station.PARSED, State.UNREACHED)
     good = [request for request in came if request.outcome == ANSWERED]
     if not good:
-        return Mark(Station.PARSED, State.STOPPED, "The whole reply is rejected", code_of(came[-1].reason))
+        return Mark(Station.PARSED, State.STOPPED, "The whole reply is rejected", _code(came[-1].reason))
     if any(row.mark(Station.PARSED).state is State.STOPPED for row in rows):
         return _counted(Station.PARSED, rows)
     bad = [request for request in came if request.outcome == REJECTED]
     members = any(request.kind is Kind.TOGETHER for request in came)
     if bad and members:
-        return Mark(Station.PARSED, State.PARTLY, f"{len(good)} of {len(came)} replies", code_of(bad[-1].reason))
+        return Mark(Station.PARSED, State.PARTLY, f"{len(good)} of {len(came)} replies", _code(bad[-1].reason))
     text = f"After {_count(len(bad), 'reply', 'replies')} that could not be read" if bad else "Read as it is written"
     return Mark(Station.PARSED, State.PASSED, text)
 
@@ -231,9 +218,9 @@ def _stands(run: Run, mark: Mark) -> Mark:
         return replace(mark, state=State.WAITING, text=mark.text or "Under way")
     if mark.state in (State.PASSED, State.PARTLY):  # some of it was done before it ended
         return replace(mark, state=State.PARTLY, text=f"{mark.text}; then it ended early")
-    return replace(
-        mark, state=State.STOPPED, text=mark.text or run.error or "It ended early", code=mark.code or run.status
-    )
+    nothing = mark.state in (State.UNNEEDED, State.UNREACHED)
+    text = (run.error if nothing else mark.text) or "It ended early"
+    return replace(mark, state=State.STOPPED, text=text, code=mark.code or run.status)
 
 
 def _after(mark: Mark) -> Mark:
@@ -245,6 +232,12 @@ def _timed(run: Run, mark: Mark) -> Mark:
     took = [run.timings[step] for step in STEPS_OF.get(mark.station, ()) if step in run.timings]
     reached = mark.state not in (State.UNREACHED, State.UNNEEDED)
     return replace(mark, ms=sum(took)) if took and reached else mark
+
+
+def _code(reason: str) -> str:
+    """Return the code that a reason begins with, "" where it has none."""
+    code = code_of(reason)
+    return "" if code == UNTOLD else code
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -23,7 +23,7 @@ TITLES: Final[Mapping[str, str]] = {
     Purpose.DRY_RUN: "Dry run, not traded",
     Purpose.REPLAY: "Asked again later, not traded",
 }
-TOLD_APART: Final = ("format", "effort", "max_tokens")
+TOLD_APART: Final = ("format", "effort", "max_tokens", "held")
 """Parameters that have a place of their own in a list of requests."""
 
 

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from decisions.domain.funnel import held_in
+from decisions.domain.question import Outcome
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
-from trading.domain.way import Kind, Request, Way, held_of, way_of
+from trading.domain.way import Kind, Request, Way, way_of
 from trading.domain.way_rows import After, Item, Life, Run, Sent
 from trading.models import Order, Position
 
@@ -55,13 +57,15 @@ def _unasked(entries: Sequence[DiaryEntry]) -> str:
 def _request(row: Interaction) -> Request:
     kind = Kind.TOGETHER if row.purpose == Interaction.Purpose.ENSEMBLE else Kind.ALONE
     tokens = row.prompt_tokens + row.completion_tokens
-    return Request(row.model_requested, row.outcome, row.reason, row.used, kind, tokens)
+    sent = bool(row.provider or row.http_status or row.outcome == Outcome.ANSWERED)
+    return Request(row.model_requested, row.outcome, row.reason, row.used, kind, tokens, sent)
 
 
 def _held(deciding: Sequence[Interaction], entries: Sequence[DiaryEntry]) -> dict[str, str]:
     """Return the symbols whose part of the reply was not used. The diary has them all; a long reason may be cut."""
     used = next((row for row in reversed(deciding) if row.used and row.purpose == Interaction.Purpose.CYCLE), None)
-    held = held_of(used.reason) if used is not None else {}
+    kept = used.parameters.get("held") if used is not None else None
+    held = dict(kept) if isinstance(kept, dict) else held_in(used.reason) if used is not None else {}
     for entry in entries:
         if entry.kind == DiaryEntry.Kind.HOLD and (found := HELD_LINE.search(entry.text)):
             held[entry.symbol] = found[1]
