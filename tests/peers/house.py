@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -137,6 +138,7 @@ def next_candle(number: int = 1) -> datetime:
 
 def enter(monkeypatch: pytest.MonkeyPatch, base_url: str) -> House:
     """Return a house whose market is the only one there is."""
+    importlib.import_module("openai")  # takes seconds where many tests run at once, and no deadline here is about that
     house = House(base_url)
     monkeypatch.setattr(live, "market_for", lambda _: house.market)
     monkeypatch.setattr(live, "market_clock", lambda _: house.clock)

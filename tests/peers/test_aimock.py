@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.ci, pytest.mark.django_db(transaction=True)]
 USAGE = {"prompt_tokens": 4100, "completion_tokens": 210, "total_tokens": 4310, "cost": 0.00331}
 
 
-def answers(model: str, *items: dict[str, Any], chaos: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A fixture: what the model answers. `match` narrows it, the rest goes into the reply."""
+def answers(model: str, *items: dict[str, Any], reply: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A fixture: what the model answers. `match` narrows it, `reply` goes into the body, `chaos` is what goes wrong."""
     match = {"model": model, **more.pop("match", {})}
-    return {"match": match, "answer": {"content": says(*items), "usage": USAGE, **more}, "chaos": chaos}
+    return {"match": match, "answer": {"content": says(*items), "usage": USAGE, **(reply or {})}, **more}
 
 
 def fails(model: str, status: int, *, metadata: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -50,10 +50,10 @@ FIXTURES = [
     answers("a/dropped", ENTRY, chaos={"disconnectRate": 1}),
     answers("a/500", ENTRY, chaos={"dropRate": 1}),
     answers("a/slow", ENTRY, chaos={"latencyMs": 4000}),
-    answers("a/length", ENTRY, finishReason="length"),
-    answers("a/native", ENTRY, nativeFinishReason="MAX_TOKENS"),
-    answers("a/filter", ENTRY, finishReason="content_filter"),
-    answers("a/other", ENTRY, model="b/other"),
+    answers("a/length", ENTRY, reply={"finishReason": "length"}),
+    answers("a/native", ENTRY, reply={"nativeFinishReason": "MAX_TOKENS"}),
+    answers("a/filter", ENTRY, reply={"finishReason": "content_filter"}),
+    answers("a/other", ENTRY, reply={"model": "b/other"}),
     {"match": {"model": "a/prose"}, "answer": {"content": "I would rather not say.", "usage": USAGE}},
     {"match": {"model": "a/empty"}, "answer": {"content": "", "usage": USAGE}},
     {"match": {"model": "a/cut"}, "answer": {"content": says(ENTRY)[:-40], "usage": USAGE}},
@@ -88,7 +88,7 @@ def test_a_decision_is_asked_for_taken_and_traded(house: House, peer: Aimock):
     assert (row.http_status, row.finish_reason) == (200, "stop")
     assert row.generation_id.startswith("gen-")
     assert "buy_to_enter" in row.reply
-    (asked,) = peer.requests("a/good")
+    asked = peer.requests("a/good")[-1]
     assert asked["response_format"]["json_schema"]["strict"] is True
     assert asked["max_tokens"] == told.bot.max_tokens
     assert asked["reasoning"]["effort"] == "low"
@@ -134,7 +134,7 @@ ERRORS = {
 def test_what_is_no_answer_holds_is_kept_and_opens_nothing(house: House, model: str, code: str):
     told = house.ask(model, seconds=3.0)
     told.assert_held(code)
-    assert all(not row.used or row is told.rows[-1] or row.pk == told.used.pk for row in told.rows)
+    assert [row.used for row in told.rows] == [False] * (len(told.rows) - 1) + [True]
     paid = [row for row in told.rows if row.http_status == 200 and row.completion_tokens]
     assert all(row.cost == Decimal("0.00331") for row in paid)
 
