@@ -15,6 +15,7 @@ from decisions.domain.gate import read_reply
 from decisions.domain.proposal import Action, Proposal
 from decisions.domain.question import Outcome
 from decisions.tests.builders import CLOSE, HOLD, MODEL, OPEN, envelope, position, question, reply
+from decisions.tests.gate_kit import unsaid
 
 ACCEPT, REJECT, RISK = "accept", "reject", "risk"
 HELD = "hold"
@@ -100,17 +101,21 @@ TEXTS = [
     ("49 dots", '{"decision_id": "d1f0c3", "decisions": [...]}', REJECT),
     ("50 unknown top-level key", reply(HOLD, OPEN, override=True), REJECT),
     *(
-        (f"51 unknown symbol {symbol!r}", reply(HOLD | {"coin": symbol}, OPEN), HELD)
-        for symbol in ("PEPEUSDT", "btcusdt", "\u0412TCUSDT", "BTCUSDT\u200b", "__proto__", None, ["BTCUSDT"])
+        (
+            f"51 unknown symbol {symbol!r} (the design: entries hold, closes stand)",
+            reply(HOLD | {"coin": symbol}, OPEN),
+            HELD,
+        )
+        for symbol in ("PEPEUSDT", "btcusdt", "BTC", "\u0412TCUSDT", "BTCUSDT\u200b", "__proto__", None, ["BTCUSDT"])
     ),
-    ("51 unknown symbol beside a close", reply(HOLD | {"coin": "PEPEUSDT"}, CLOSE), CLOSED),
+    ("51 unknown symbol beside a close (the design: closes stand)", reply(HOLD | {"coin": "PEPEUSDT"}, CLOSE), CLOSED),
     *((f"52 quantity {value!r}", eth(quantity=value), HELD) for value in ("2.5", "2.5 ETH", None, True, [], {})),
     *((f"53 quantity {value!r}", eth(quantity=value, risk_usd=250.0), HELD) for value in (-2.5, 0, 0.0)),
-    ("53 off step: shrunk to it", eth(quantity=2.50001), RISK),
-    ("54 ten times too large", eth(quantity=25.0, risk_usd=2500.0), RISK),
+    ("53 off step (the design: risk shrinks it to the step)", eth(quantity=2.50001), RISK),
+    ("54 ten times too large (the design: risk shrinks it)", eth(quantity=25.0, risk_usd=2500.0), RISK),
     ("55 lost digits", eth(quantity=0.1), HELD),
     *((f"56 leverage {value!r}", eth(leverage=value), HELD) for value in ("10x", 5.0, 0, -3, None, True, 100_000)),
-    ("56 leverage over the cap", eth(leverage=40), RISK),
+    ("56 leverage over the cap (risk refuses it)", eth(leverage=40), RISK),
     *((f"57 confidence {value!r}", eth(confidence=value), HELD) for value in (65, "65%", -0.1, None)),
     ("58 stop on the wrong side", eth(stop_loss=4300.0), HELD),
     ("58 target on the wrong side", eth(profit_target=4150.0), HELD),
@@ -134,8 +139,16 @@ TEXTS = [
     ("65 terminal escape", eth(justification="\x1b[31mred"), HELD),
     ("65 lone surrogate", GOOD.replace("trend and", "\\ud800"), HELD),
     ("65 five kilobytes", eth(justification="x" * 5000), HELD),
-    ("66 each fits, the sum does not", reply(HOLD, OPEN | {"quantity": 9.0, "risk_usd": 900.0}), RISK),
-    ("67 all in after hostile news", eth(quantity=50.0, risk_usd=5000.0, leverage=40, confidence=1), RISK),
+    (
+        "66 each fits, the sum does not (the design: risk shrinks the second)",
+        reply(HOLD, OPEN | {"quantity": 9.0, "risk_usd": 900.0}),
+        RISK,
+    ),
+    (
+        "67 all in after hostile news (risk refuses it)",
+        eth(quantity=50.0, risk_usd=5000.0, leverage=40, confidence=1),
+        RISK,
+    ),
     ("68 script in a text", eth(justification="<script>alert(1)</script>"), ACCEPT),
     ("69 what looks like a key", eth(justification="sk-or-v1-0123"), ACCEPT),
 ]
@@ -179,7 +192,8 @@ ENVELOPES = [
 
 @pytest.mark.parametrize(("text", "expected"), [row[1:] for row in TEXTS], ids=[row[0] for row in TEXTS])
 def test_a_text_does_what_the_table_says(text, expected):
-    reading = read_reply(envelope(text), question(), model=MODEL)
+    asked = question()
+    reading = read_reply(envelope(text), asked, model=MODEL)
     openings = [proposal for proposal in reading.proposals if proposal.action.opens]
     if expected == REJECT:
         assert (reading.outcome, reading.proposals) == (Outcome.REJECTED, ())
@@ -189,6 +203,7 @@ def test_a_text_does_what_the_table_says(text, expected):
     closes = [proposal.symbol for proposal in reading.proposals if proposal.action is Action.CLOSE]
     assert closes == (["ETHUSDT"] if expected == CLOSED else [])
     assert len(openings) == (1 if expected in (ACCEPT, RISK) else 0)
+    assert [unsaid(opening, text, asked) for opening in openings] == [[]] * len(openings)
 
 
 @pytest.mark.parametrize("body", [row[1] for row in ENVELOPES], ids=[row[0] for row in ENVELOPES])

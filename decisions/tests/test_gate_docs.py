@@ -1,0 +1,68 @@
+"""The page of the gate says what is: every row of the adversarial table with its test, and every reason code."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from decisions.tests.gate_rows import ROWS, Row, as_table
+from decisions.tests.test_gate_table import ENVELOPES, REJECT, TEXTS
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reply-gate.md"
+CODES = re.compile(r"""(?:Unreadable|Doubtful)\(\s*f?"([\w{}.]+)["]""")
+RETURNED = ("text.salvaged", "reply.unknown_symbol", "gate_fault")
+"""Codes that no exception carries."""
+APPS = ("accounts", "decisions", "marketdata", "trading", "vibex")
+TABLES = re.compile(r"text/csv|csv\.writer|DictWriter|to_csv|openpyxl|xlsxwriter")
+
+
+def cases() -> dict[int, set[str]]:
+    """Return the outcomes of the cases of the table test, by the number that their names begin with."""
+    found: dict[int, set[str]] = defaultdict(set)
+    named = [(name, outcome) for name, _, outcome in TEXTS] + [(name, REJECT) for name, _ in ENVELOPES]
+    for name, outcome in named:
+        number = name.partition(" ")[0]
+        if number.isdigit():
+            found[int(number)].add(outcome)
+    return found
+
+
+def test_the_page_has_the_rows_as_they_are():
+    assert as_table() in PAGE.read_text(encoding="utf-8"), f"{PAGE.name} is out of step; it has to be:\n\n{as_table()}"
+
+
+def test_every_row_is_there_once_and_in_order():
+    assert [row.number for row in ROWS] == list(range(1, 78))
+
+
+def test_there_are_more_cases_than_the_research_had():
+    names = [name for name, *_ in (*TEXTS, *ENVELOPES)]
+    assert len(set(names)) == len(names) > 107
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.number))
+def test_a_row_has_the_outcomes_of_its_cases_and_its_tests_exist(row: Row):
+    assert row.outcomes == cases().get(row.number, set())
+    assert row.outcomes or row.elsewhere
+    for test in row.elsewhere:
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), test
+
+
+def test_the_page_names_every_reason_code():
+    sources = [ROOT / "decisions" / "domain" / f"{name}.py" for name in ("envelope", "strict_json", "gate")]
+    codes = {code for path in sources for code in CODES.findall(path.read_text(encoding="utf-8"))} | set(RETURNED)
+    assert len(codes) > 30
+    text = PAGE.read_text(encoding="utf-8")
+    assert sorted(code for code in codes if f"`{code.replace('{name}', '<price>')}`" not in text) == []
+
+
+def test_77_no_text_of_a_model_leaves_as_a_table():
+    """There is no export to a spreadsheet. Whoever adds one has to quote what begins like a formula, and says so here."""
+    sources = [path for app in APPS for path in (ROOT / app).rglob("*.py") if "tests" not in path.parts]
+    assert len(sources) > 200
+    assert [path.name for path in sources if TABLES.search(path.read_text(encoding="utf-8"))] == []
