@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Final, cast
 
 from accounts.models import Account, Bot
-from decisions.deciders.ports import Known, NothingKnown
+from decisions.deciders.ports import Known
 from decisions.domain.money import Price, cost_of, tokens_of
 from decisions.domain.providers import RULES, split_name
 from decisions.domain.question import Prompt, Question
+from decisions.selectors.catalogue import catalogue_known
 from marketdata.market import Market
 from marketdata.selectors import market_clock
 from marketdata.services.books import market_for
@@ -22,6 +23,7 @@ from trading.exchange.paper_glance import glances
 from trading.models import PaperAccount
 from trading.selectors.history import history_of
 from trading.selectors.losses import watch_of
+from trading.services.cycle import Scene
 from trading.services.exchanges import exchange_for
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import run_for
@@ -32,7 +34,6 @@ from trading.services.world import Run
 from vibex.lib.clock import Clock
 
 ZERO: Final = Decimal(0)
-NOTHING: Final = NothingKnown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +54,45 @@ class Preview:
 
 
 def prompt_preview(
-    bot: Bot, *, layout: str | None = None, template: str | None = None, known: Known = NOTHING
+    bot: Bot, *, layout: str | None = None, template: str | None = None, known: Known | None = None
 ) -> Preview:
     """Return what a bot would ask now, in another layout or with the text of another template if one is given.
 
-    The account is not settled before: what a cycle would mend or book first is not in it. A paper account is looked at
-    without a commit where that is possible. Raises Rejected for a template that is missing or broken, Retryable when the
-    market or the exchange does not answer, NeedsOperator where keys are missing.
+    Raises Rejected for a template that is missing or broken, and as `scene_now`.
     """
-    account = bot.account
-    clock, market = market_clock(account.market), market_for(account.market)
-    now = clock.now()
-    run = run_for(bot, now)
+    run = run_for(bot, market_clock(bot.account.market).now())
     if layout is not None:
         run = replace(run, bot=replace(run.bot, asking=replace(run.bot.asking, layout=layout)))
     if template is not None:
         run = replace(run, template=template)
-    snapshot = termed(market, account).snapshot(symbols=run.bot.symbols, timeframes=run.bot.timeframes, at=now)
-    state = _state(account, market, clock, now)
-    portfolio = portfolio_of(state, OrmJournal(account), starting_balance=run.starting_balance, at=snapshot.at)
-    standing = replace(run.standing, blocked=_blocked(account, run, state), history=history_of(account, at=snapshot.at))
-    question = worded(question_for(run, snapshot, portfolio), run, standing)
+    scene = scene_now(bot.account, run)
+    question = worded(question_for(run, scene.snapshot, scene.portfolio), run, scene.standing)
     prompt = cast("Prompt", question.prompt)
-    tokens, price = tokens_of(prompt), _price(bot, known)
+    tokens, price = tokens_of(prompt), _price(bot, known or catalogue_known())
     return Preview(
         question,
         prompt,
         tokens,
         cost_of(price, tokens, bot.max_tokens) if price else None,
-        standing,
+        scene.standing,
         cost_of(price, tokens, 0) if price else None,
     )
+
+
+def scene_now(account: Account, run: Run) -> Scene:
+    """Return what a bot would decide in now: the market, its account, and what else bears on its entries.
+
+    The account is not settled before: what a cycle would mend or book first is not in it. A paper account is looked at
+    without a commit where that is possible. Raises Retryable when the market or the exchange does not answer,
+    NeedsOperator where keys are missing.
+    """
+    clock, market = market_clock(account.market), market_for(account.market)
+    now, bot = clock.now(), run.bot
+    snapshot = termed(market, account).snapshot(symbols=bot.symbols, timeframes=bot.timeframes, at=now)
+    state = _state(account, market, clock, now)
+    portfolio = portfolio_of(state, OrmJournal(account), starting_balance=run.starting_balance, at=snapshot.at)
+    history = history_of(account, at=snapshot.at)
+    return Scene(snapshot, portfolio, replace(run.standing, blocked=_blocked(account, run, state), history=history))
 
 
 def _state(account: Account, market: Market, clock: Clock, now: datetime) -> AccountState:

@@ -32,7 +32,7 @@ def question_for(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> Qu
 
 
 def worded(question: Question, run: Run, standing: Standing) -> Question:
-    """Return the question with its text, and with one that holds no text from outside where the first does.
+    """Return the question with its text, and with one that holds no text from outside where the first holds some.
 
     Raises Rejected when the template is missing or broken: nothing is asked then, and no other text takes its place.
     """
@@ -41,8 +41,9 @@ def worded(question: Question, run: Run, standing: Standing) -> Question:
         snapshot=question.snapshot, portfolio=question.portfolio, limits=limits, bot=bot, standing=standing
     )  # fmt: skip
     told, template = replace(question, barred=bars), _template(run)
-    without = build_prompt(replace(told, outside=()), template) if told.outside else None
-    return replace(told, prompt=build_prompt(told, template), prompt_without_outside=without)
+    prompt = build_prompt(told, template)
+    without = build_prompt(replace(told, outside=()), template) if told.outside else prompt
+    return replace(told, prompt=prompt, prompt_without_outside=None if without == prompt else without)
 
 
 def _template(run: Run) -> str:
