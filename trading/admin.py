@@ -1,18 +1,15 @@
-"""Admin of bots, and of the books as they are."""
+"""Admin of the books as they are. Accounts, bots and schedules have modules of their own."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 import trading.account_admin
-import trading.schedule_admin  # noqa: F401 - both register what they hold
-from accounts.admin import AuditedAdmin
-from accounts.models import Bot, User
-from decisions.models import Cycle, Decision, DiaryEntry
-from trading.forms import BotForm
+import trading.bot_admin
+import trading.schedule_admin  # noqa: F401 - all of them register what they hold
+from accounts.models import User
 from trading.models import (
     Claim,
     EquityPoint,
@@ -32,74 +29,6 @@ from trading.models import (
 )
 from vibex.lib.admin import HistoryAdmin, link_to, link_to_list
 from vibex.lib.errors import Rejected
-
-STOP_FIRST = (
-    "Only a stopped bot is changed: stop it on its page, or by the action in the list of bots. A pause is not enough."
-)
-
-
-@admin.register(Bot)
-class BotAdmin(AuditedAdmin):
-    list_display = (
-        "name",
-        link_to("account"),
-        "status",
-        "status_reason",
-        "model",
-        "symbols",
-        "interval",
-        link_to_list(Cycle, "bot", "cycles"),
-        link_to_list(Decision, "bot", "decisions"),
-        link_to_list(DiaryEntry, "bot", "diary"),
-        link_to_list(Position, "bot", "positions"),
-    )
-    list_filter = ("status", "interval", "model", "account")
-    list_select_related = ("account",)
-    search_fields = ("name", "model", "account__name", "account__owner__email")
-    form = BotForm
-    readonly_fields = ("status", "status_reason", "created")
-    actions = ("start", "pause", "stop")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Bot | None = None) -> tuple[str, ...]:
-        if obj is None:
-            return self.readonly_fields
-        if obj.status == Bot.Status.STOPPED:
-            return (*self.readonly_fields, "account")
-        # A bot that decides is not changed under its feet: stop it first.
-        return tuple(field.name for field in Bot._meta.fields)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Bot | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or obj.status == Bot.Status.STOPPED:
-            return fieldsets
-        return [(name, {**options, "description": STOP_FIRST}) for name, options in fieldsets]
-
-    @admin.action(description="Start", permissions=["change"])
-    def start(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:
-        from trading.services.schedule import bot_start
-
-        self._each(request, bots, bot_start, "started")
-
-    @admin.action(description="Pause", permissions=["change"])
-    def pause(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:
-        from trading.services.schedule import bot_pause
-
-        self._each(request, bots, bot_pause, "paused")
-
-    @admin.action(description="Stop", permissions=["change"])
-    def stop(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:
-        from trading.services.schedule import bot_stop
-
-        self._each(request, bots, bot_stop, "stopped")
-
-    def _each(self, request: HttpRequest, bots: QuerySet[Bot], act: Callable[..., Any], done: str) -> None:
-        for bot in bots.select_related("account"):
-            try:
-                act(bot=bot, actor=request.user, reason="in the admin")
-            except Rejected as refusal:
-                self.message_user(request, f"{bot}: {refusal}", messages.ERROR)
-            else:
-                self.message_user(request, f"{bot}: {done}.", messages.SUCCESS)
 
 
 @admin.register(Order)

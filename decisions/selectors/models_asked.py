@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Bot
 from decisions.domain.model_state import Facts, ModelState, judge
 from decisions.domain.providers import HOUSE, LOCAL, RULES
-from decisions.models import CatalogueModel, CatalogueRead, Provider
+from decisions.models import CatalogueModel, CatalogueRead, Interaction, Provider
 from decisions.selectors.catalogue import asked_provider, without_variant
 
 type Key = tuple[str, str]
@@ -32,24 +32,9 @@ def model_states(names: Iterable[str], *, today: date | None = None) -> dict[str
 
 
 def models_of(bot: Bot) -> list[str]:
-    """Return the full names of all models that a bot asks, its own first."""
-    return [full_name(name, beside=bot.model) for name in named_by(bot)]
-
-
-def named_by(bot: Bot) -> list[str]:
-    """Return the models that a bot names, as they stand in its settings."""
+    """Return the models that a bot names, each once, its own first."""
     lists = (bot.fallback_models, bot.ensemble_models, bot.shadow_models)
     return list(dict.fromkeys([bot.model, *(name for names in lists for name in names)]))
-
-
-def full_name(name: str, *, beside: str) -> str:
-    """Return a model's name with its provider; one without any is of the same provider as the model `beside`."""
-    first = name.partition("/")[0]
-    if first in (*HOUSE, RULES, LOCAL) or first == beside.partition("/")[0]:
-        return name
-    if Provider.objects.filter(name=first).exists():
-        return name
-    return f"{beside.partition('/')[0]}/{name}"
 
 
 def bots_by_model() -> dict[str, list[Bot]]:
@@ -103,3 +88,9 @@ def _state(name: str, rows: dict[Key, Facts], read: dict[str, datetime | None], 
     provider = asked_provider(name.partition("/")[0])
     facts = next((rows[provider, slug] for slug in _slugs(name) if (provider, slug) in rows), None)
     return judge(name, facts, read_at=read.get(provider), today=today)
+
+
+def last_prompt_tokens(bot: Bot) -> int:
+    """Return how many tokens the last prompt had that a bot asked its own model with, 0 when nobody counted any."""
+    asked = Interaction.objects.filter(bot=bot, model_requested=bot.model.partition("/")[2], prompt_tokens__gt=0)
+    return asked.order_by("-at").values_list("prompt_tokens", flat=True).first() or 0
