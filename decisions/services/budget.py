@@ -8,6 +8,7 @@ while, so nothing that was lost is lost for long.
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -56,14 +57,14 @@ class BotPurse:
         if not key:
             text = no_room(till, self.allowed, cost, tokens)
             raise BudgetUsed(f"{text}; there is more from midnight on ({self.bot.account.time_zone})", code="budget")
-        return Reservation(f"{day:%Y-%m-%d} {key}", cost, max(0, tokens))
+        return Reservation(f"{day:%Y-%m-%d} {key} {uuid.uuid4().hex}", cost, max(0, tokens))
 
     def settle(self, reservation: Reservation, *, cost: Decimal | None, tokens: int) -> None:
         """Book what a call used; `cost` None: what was set aside. A second time, in place of the first. Never raises."""
         used = (reservation.cost if cost is None else max(NOTHING, cost).quantize(UNITS)), max(0, tokens)
         before = self._booked.get(reservation.key)
         self._booked[reservation.key] = used
-        day, _, key = reservation.key.partition(" ")
+        day, key, _ = reservation.key.split(" ")
         held = None if before else Entry(key, reservation.cost, reservation.tokens)
         more, more_tokens = (used[0] - before[0], used[1] - before[1]) if before else used
         try:

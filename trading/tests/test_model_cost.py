@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from accounts.models import Alert, Bot
 from decisions.deciders import rules
-from decisions.models import Cycle, DiaryEntry, Interaction
+from decisions.models import Cycle, DiaryEntry, Interaction, SpendDay
 from decisions.selectors import USUAL_COST, cost_today
+from decisions.selectors.spending import local_day
 from decisions.services import prompt_template_install
+from decisions.services.budget import budget_rebuild
 from decisions.tests.llm_server import model_server, sends
 from trading.models import Position
 from trading.services import live
@@ -47,6 +49,11 @@ def paid(bot: Bot, cost: str | None, *, at: datetime | None = None, **more: Any)
     )
     values = {"outcome": "answered", **more, "at": at, "cost": None if cost is None else D(cost)}
     return Interaction.objects.create(bot=bot, cycle=cycle, model_requested=bot.model, **values)
+
+
+def recount(bot: Bot) -> None:
+    """Let the counter of today know what was recorded beside it, as it does by itself after a quiet while."""
+    budget_rebuild(bot=bot, day=local_day(timezone.now(), bot.account.time_zone))
 
 
 # What a day has cost
@@ -83,7 +90,7 @@ def test_a_call_that_did_not_say_its_cost_counts_as_the_average_of_those_that_di
         paid(bot, cost, at=EVENING)
     paid(bot, "0.08", at=EVENING - timedelta(days=3))
     spent = cost_today(bot, now=EVENING)
-    assert (spent.untold, spent.usual, spent.total) == (2, D("0.04"), D("0.12"))
+    assert (spent.untold, spent.assumed, spent.total) == (2, D("0.08"), D("0.12"))
 
 
 def test_where_no_call_ever_said_its_cost_each_counts_two_cents(bot):
@@ -104,11 +111,13 @@ def test_the_money_of_a_day_lasts_until_the_limit_is_reached(bot):
     paid(bot, "0.0999")
     assert budget_used(bot) == ""
     paid(bot, "0.0001")
+    recount(bot)
     assert budget_used(bot) == "budget: 0.10 of 0.10 US dollars of today are used"
     paid(bot, None)
+    recount(bot)
     assert budget_used(bot) == (
         "budget: 0.15 of 0.10 US dollars of today are used "
-        "(1 of 3 calls did not say what they cost and count as 0.05 each)"
+        "(1 of 3 calls did not say what they cost and count as 0.05 together)"
     )
 
 
@@ -158,11 +167,51 @@ def held(bot, monkeypatch, settings):
 
 
 def test_promise_10_within_its_money_the_model_is_asked(bot, held):
-    paid(bot, "0.09")
+    paid(bot, "0.05")
     run, requests = held()
     assert run.status == "done"
     assert requests
-    assert not Alert.objects.exists()
+    assert not Alert.objects.filter(type="budget-used").exists()
+
+
+def test_a_call_that_may_cost_more_than_is_left_is_not_made_and_the_owner_is_told(bot, held):
+    paid(bot, "0.09")
+    for _ in range(2):
+        run, requests = held()
+        assert run.status == "done"
+        assert run.text.startswith(
+            "held everything: budget: 0.09 of 0.10 US dollars of today are used, and this call may cost 0.02"
+        )
+        assert requests == []
+    alert = Alert.objects.get(type="budget-used", bot=bot)
+    assert alert.count == 1
+    assert alert.message == (
+        "thrifty holds until midnight (UTC): budget: 0.09 of 0.10 US dollars of today are used, and this call may cost 0.02. "
+        "What is open keeps its protection."
+    )
+
+
+def test_what_a_cycle_used_is_counted_and_on_record(bot, held):
+    _, requests = held()
+    assert requests
+    day = local_day(timezone.now(), "UTC")
+    row = SpendDay.objects.get(bot=bot, day=day)
+    recorded = cost_today(bot, now=timezone.now())
+    assert (row.spent, row.reserved, row.tokens_reserved) == (recorded.total, 0, 0)
+    assert recorded.calls == len(requests)
+    assert recorded.total > 0
+
+
+def test_tokens_are_limited_like_money(bot, held):
+    Bot.objects.filter(pk=bot.pk).update(cost_per_day=None, tokens_per_day=1_000)
+    run, requests = held()
+    assert run.text.startswith("held everything: budget: 0 of 1,000 tokens of today are used, and this call may use ")
+    assert requests == []
+    paid(bot, "0", prompt_tokens=900, completion_tokens=100)
+    Bot.objects.filter(pk=bot.pk).update(tokens_per_day=1_000)
+    bot.refresh_from_db()
+    recount(bot)
+    assert budget_used(bot) == "budget: 1,000 of 1,000 tokens of today are used"
 
 
 def test_when_its_money_is_used_up_no_model_is_asked_everything_holds_and_the_diary_and_the_owner_are_told(bot, held):
