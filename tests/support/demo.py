@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from accounts.models import Account, AuditEntry, Bot, Incident, LiveApproval, RiskLimits, User
-from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from decisions.models import Afterwards, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
 from marketdata.models import QuarantinedCandle, Snapshot
 from tests.support.demo_alerts import alerts
 from tests.support.demo_approval import waiting
@@ -249,6 +249,10 @@ def _open_positions(made: Demo) -> None:
                 "rule": "size.risk", "effect": "reduced", "text": "The loss at the stop may be 1 % of equity.",
                 "numbers": {"asked": str(size * 2), "allowed": quantity, "equity": "10,164.20"},
             }],
+        )  # fmt: skip
+        Afterwards.objects.create(
+            decision=decision, end="open", entry_price=Decimal(entry), exit_price=Decimal(entry), net=Decimal("-0.83"),
+            until=made.now, multiple=0.0, best=0.41, worst=-0.22,
         )  # fmt: skip
         position = _position(
             made, decision, symbol, side, size, Decimal(entry), Decimal(stop), Decimal(target), leverage, opened

@@ -12,10 +12,9 @@ from django.db.models.functions import Length
 
 from decisions.domain.visible import plain, size_of
 from decisions.models import Cycle, Decision, Interaction
+from decisions.selectors.texts import LONG_TEXTS
 
 Purpose = Interaction.Purpose
-LONG: Final = ("system_prompt", "user_prompt", "reply", "reasoning")
-"""Texts that may be large: a page of many requests reads their lengths only."""
 TITLES: Final[Mapping[str, str]] = {
     Purpose.CYCLE: "Asked to decide",
     Purpose.ENSEMBLE: "Asked to decide together",
@@ -96,8 +95,8 @@ class Spent:
 
 def interactions_of(cycle: Cycle) -> list[Interaction]:
     """Return the requests of a cycle as they were recorded, ladder by ladder, with the lengths of their long texts."""
-    rows = Interaction.objects.filter(cycle=cycle).defer(*LONG)
-    lengths = {f"{name}_length": Length(name) for name in LONG}
+    rows = Interaction.objects.filter(cycle=cycle).defer(*LONG_TEXTS)
+    lengths = {f"{name}_length": Length(name) for name in LONG_TEXTS}
     return list(rows.annotate(**lengths).order_by("id"))
 
 
@@ -167,7 +166,7 @@ def _rung(row: Interaction, start: float, axis: float, deadline: float, votes: S
 
 
 def _texts(row: Interaction) -> Iterable[Text]:
-    lengths = {name: getattr(row, f"{name}_length", None) or 0 for name in LONG}
+    lengths = {name: getattr(row, f"{name}_length", None) or 0 for name in LONG_TEXTS}
     if prompt := lengths["system_prompt"] + lengths["user_prompt"]:
         yield Text("prompt", f"Prompt ({row.template})" if row.template else "Prompt", size_of(prompt))
     if lengths["reasoning"]:

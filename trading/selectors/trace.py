@@ -13,9 +13,10 @@ from django.db.models import OuterRef, Q, Subquery
 from accounts.selectors import Person
 from decisions.domain.proposal import Action
 from decisions.models import Cycle, Decision, DiaryEntry
+from decisions.selectors.texts import LONG_TEXTS
 from trading.domain.way import Way
 from trading.models import Order, Position
-from trading.selectors.asked import LONG, Asking, Spent, askings_of, interactions_of, spent_on
+from trading.selectors.asked import Asking, Spent, askings_of, interactions_of, spent_on
 from trading.selectors.standing import Rules, rules_of
 from trading.selectors.way import life_of, way_of_cycle
 
@@ -125,7 +126,7 @@ def _orders_of(cycle: Cycle) -> list[Order]:
 def _decisions_of(cycle: Cycle) -> list[Decision]:
     rows = Decision.objects.filter(cycle=cycle).order_by("kind", "interaction", "sequence")
     related = ("approval__by", "approved_from__by", "afterwards", "interaction")
-    return list(rows.select_related(*related).defer(*(f"interaction__{name}" for name in LONG)))
+    return list(rows.select_related(*related).defer(*(f"interaction__{name}" for name in LONG_TEXTS)))
 
 
 def _with_orders(

@@ -371,3 +371,24 @@ def test_the_page_costs_the_same_few_queries_however_much_there_is(client, made)
         queries_of(client, small),
     )
     assert queries_of(client, large) <= 15
+
+
+def test_the_admin_leads_to_the_page_and_lists_no_long_text(client, made):
+    row = Interaction.objects.filter(cycle=demo_way.ladder(made), used=True).first()
+    Interaction.objects.update(reply=f"{SECRET} <script>", user_prompt="LONG" * 5000, reasoning="LONG")
+    client.force_login(person("boss@vibex.local", is_staff=True, is_superuser=True))
+    with CaptureQueriesContext(connection) as seen:
+        page = client.get("/admin/decisions/interaction/?used__exact=1&purpose__exact=cycle").content.decode()
+    assert f'href="/cycles/{row.cycle_id}/#interaction-{row.pk}"' in page
+    assert "LONG" not in page
+    assert not any("user_prompt" in query["sql"] for query in seen if "decisions_interaction" in query["sql"])
+    whole = client.get(f"/admin/decisions/interaction/{row.pk}/change/").content.decode()
+    assert "*** &lt;script&gt;" in whole
+    assert "LONGLONG" in whole
+    assert SECRET not in whole
+    decision = Decision.objects.filter(cycle=row.cycle, kind="shadow").first()
+    for address in ("decision/?kind__exact=shadow&agrees__exact=1", "cycle/", "afterwards/?end__exact=target"):
+        assert client.get(f"/admin/decisions/{address}").status_code == 200
+    assert (
+        f"/cycles/{row.cycle_id}/#decision-{decision.pk}" in client.get("/admin/decisions/decision/").content.decode()
+    )
