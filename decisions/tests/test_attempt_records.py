@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 from decimal import Decimal
 
+import openai  # noqa: F401 - it takes a while, which is not to count against the deadlines below
 import pytest
 from django.db import transaction
 from django.utils import timezone
@@ -47,7 +48,7 @@ def bot():
     )
 
 
-def recorded(bot, url, *models, seconds=3.0, purpose=Interaction.Purpose.CYCLE, cycle=None, **more):
+def recorded(bot, url, *models, seconds=10.0, purpose=Interaction.Purpose.CYCLE, cycle=None, **more):
     decider = decider_at(url, *models, **more)
     answer = decider.ask(question(), Deadline(seconds))
     reading = decider.read(question(), answer)

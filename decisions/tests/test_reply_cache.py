@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import openai  # noqa: F401 - it takes a while, which is not to count against the deadlines below
 import pytest
 
 from decisions.domain.question import Asking, Outcome, Prompt
@@ -34,7 +35,7 @@ def answers(connection, request):
 
 def asked(url, decision_id, state="state", purse=None, **asking):
     decider, asks = decider_at(url, asking=Asking(**asking), purse=purse), the_same(decision_id, state)
-    answer = decider.ask(asks, Deadline(3.0))
+    answer = decider.ask(asks, Deadline(10.0))
     return answer, decider.read(asks, answer)
 
 
