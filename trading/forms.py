@@ -211,6 +211,7 @@ def _deciders(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
     # Deciders load NumPy and pydantic, and the admin loads this module for every command.
     from decisions.deciders.base import BotView
     from decisions.deciders.registry import decider_for
+    from decisions.domain.presets import successor_of
 
     for field in ("model", *NAMING):
         for name in [given["model"]] if field == "model" else given[field]:
@@ -218,4 +219,5 @@ def _deciders(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
             try:
                 decider_for(view)
             except Rejected as refusal:
-                yield field, str(refusal)
+                successor = successor_of(name)
+                yield field, f"{refusal} It is retired: use {successor}." if successor else str(refusal)

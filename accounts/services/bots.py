@@ -28,8 +28,12 @@ def bot_create(
     approval: bool = False,
     cost_per_day: Decimal | None = None,
     actor: Actor = None,
+    **asking: Any,
 ) -> Bot:
-    """Create a stopped bot. Raises Rejected for a taken name, an unknown interval or a bot without symbols."""
+    """Create a stopped bot; `asking` is how it asks its models, by the names of the fields.
+
+    Raises Rejected for a taken name, an unknown interval or a bot without symbols.
+    """
     bot = Bot(
         account=account,
         name=name,
@@ -42,6 +46,7 @@ def bot_create(
         prompt_template=prompt_template,
         approval=approval,
         cost_per_day=cost_per_day,
+        **asking,
     )
     with transaction.atomic(), validation_told():
         bot.full_clean()

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from accounts.domain.credentials import AsterV1Keys, AsterV3Keys
 from accounts.models import Account, AuditEntry, Bot, Credentials, RiskLimits, User
 from accounts.services.credentials import keys_of
+from decisions.services import prompt_template_install
 from tests.support.demo import person
 from tests.support.demo_market import market
 from vibex.lib.env import ROOT
@@ -410,3 +411,68 @@ def test_a_change_between_showing_and_writing_ends_the_command(load: Any, monkey
     with pytest.raises(CommandError, match="start again"):
         load(PAPER | {"limits": {"max_leverage": 2}})
     assert RiskLimits.objects.get().max_leverage == 1
+
+
+ASKING: dict[str, Any] = {
+    "model": "openrouter/x-ai/grok-4.3",
+    "fallback_models": ["openrouter/anthropic/claude-sonnet-5"],
+    "served_models": ["x-ai/grok-4.3-fast"],
+    "reasoning_effort": "minimal",
+    "temperature": 0.35,
+    "max_tokens": 6000,
+    "deadline_seconds": 45,
+    "prompt_template": "arena",
+    "prompt_version": 1,
+    "layout": "compact",
+    "shadow_models": ["openrouter/openai/gpt-5.6-luna"],
+    "ensemble_models": ["openrouter/google/gemini-3.8-flash"],
+    "ensemble_rule": "unanimous",
+    "outside_text": True,
+    "cost_per_day": 2.5,
+    "tokens_per_day": 900_000,
+}
+
+
+@pytest.fixture
+def models(settings: Any) -> None:
+    settings.OPENROUTER_API_KEY = "sk-of-a-test"
+    settings.FEATURE_ENSEMBLE = settings.FEATURE_EXTERNAL_TEXT = True
+    prompt_template_install()
+
+
+@pytest.mark.usefixtures("models")
+def test_everything_that_a_bot_may_be_told_of_its_models_stands_in_the_file(load: Any) -> None:
+    load(PAPER | {"bots": [BOT | ASKING]})
+    bot = Bot.objects.get()
+    for name, value in ASKING.items():
+        assert getattr(bot, name) == (Decimal(str(value)) if isinstance(value, float) else value), name
+    assert "0 to create, 0 to change" in load(PAPER | {"bots": [BOT | ASKING]})
+    said = load(PAPER | {"bots": [BOT | ASKING | {"layout": "arena", "tokens_per_day": None}]})
+    assert "layout compact → arena" in said
+    assert "tokens_per_day 900000 → none" in said
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(
+    ("changed", "field", "said"),
+    [
+        ({"model": "gpt-4"}, "model", "It is retired: use openrouter/openai/gpt-5.6-terra."),
+        ({"model": "nobody/x"}, "model", "Nothing decides under the name"),
+        ({"reasoning_effort": "a lot"}, "reasoning_effort", "a lot is not one of the available choices"),
+        ({"shadow_models": ["openrouter/x-ai/grok-4.3"]}, "shadow_models", "named twice"),
+        ({"prompt_version": 7}, "prompt_version", "arena has no version 7"),
+        ({"max_tokens": 100}, "", "between 256 and 200,000"),
+        ({"temperature": "hot"}, "temperature", "has to be a number"),
+        ({"max_tokens": "4000"}, "max_tokens", "integer"),
+    ],
+)
+def test_what_cannot_work_is_refused_as_in_the_admin(load: Any, changed: dict[str, Any], field: str, said: str) -> None:
+    found = faults(load, PAPER | {"bots": [BOT | ASKING | changed]})
+    path = "accounts[0].bots[0]" + (f".{field}" if field else "")
+    assert said in found[path]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_retired_model_that_is_still_served_is_kept_as_the_file_says(load: Any) -> None:
+    load(PAPER | {"bots": [BOT | {"model": "openrouter/anthropic/claude-sonnet-4.5"}]})
+    assert Bot.objects.get().model == "openrouter/anthropic/claude-sonnet-4.5"

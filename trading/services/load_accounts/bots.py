@@ -10,19 +10,20 @@ from accounts.models import Account, Bot
 from accounts.services import bot_change, bot_create
 from marketdata.domain.intervals import INTERVAL_MS
 from trading.domain.schedule import timeframes_for
-from trading.forms import BotForm
+from trading.forms import ASKING, LISTS, BotForm
 from trading.services.load_accounts.difference import Item, created, differences
 from trading.services.load_accounts.form import BotIn
 
 type Fault = Callable[[str, str], None]
 """Takes the field, empty for the bot as a whole, and what is wrong with it."""
 
-LISTS = ("fallback_models", "symbols", "timeframes")
-FIELDS = ("model", *LISTS, "interval", "capital", "prompt_template", "approval", "cost_per_day")
+FIELDS = (*ASKING, "symbols", "timeframes", "interval", "capital")
 
 
 class _LoadedBotForm(BotForm):
-    """The form of the admin, for an account that is known already."""
+    """The form of the admin, for an account that is known already. Nobody is there to be asked."""
+
+    asks_back = False
 
     class Meta(BotForm.Meta):
         fields = tuple(field for field in BotForm.Meta.fields if field != "account")  # type: ignore[assignment]

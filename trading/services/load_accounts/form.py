@@ -120,9 +120,21 @@ class BotIn(_Strict):
     interval: str = ""
     timeframes: list[str] = []
     capital: Number | None = None
+    served_models: list[str] = []
+    reasoning_effort: str = "low"
+    temperature: Number | None = None
+    max_tokens: int = 4_000
+    deadline_seconds: int = 30
     prompt_template: str = "arena"
+    prompt_version: int | None = None
+    layout: str = "arena"
+    outside_text: bool = False
+    ensemble_models: list[str] = []
+    ensemble_rule: str = "majority"
+    shadow_models: list[str] = []
     approval: bool = False
     cost_per_day: Number | None = None
+    tokens_per_day: int | None = None
 
 
 class AccountIn(_Strict):
