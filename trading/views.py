@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Account, Bot, User
 from accounts.selectors import accounts_of, bots_of, open_incidents
 from decisions.models import DiaryEntry
+from decisions.selectors.agreement import agreement
 from marketdata.models import Feed
 from trading.selectors import books as book
 from trading.selectors import chart as charts
@@ -140,6 +141,7 @@ def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     context = page_of(request, shown.account)
     page = Paginator(book.cycles_of(shown), CYCLES_ON_PAGE).get_page(request.GET.get("page"))
     context |= {"bot": shown, "next_at": next_decision(shown, context["market"]), "page": page, "back": request.path}
+    context["agreement"] = agreement(shown, now=context["now"])
     return render(request, "trading/bot.html", context)
 
 
