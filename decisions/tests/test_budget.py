@@ -30,13 +30,12 @@ NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=["database", pytest.param("redis", marks=pytest.mark.redis)])
-def counted(request, settings, monkeypatch):
+def counted(request, settings, monkeypatch, transactional_db):
     """Money counted in the database, or in Redis."""
     prefix = f"vibex-test-{uuid.uuid4().hex}"
     if request.param == "redis":
         settings.REDIS_URL = request.getfixturevalue("redis_url")
         monkeypatch.setattr(tills_redis, "PREFIX", prefix)
-    request.getfixturevalue("transactional_db" if request.param == "redis" else "db")
     yield request.param
     if request.param == "redis":
         for key in redis_client().scan_iter(f"{prefix}*"):

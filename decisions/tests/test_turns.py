@@ -87,11 +87,10 @@ def test_a_figure_below_one_is_refused():
 
 
 @pytest.fixture(params=["database", pytest.param("redis", marks=pytest.mark.redis)])
-def counted(request, settings):
+def counted(request, settings, transactional_db):
     """Turns counted in the database, or in Redis."""
     if request.param == "redis":
         settings.REDIS_URL = request.getfixturevalue("redis_url")
-    request.getfixturevalue("transactional_db")
     return request.param
 
 
