@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading import views, views_approval, views_cycle, views_halt
+from trading import views, views_approval, views_cycle, views_halt, views_prompts
 
 urlpatterns = [
     path("halt/", views_halt.halt, name="halt"),
@@ -27,6 +27,11 @@ urlpatterns = [
         views_cycle.cycle_file,
         name="cycle-file",
     ),
+    path("prompts/", views_prompts.prompts, name="prompts"),
+    path("prompts/add/", views_prompts.prompt_add, name="prompt-add"),
+    path("prompts/of/<slug:name>/difference/", views_prompts.prompt_difference, name="prompt-difference"),
+    path("prompts/of/<slug:name>/<int:version>/", views_prompts.prompt_version, name="prompt-version"),
+    path("prompts/now/<int:bot_id>/", views_prompts.prompt_preview, name="prompt-preview"),
     path("approvals/", views_approval.approvals, name="approvals"),
     path("decisions/<int:decision_id>/<str:act>/", views_approval.approval_answer, name="approval-answer"),
 ]

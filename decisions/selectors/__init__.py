@@ -2,7 +2,7 @@
 
 from decisions.domain.money import USUAL_COST
 from decisions.selectors.feedback import FEEDBACK, UNKNOWN, feedback_for
-from decisions.selectors.prompts import outside_current, outside_of, prompt_template_text
+from decisions.selectors.prompts import outside_current, outside_of, prompt_template_text, prompt_templates
 from decisions.selectors.records import diary_of, first_cycle_at, last_invocation_count
 from decisions.selectors.spending import (
     PerDecision,
@@ -41,5 +41,6 @@ __all__ = [
     "outside_current",
     "outside_of",
     "prompt_template_text",
+    "prompt_templates",
     "usual_cost",
 ]

@@ -40,3 +40,8 @@ def outside_current(bot: Bot, *, now: datetime | None = None) -> QuerySet[Outsid
     now = now or timezone.now()
     unending = Q(until__isnull=True, at__gt=now - SHOWN_FOR)
     return OutsideText.objects.filter(Q(until__gt=now) | unending, bot=bot, at__lte=now)
+
+
+def prompt_templates() -> QuerySet[PromptTemplate]:
+    """Return the versions of all templates with their authors, by name, the newest first."""
+    return PromptTemplate.objects.select_related("author").order_by("name", "-version")
