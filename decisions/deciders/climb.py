@@ -208,6 +208,9 @@ class _Plan:
 
     def judged(self, received: Received, reservation: Reservation) -> tuple[Attempt, Seen]:
         """Return what came back as it is kept, and as the ladder sees it."""
+        if received.later is not None:  # what came so far says nothing yet: all of it is booked when it is whole
+            attempt = self._attempt(received, Outcome.NO_ANSWER, received.fault, Facts())
+            return replace(attempt, estimate=reservation.cost), Seen()
         try:
             facts, fault = facts_of(received.raw), fault_of(received.raw)
         except Exception as unforeseen:  # noqa: BLE001

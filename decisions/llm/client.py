@@ -8,6 +8,7 @@ A request that is given up at its deadline goes on for a while: it is paid for a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -100,19 +101,22 @@ def send(endpoint: Endpoint, body: Body, *, seconds: float) -> Received:
         return wire.received(fault=_timeout(endpoint, seconds), sent=False)
     future: Future[Received] | None = None
     try:
-        request = _request(_client(endpoint), body, wire)
-        future = background.start(request, seconds=seconds + LATE_SECONDS)
+        future = background.start(_request(endpoint, body, wire), seconds=seconds + LATE_SECONDS)
         return future.result(max(0.0, wire.began + seconds - time.monotonic()))
     except TimeoutError:
+        if future is not None and future.done() and future.exception() is None:
+            return future.result()  # it was whole in time, and this thread was woken too late: no late one will come
         return wire.received(fault=_timeout(endpoint, seconds), later=Later(future) if future else None)
     except Exception as fault:  # noqa: BLE001
         # Whatever goes wrong between here and there must hold the bot, not end it; its text may hold a key.
         return wire.received(**_fault(endpoint, fault, seconds))
 
 
-async def _request(client: AsyncOpenAI, body: Body, wire: _Wire) -> Received:
+async def _request(endpoint: Endpoint, body: Body, wire: _Wire) -> Received:
+    """Make the request. The client is made here, not by who waits: its first import may take longer than he may wait."""
     from openai import APIStatusError
 
+    client = _client(endpoint, asyncio.get_running_loop())
     named = {name: body[name] for name in ("model", "messages")}
     rest = {name: value for name, value in body.items() if name not in named}
     completions = client.chat.completions.with_streaming_response
@@ -130,11 +134,11 @@ async def _request(client: AsyncOpenAI, body: Body, wire: _Wire) -> Received:
     return wire.received()
 
 
-def _client(endpoint: Endpoint) -> AsyncOpenAI:
+def _client(endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
     """Return the client of an endpoint on this process's loop: connections and TLS contexts are worth keeping."""
     from openai import AsyncOpenAI, Timeout
 
-    key = (endpoint, id(background.loop()))
+    key = (endpoint, id(loop))
     with _lock:
         if key not in _clients:
             _clients[key] = AsyncOpenAI(
