@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from vibex import looks, market_looks
+from vibex import looks, market_looks, model_looks
 from vibex.lib.errors import VibexError
 from vibex.lib.masking import mask_text
 from vibex.looks import MIGRATE, Line
@@ -43,13 +43,14 @@ LOOKS: Final = (
     Look("folders", looks.folder_lines, asks_database=False, needs_tables=False),
     Look("static files", looks.static_lines, asks_database=False, needs_tables=False),
     Look("redis", looks.redis_lines, seconds=10.0, remedy=NO_REDIS, asks_database=False, needs_tables=False),
-    Look("model", market_looks.model_lines, seconds=10.0, asks_database=False, needs_tables=False),
+    Look("model", model_looks.model_lines, seconds=10.0, asks_database=False, needs_tables=False),
     Look("aster requests", looks.transport_lines, asks_database=False, needs_tables=False),
     Look("database", looks.database_lines, seconds=10.0, remedy=NO_DATABASE, needs_tables=False),
     Look("migrations", looks.migration_lines, seconds=10.0, remedy=MIGRATE, needs_tables=False),
     Look("timescaledb", looks.timescale_lines, needs_tables=False),
     Look("scheduler and market", looks.running_lines),
     Look("events", looks.hearing_lines),
+    Look("models", model_looks.bot_model_lines, seconds=15.0),
     Look("venue", market_looks.venue_lines, seconds=15.0),
     Look("data", market_looks.freshness_lines, seconds=30.0),
     Look("data incidents", market_looks.incident_lines),

@@ -1,4 +1,4 @@
-"""The doctor's looks at the market and at the model: is the venue there, are its clock and ours one, are prices fresh."""
+"""The doctor's looks at the market: is the venue there, are its clock and ours one, are prices fresh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ REACH_SECONDS: Final = 2.0
 CLOCK_WARN_SECONDS: Final = 1.0
 CLOCK_FAIL_SECONDS: Final = 5.0
 """A clock that is wrong by more lets requests be refused, and makes the age of every price a guess."""
-MODEL_SECONDS: Final = 5.0
 MANY: Final = 20
 """Symbols that are looked at one by one where no bot says which ones matter."""
 SET_CLOCK: Final = "Set this machine's clock: timedatectl set-ntp true"
@@ -158,38 +157,3 @@ def incident_lines() -> Iterator[Line]:
         return
     detail = f"{count} open, {bad} impossible candles put aside" + (f"; the newest: {newest}" if newest else "")
     yield Line("data incidents", "warn", detail, "Read and resolve them in the admin: /admin/accounts/incident/")
-
-
-# -- the model --------------------------------------------------------------------------------------------
-
-
-def model_lines() -> Iterator[Line]:
-    """Yield whether the model server answers and takes the key. Asks for its list: that costs nothing."""
-    if not (settings.OPENROUTER_API_KEY or settings.LLM_BASE_URL):
-        yield Line("model", "ok", "none is set: rules decide")
-        return
-    from decisions.llm.endpoints import endpoint_of
-
-    endpoint = endpoint_of("openrouter")
-    import httpx2
-
-    # OpenRouter lists its models to anybody; what it says of the key needs the key.
-    address = f"{endpoint.base_url.rstrip('/')}/{'key' if endpoint.is_openrouter else 'models'}"
-    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-    try:
-        status = httpx2.get(address, headers=headers, timeout=MODEL_SECONDS).status_code
-    except httpx2.HTTPError as fault:
-        where = "Check the network and LLM_BASE_URL; bots hold while no model answers."
-        yield Line("model", "fail", f"{endpoint.host} does not answer: {type(fault).__name__}", where)
-        return
-    yield _model(endpoint.host, status, "OPENROUTER_API_KEY" if endpoint.is_openrouter else "LLM_API_KEY")
-
-
-def _model(host: str, status: int, variable: str) -> Line:
-    if status in (401, 403):
-        return Line("model", "fail", f"{host} refuses the key ({status})", f"Set {variable} to a valid key.")
-    if status == 404:
-        return Line("model", "warn", f"{host} answers, but lists no models (404)", "Check the path of LLM_BASE_URL.")
-    if status >= 400:
-        return Line("model", "fail", f"{host} answers {status}", "Try again later; bots hold while no model answers.")
-    return Line("model", "ok", f"{host} answers")

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
@@ -69,10 +69,16 @@ def key_fetch(endpoint: Endpoint, *, seconds: float = SECONDS) -> KeyState:
         return KeyState()
 
 
+def status_fetch(endpoint: Endpoint, *, seconds: float = SECONDS) -> int:
+    """Return the status with which a server answers for its list, whatever the list is like. Raises Unread for silence."""
+    with _asking(endpoint, seconds) as ask:
+        return ask("models").status
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class _Ask:

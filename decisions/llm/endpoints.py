@@ -51,6 +51,17 @@ def endpoint_of(provider: str) -> Endpoint:
     return Endpoint(spec.base_url, key, provider, spec.dialect, spec.requests_per_minute, spec.at_once)
 
 
+def house_endpoints() -> list[Endpoint]:
+    """Return the servers that the environment alone names, without a look into the database. Raises Rejected as above."""
+    local = [_at_base_url()] if settings.LLM_BASE_URL else []
+    with_key = [
+        Endpoint(spec.base_url, key_in(spec.key_variable), spec.name, spec.dialect)
+        for spec in HOUSE.values()
+        if key_in(spec.key_variable) and not (local and spec.name == "openrouter")
+    ]
+    return [*local, *with_key]
+
+
 def spec_of(provider: str) -> ProviderSpec:
     """Return what is known of a provider: its row, else what the house knows. Raises Rejected with the known names."""
     row = _rows().get(provider)

@@ -33,7 +33,8 @@ from vibex.doctor import LOOKS, Look, examine, sound
 from vibex.lib.env import ROOT
 from vibex.lib.masking import register_secret
 from vibex.looks import Line, transport_lines
-from vibex.market_looks import clock_line, model_lines
+from vibex.market_looks import clock_line
+from vibex.model_looks import model_lines
 
 
 @pytest.fixture
