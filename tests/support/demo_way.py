@@ -189,7 +189,15 @@ def rejected(made: Demo) -> Cycle:
         latency_ms=30_000, prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cached_tokens=0, cost=None,
         estimate=Decimal("0.0031"), model_served="", finish_reason="",
     )  # fmt: skip
-    asked(cycle, DEEPSEEK, "no_answer", "late: it came after the deadline", used=False, late_of=late, latency_ms=34_100)
+    asked(
+        cycle,
+        DEEPSEEK,
+        "late",
+        "late: the answer came after the deadline and is not used",
+        used=False,
+        late_of=late,
+        latency_ms=34_100,
+    )
     _line(cycle, "error", "Held everything: timeout: nothing complete in 30.0 s")
     return cycle
 

@@ -121,9 +121,11 @@ def askings_of(
 
 
 def spent_on(rows: Sequence[Interaction]) -> Spent:
-    """Return what all requests of a cycle took together."""
+    """Return what all requests of a cycle took together. What came late states the cost of the request given up."""
+    settled = {row.late_of_id for row in rows if row.late_of_id is not None}
     said = sum((row.cost for row in rows if row.cost is not None), Decimal(0))
-    assumed = sum((row.estimate or Decimal(0) for row in rows if row.cost is None), Decimal(0))
+    open_rows = [row for row in rows if row.cost is None and row.pk not in settled]
+    assumed = sum((row.estimate or Decimal(0) for row in open_rows), Decimal(0))
     return Spent(
         requests=len(rows),
         prompt=sum(row.prompt_tokens for row in rows),

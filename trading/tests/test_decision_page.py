@@ -100,6 +100,14 @@ def test_votes_and_shadows_stand_with_their_models_and_are_said_not_to_be_traded
     assert [row.decision.symbol for row in way_of(shadowed)[1].ruled] == ["BTCUSDT", "XRPUSDT", "ETHUSDT"]
 
 
+def test_money_that_nobody_stated_counts_as_an_estimate_until_a_late_reply_states_it(client, made):
+    spent = way_of(demo_way.ladder(made))[1].spent
+    assert (spent.cost, spent.assumed) == (Decimal("0.01635"), Decimal("0.00264"))
+    cycle = demo_way.rejected(made)
+    assert (way_of(cycle)[1].spent.cost, way_of(cycle)[1].spent.assumed) == (Decimal("0.00231"), 0)
+    assert "of which" not in page_of(client, cycle)
+
+
 def test_a_shadow_or_a_replay_never_bears_on_the_way(made):
     cycle = cycle_at(made, 30)
     asked(cycle, DEEPSEEK)
