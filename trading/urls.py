@@ -17,6 +17,7 @@ urlpatterns = [
     path("accounts/<int:account_id>/books/", views.books, name="books"),
     path("accounts/<int:account_id>/diary/", views.diary, name="diary"),
     path("bots/<int:bot_id>/", views.bot, name="bot"),
+    path("bots/<int:bot_id>/cost/", views.bot_cost, name="bot-cost"),
     path("bots/<int:bot_id>/<str:act>/", views.bot_act, name="bot-act"),
     path("cycles/<int:cycle_id>/", views_cycle.cycle, name="cycle"),
     path(

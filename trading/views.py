@@ -25,6 +25,7 @@ from trading.selectors import market_page as prices
 from trading.selectors.figure import figure_of
 from trading.selectors.installation import installation
 from trading.selectors.market import MarketView, account_to_show, market_view, next_decision, view_of
+from trading.selectors.model_money import account_money, bot_money, figure_of_cost, slices_of
 from trading.selectors.opening import opening_of
 from trading.selectors.standing import rules_of, standing_of
 from trading.selectors.trace import steps_of
@@ -141,8 +142,15 @@ def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     context = page_of(request, shown.account)
     page = Paginator(book.cycles_of(shown), CYCLES_ON_PAGE).get_page(request.GET.get("page"))
     context |= {"bot": shown, "next_at": next_decision(shown, context["market"]), "page": page, "back": request.path}
-    context["agreement"] = agreement(shown, now=context["now"])
+    context |= {"agreement": agreement(shown, now=context["now"]), "spent": bot_money(shown, now=context["now"])}
     return render(request, "trading/bot.html", context)
+
+
+@require_safe
+def bot_cost(request: HttpRequest, bot_id: int) -> HttpResponse:
+    """Return what the models of a bot cost on each day as a plotly figure."""
+    shown = get_object_or_404(bots_of(request.user), pk=bot_id)
+    return JsonResponse(figure_of_cost(slices_of(shown, now=timezone.now())))
 
 
 @require_POST
@@ -206,12 +214,16 @@ def _desk(request: HttpRequest, account: Account) -> dict[str, Any]:
     context = page_of(request, account)
     rules = rules_of(account.market)
     bots = _bots(account)
+    market_now = context["market"].now
+    standing = standing_of(account, now=market_now, rules=rules)
+    spent = account_money(account, total=standing.total, day=standing.day, market_now=market_now, now=context["now"])
     return (
         context
         | _bot_context(account, bots, context["market"])
         | _diary_choices(bots)
         | {
-            "standing": standing_of(account, now=context["market"].now, rules=rules),
+            "standing": standing,
+            "spent": spent,
             "orders": book.working_orders(account, rules),
             "fills": book.recent_fills(account, rules),
             "closed": book.closed_positions(account, rules),

@@ -100,9 +100,11 @@ def cost_between(bot: Bot, *, since: datetime | None = None, until: datetime | N
     return _spent(_calls(bot, since, until).aggregate(**_SUMS), lambda: usual_cost(bot))
 
 
-def cost_of_account(account: Account, *, since: datetime | None = None) -> dict[int, Spent]:
+def cost_of_account(
+    account: Account, *, since: datetime | None = None, until: datetime | None = None
+) -> dict[int, Spent]:
     """Return what the models of an account cost, by the key of their bot. One query, one more for each bot with old rows."""
-    calls = Interaction.objects.filter(bot__account=account, **({"at__gte": since} if since else {}))
+    calls = _between(Interaction.objects.filter(bot__account=account), since, until)
     rows = calls.order_by().values("bot_id").annotate(**_SUMS)
     return {row["bot_id"]: _spent(row, lambda bot_id=row["bot_id"]: usual_cost(bot_id)) for row in rows}
 
@@ -156,7 +158,10 @@ def midnight(day: date, zone: str) -> datetime:
 
 
 def _calls(bot: Bot, since: datetime | None, until: datetime | None) -> QuerySet[Interaction]:
-    calls = Interaction.objects.filter(bot=bot)
+    return _between(Interaction.objects.filter(bot=bot), since, until)
+
+
+def _between(calls: QuerySet[Interaction], since: datetime | None, until: datetime | None) -> QuerySet[Interaction]:
     if since is not None:
         calls = calls.filter(at__gte=since)
     return calls if until is None else calls.filter(at__lt=until)
