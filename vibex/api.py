@@ -12,6 +12,7 @@ from accounts.api import AccountViewSet, BotViewSet
 from accounts.api_alerts import AlertViewSet
 from accounts.models import User
 from decisions.api import DiaryViewSet
+from decisions.api_shadows import ShadowsView
 from trading.api import PositionViewSet
 from trading.api_approval import ApprovalsView, ApproveView, RejectView
 from trading.api_halt import HaltView, ResumeView
@@ -37,6 +38,7 @@ urlpatterns = [
     path("status/", StatusView.as_view(), name="status"),
     path("accounts/<int:pk>/halt/", HaltView.as_view(), name="account-halt"),
     path("accounts/<int:pk>/resume/", ResumeView.as_view(), name="account-resume"),
+    path("bots/<int:pk>/shadows/", ShadowsView.as_view(), name="bot-shadows"),
     path("approvals/", ApprovalsView.as_view(), name="approval-list"),
     path("decisions/<int:pk>/approve/", ApproveView.as_view(), name="decision-approve"),
     path("decisions/<int:pk>/reject/", RejectView.as_view(), name="decision-reject"),

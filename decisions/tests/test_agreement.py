@@ -197,3 +197,19 @@ def test_the_page_of_the_bot_shows_them_to_its_owner(house, client):
 def test_without_shadows_the_page_says_nothing_of_them(house, client):
     client.force_login(house.bot.account.owner)
     assert "Shadows" not in client.get(f"/bots/{house.bot.pk}/").content.decode()
+
+
+def test_the_api_tells_the_owner_the_same_and_nobody_else(house, client):
+    house.cycle({"A": ENTER}, one={"A": ENTER})
+    house.ends(Decision.objects.get(kind="shadow"), "stop", Decimal("-4.20"), -1.0)
+    path = f"/api/v1/bots/{house.bot.pk}/shadows/"
+    assert client.get(path).status_code in (401, 403)
+    client.force_login(house.bot.account.owner)
+    told = client.get(path).json()
+    (one,) = told["shadows"]
+    assert (one["model"], one["cost"], one["skipped"]) == ("peer/one", "0.01", 0)
+    assert one["same_entry"] == {"part": 1, "whole": 1, "low": 0.2065, "high": 1.0}
+    assert one["entries"] == {"count": 1, "ended": 1, "net": "-4.2", "multiple": -1.0}
+    assert told["live"] == {"count": 0, "ended": 0, "net": "0", "multiple": None}
+    client.force_login(User.objects.create_user("other@example.com", "a password that is long"))
+    assert client.get(path).status_code == 404

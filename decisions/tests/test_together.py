@@ -15,6 +15,7 @@ from decisions.deciders.together import EnsembleDecider, ShadowedDecider, Unaske
 from decisions.domain.proposal import Action
 from decisions.domain.question import Answer, Outcome, Reading
 from decisions.llm import client
+from decisions.llm.endpoints import Endpoint
 from decisions.tests.asking_kit import Ledger, decider_at
 from decisions.tests.builders import CLOSE, HOLD, OPEN, envelope, question, reply
 from decisions.tests.llm_server import model_server, sends, stays_silent
@@ -271,3 +272,40 @@ def test_a_shadow_never_spends_what_the_decision_may_still_need():
         _, shadow, ledger = ask("0.09")
         assert shadow.reading.outcome is Outcome.ANSWERED
         assert ledger.total == 2 * Decimal("0.00331"), "what was kept for the decision is given back"
+
+
+@pytest.mark.parametrize(("at_once", "left"), [(4, 3), (2, 1)])
+def test_the_last_place_at_a_provider_is_left_to_those_that_decide(monkeypatch, at_once, left):
+    seen = []
+
+    @contextmanager
+    def turn(endpoint, model, deadline):
+        seen.append(endpoint.at_once)
+        yield
+
+    monkeypatch.setattr("decisions.deciders.precedence.turn", turn)
+    endpoint = Endpoint("http://127.0.0.1:9/v1", at_once=at_once)
+    with Precedence(Ledger(), deciding=1, calls=1).turn_after(endpoint, "a", Deadline(5)):
+        assert seen == [left]
+
+
+def test_the_only_place_is_waited_for_until_the_decision_is_made(monkeypatch):
+    @contextmanager
+    def turn(endpoint, model, deadline):
+        yield
+
+    monkeypatch.setattr("decisions.deciders.precedence.turn", turn)
+    precedence, had = Precedence(Ledger(), deciding=1, calls=1), threading.Event()
+    precedence.begin()
+    precedence.reserve_first(cost=Decimal(0), tokens=0)
+
+    def shadow():
+        with precedence.turn_after(Endpoint("http://127.0.0.1:9/v1", at_once=1), "a", Deadline(10)):
+            had.set()
+
+    thread = threading.Thread(target=shadow)
+    thread.start()
+    assert not had.wait(0.1)
+    precedence.done()
+    assert had.wait(5)
+    thread.join(5)
