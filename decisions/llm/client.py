@@ -104,7 +104,7 @@ def send(endpoint: Endpoint, body: Body, *, seconds: float) -> Received:
         future = background.start(_request(endpoint, body, wire), seconds=seconds + LATE_SECONDS)
         return future.result(max(0.0, wire.began + seconds - time.monotonic()))
     except TimeoutError:
-        if future is not None and future.done() and future.exception() is None:
+        if future is not None and future.done() and not future.cancelled() and future.exception() is None:
             return future.result()  # it was whole in time, and this thread was woken too late: no late one will come
         return wire.received(fault=_timeout(endpoint, seconds), later=Later(future) if future else None)
     except Exception as fault:  # noqa: BLE001

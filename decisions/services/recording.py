@@ -107,6 +107,7 @@ def _without_attempts(question: Question, answer: Answer, reading: Reading) -> d
         "reply": _storable(answer.raw.decode("utf-8", "backslashreplace")),
         "finish_reason": _fitting(Interaction, "finish_reason", answer.finish_reason),
         **_used(answer.usage, answer.latency),
+        "cost": answer.usage.cost if answer.raw or answer.usage.cost is not None else Decimal(0),
         "outcome": reading.outcome.value,
         "reason": _fitting(Interaction, "reason", _reason(answer, reading)),
     }

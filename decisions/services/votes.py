@@ -91,6 +91,7 @@ def _interaction(cycle: Cycle, question: Question, member: Member, purpose: str)
         cycle=cycle,
         purpose=purpose,
         model_requested=member.model[:120],
+        cost=0,
         outcome=member.reading.outcome.value,
         reason=member.reading.reason[:300],
     )

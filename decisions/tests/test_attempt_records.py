@@ -108,6 +108,7 @@ def test_an_answer_for_which_no_request_was_made_has_one_row(bot):
     reading = Reading(Outcome.NO_ANSWER, reason=answer.reason)
     row = interactions_record(bot_id=bot.pk, cycle=None, question=question(), answer=answer, reading=reading)
     assert (row.outcome, row.reason, row.used) == ("no_answer", "rate: no turn in time", True)
+    assert row.cost == 0, "nothing was sent, so nothing can have been paid"
 
 
 # -- what was learned --------------------------------------------------------------------------------------------------
