@@ -232,21 +232,23 @@ def reply_read(call: Interaction, question: Question) -> Reading:
 
 
 def members_of(question: Question, calls: Sequence[Interaction]) -> tuple[Member, ...]:
-    """Return what each of several models said, the bot's own first; who was silent counts as asked all the same."""
-    others = ensemble_of(question.bot)
-    found = {name: [call for call in calls if name_of(call) == name] for name in others}
-    own = [call for call in calls if name_of(call) not in others]
-    return tuple(_member(name, question, found.get(name, own)) for name in (question.bot.model, *others))
+    """Return what each of several models said, the bot's own first; who was silent counts as asked all the same.
+
+    Their calls are stored one model after the other, each beginning anew with its first request.
+    """
+    names, of_each = (question.bot.model, *ensemble_of(question.bot)), list[list[Interaction]]()
+    for call in calls:
+        if not call.attempt or not of_each:
+            of_each.append([])
+        of_each[-1].append(call)
+    if len(of_each) != len(names):
+        raise Rejected(f"{len(names)} models were asked, and the calls of {len(of_each)} are stored", code="votes")
+    return tuple(_member(name, question, own) for name, own in zip(names, of_each, strict=True))
 
 
 def ensemble_of(bot: BotView) -> tuple[str, ...]:
     """Return the models that decide together with the bot's own, each once."""
     return tuple(name for name in dict.fromkeys(bot.asking.ensemble) if name != bot.model)
-
-
-def name_of(call: Interaction) -> str:
-    """Return the name of the model that a call was made to, as a bot names it."""
-    return f"{call.provider}/{call.model_requested}" if call.provider else call.model_requested
 
 
 def _member(name: str, question: Question, calls: Sequence[Interaction]) -> Member:

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from django.apps import apps
 
-from accounts.models import RiskLimits
+from accounts.models import Bot, RiskLimits
 from decisions.deciders import rules
 from decisions.domain import gate
 from decisions.domain.kept import Unkept
 from decisions.domain.proposal import Action, Proposal
-from decisions.models import Cycle
+from decisions.models import Cycle, Interaction
 from decisions.selectors.markets import snapshot_of_cycle
 from decisions.tests.llm_server import ModelServer, hangs_up, model_server
 from marketdata.models import Candle, Snapshot
 from marketdata.seen import MarketGone
 from marketdata.services.books import market_for
-from trading.services.replay import THEN, cycle_find, replay_stored
+from trading.services.replay import THEN, cycle_find, moment_of, replay_stored
 from trading.tests.replay_kit import VENUE, House, answers, make_house
 from vibex.lib.errors import Rejected
 
@@ -89,16 +89,13 @@ def test_what_an_order_is_made_of_is_the_same_so_the_same_orders_would_follow(ho
     model.behaviours[:] = [answers(house.entry(), house.entry("ETHUSDT"))]
     run = house.run()
     assert len(run.result.done) == 2
-    moment_then = run.result
-    from trading.services.replay import moment_of
-
     moment = moment_of(cycle_find(run.cycle_id))
-    assert replay_stored(cycle=cycle_find(run.cycle_id)).rulings == moment_then.rulings
+    assert replay_stored(cycle=cycle_find(run.cycle_id)).rulings == run.result.rulings
     for symbol, view in moment.live.symbols.items():
         assert view.instrument == market_for(VENUE).instrument(symbol)
         assert view.quote == market_for(VENUE).quote(symbol, at=house.at)
-    assert moment.question.portfolio == moment_then.portfolio
-    assert moment.question.decision_id == moment_then.question.decision_id
+    assert moment.question.portfolio == run.result.portfolio
+    assert moment.question.decision_id == run.result.question.decision_id
 
 
 def test_a_limit_that_was_changed_shows_with_the_rule_and_its_numbers_and_is_left_out_on_demand(house, model):
@@ -132,6 +129,30 @@ def test_a_reply_that_was_rejected_is_rejected_again_for_the_same_reason(house, 
     assert replay.same
 
 
+@pytest.mark.postgres  # several threads write
+def test_the_replies_of_several_models_are_merged_again_and_who_was_silent_counts(house, model, settings, cut_off):
+    settings.FEATURE_ENSEMBLE = True
+    said = {
+        "test/model": answers(house.entry(quantity="0.03"), house.hold()),
+        "test/second": answers(house.entry(), house.hold(), model="test/second"),
+        "test/third": hangs_up(),
+    }
+    model.behaviours[:] = [lambda socket, request: said[request["model"]](socket, request)]
+    others = ["openrouter/test/second", "openrouter/test/third"]
+    Bot.objects.update(ensemble_models=others, fallback_models=[])
+    cycle = house.cycle()
+    Bot.objects.update(ensemble_rule="unanimous", ensemble_models=[])  # the rule of then is what counts
+    cut_off()
+    replay = again(cycle)
+    assert replay.same, (replay.changes, replay.symbols)
+    assert replay.replies == 2
+    assert next((symbol.symbol, symbol.now.quantity) for symbol in replay.symbols) == ("BTCUSDT", Decimal("0.02"))
+    Interaction.objects.filter(model_requested="test/second").update(reply="{}")
+    changed = again(cycle)
+    assert [symbol.now.action for symbol in changed.symbols] == ["hold", "hold"]
+    assert not changed.same
+
+
 def test_rules_decide_again_on_all_candles_of_then(house, monkeypatch, cut_off):
     seen = []
 
@@ -156,7 +177,6 @@ def test_rules_decide_again_on_all_candles_of_then(house, monkeypatch, cut_off):
 def test_rules_are_not_replayed_on_candles_that_were_corrected_since(house):
     type(house.bot).objects.filter(pk=house.bot.pk).update(model="rules/trend")
     cycle = house.cycle()
-    Candle.objects.filter(symbol="ETHUSDT").order_by("open_time")[500:501].get()
     candle = Candle.objects.filter(symbol="ETHUSDT").order_by("-open_time")[30:31].get()
     Candle.objects.filter(symbol="ETHUSDT", open_time=candle.open_time).update(volume=candle.volume + 1)
     with pytest.raises(MarketGone, match="candles of ETHUSDT"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.models import Bot
+from trading.management.bots import bot_found
 from vibex.lib.commands import faults_told
 
 
@@ -16,7 +16,7 @@ class Command(BaseCommand):
     help = "Run one cycle of a bot now and print what was seen, decided, ruled and done."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("bot", help="Id or name of the bot.")
+        parser.add_argument("bot", help="Id, name, or <account>/<name> of the bot.")
         parser.add_argument("--json", action="store_true", help="Print it as JSON.")
 
     def handle(self, **options: Any) -> None:
@@ -25,24 +25,13 @@ class Command(BaseCommand):
         from trading.services.live import cycle_run_now
 
         with faults_told():
-            bot = _find(options["bot"])
+            bot = bot_found(options["bot"])
             feed_catch_up(venue=bot.account.market)
             run = cycle_run_now(bot=bot)
         if run.result is None:
             raise CommandError(f"the cycle did not run to its end ({run.status}): {run.text}")
         view = cycle_view(run)
         self.stdout.write(json.dumps(view, indent=1) if options["json"] else "\n".join(_lines(view)))
-
-
-def _find(name: str) -> Bot:
-    bots = Bot.objects.select_related("account")
-    found = list(bots.filter(pk=int(name)) if name.isdecimal() else bots.filter(name=name))
-    if not found:
-        known = ", ".join(f"{bot.pk} ({bot.name})" for bot in bots) or "none: `manage.py up` makes the first one"
-        raise CommandError(f"there is no bot {name!r}; there are: {known}")
-    if len(found) > 1:
-        raise CommandError(f"several bots are called {name!r}: use an id, {', '.join(str(bot.pk) for bot in found)}")
-    return found[0]
 
 
 def _lines(view: dict[str, Any]) -> Iterator[str]:
