@@ -8,6 +8,7 @@ import pytest
 from decisions.domain.model_state import Facts, Kind, judge, short
 from decisions.domain.presets import PRESETS, RETIRED, list_price, preset_of, retired, successor_of
 from decisions.domain.providers import HOUSE
+from vibex.lib.env import ROOT
 
 TODAY = date(2026, 11, 28)
 READ = datetime(2026, 11, 28, 6, tzinfo=UTC)
@@ -80,3 +81,10 @@ def test_what_is_gone_ends_soon_or_is_not_listed_is_told():
 
 def test_tokens_are_written_as_models_are_spoken_of():
     assert [short(1_050_000), short(1_000_000), short(200_000), short(8192)] == ["1.05M", "1M", "200k", "8192"]
+
+
+def test_the_page_names_every_provider_preset_and_retired_name():
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    named = [name for preset in PRESETS.values() for name in preset.names] + [*RETIRED]
+    assert [name for name in named if f"`{name}`" not in page] == []
+    assert [spec.name for spec in HOUSE.values() if f"`{spec.base_url}` | `{spec.key_variable}`" not in page] == []
