@@ -67,12 +67,12 @@ def diary_of(account: Account) -> QuerySet[DiaryEntry]:
 
 def cycles_of(bot: Bot) -> QuerySet[Cycle]:
     """Return the cycles of a bot, newest first."""
-    return Cycle.objects.filter(bot=bot).order_by("-scheduled_for")
+    return Cycle.objects.filter(bot=bot).defer("kept").order_by("-scheduled_for")
 
 
 def last_cycle(account: Account) -> Cycle | None:
     """Return the cycle that began last on the account."""
-    return Cycle.objects.filter(account=account).order_by("-began").first()
+    return Cycle.objects.filter(account=account).defer("kept").order_by("-began").first()
 
 
 def ledger(account: Account, limit: int = 30) -> QuerySet[IncomeEntry]:

@@ -14,6 +14,7 @@ from accounts.domain.limits import Limits
 from decisions.deciders.base import Answer, BotView, Outcome, Question, Reading
 from decisions.deciders.rules import rules_decider
 from decisions.domain.ensemble import merge, reading_of
+from decisions.domain.funnel import held_in
 from decisions.domain.gate import read_reply
 from decisions.domain.kept import Unkept, question_from
 from decisions.domain.proposal import Ruling
@@ -33,6 +34,8 @@ from vibex.lib.errors import Rejected
 NOW: Final = "now"
 THEN: Final = "then"
 Purpose = Interaction.Purpose
+MOST_OF_A_REASON: Final = 300
+"""Characters that its column holds."""
 READ: Final = (Outcome.ANSWERED.value, Outcome.REJECTED.value)
 """Outcomes of a call whose reply went through the gate."""
 
@@ -264,8 +267,11 @@ def _member(name: str, question: Question, calls: Sequence[Interaction]) -> Memb
 
 
 def _held(call: Interaction) -> Mapping[str, str] | None:
+    """Return which symbols the gate held then; None where what was noted of it was cut off."""
     held = call.parameters.get("held")
-    return held if isinstance(held, dict) else None
+    if isinstance(held, dict):
+        return held
+    return held_in(call.reason) if len(call.reason) < MOST_OF_A_REASON else None
 
 
 def _changes(then: Heard, now: Heard) -> tuple[Change, ...]:

@@ -64,6 +64,7 @@ def again(cycle: Cycle, **options: Any):
     return replay_stored(cycle=cycle_find(cycle.pk), **options)
 
 
+@pytest.mark.ci
 def test_every_cycle_of_a_life_replays_to_the_rulings_it_had_and_nothing_is_written_or_sent(house, model, cut_off):
     model.behaviours[:] = [
         answers(house.entry(), house.hold()),  # opens
@@ -120,6 +121,16 @@ def test_a_gate_that_became_stricter_shows_as_another_reading(house, model, monk
     (bitcoin,) = [symbol for symbol in again(cycle).symbols if symbol.symbol == "BTCUSDT"]
     assert bitcoin.now is None
     assert [change.field for change in bitcoin.changes][-1] == "decision"
+
+
+def test_a_symbol_that_the_gate_held_for_another_reason_shows_it(house, model):
+    model.behaviours[:] = [answers(house.entry(stop_loss=1e9), house.hold())]
+    cycle = house.cycle()
+    assert again(cycle).same
+    row = Interaction.objects.get()
+    Interaction.objects.update(reason=row.reason.replace("stop_loss.side", "stop_loss.other"), parameters={})
+    (gate_then,) = [change for symbol in again(cycle).symbols for change in symbol.changes]
+    assert str(gate_then) == "gate: stop_loss.other → stop_loss.side"
 
 
 def test_a_reply_that_was_rejected_is_rejected_again_for_the_same_reason(house, model):
