@@ -107,7 +107,7 @@ def default_model() -> str:
         return WITHOUT_MODEL
     if not settings.LLM_MODEL:
         raise Rejected(
-            "A key or address of a model server is set, but no model. Set LLM_MODEL, for example deepseek/deepseek-chat-v3.1.",
+            "A key or address of a model server is set, but no model. Set LLM_MODEL, for example deepseek/deepseek-v4-flash.",
             code="model_missing",
         )
     return f"{PREFIX_OF_MODELS}/{settings.LLM_MODEL}"

@@ -252,7 +252,7 @@ class Environment:
         text, "Key of the server at LLM_BASE_URL, if it wants one.", example="your-key", secret=True, section="Models"
     )
     LLM_MODEL: str | None = variable(
-        text, "Model the first bot asks.", example="deepseek/deepseek-chat-v3.1", section="Models"
+        text, "Model the first bot asks.", example="deepseek/deepseek-v4-flash", section="Models"
     )
     OPENAI_API_KEY: str | None = variable(
         text, "Key of OpenAI, for bots that ask openai/<model>.", example="your-key", secret=True, section="Models"
