@@ -3,7 +3,9 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 
 import openai  # noqa: F401 - it takes a while, which is not to count against the deadlines below
 import pytest
@@ -111,6 +113,28 @@ def test_it_is_asked_again_once_only():
     with model_server(sends(b"{}", 429, headers="retry-after-ms: 10\r\n")) as server:
         asked(server.url)
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Fri, 10 Oct 2025 20:00:00 GMT"}, 0.0),  # long ago
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_wait_is_read_in_any_of_its_forms(headers, seconds):
+    assert client.Received(headers=headers).retry_after == seconds
+
+
+def test_a_wait_until_a_moment_is_the_time_from_now():
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert 28 < client.Received(headers={"retry-after": at}).retry_after <= 30
 
 
 @pytest.mark.parametrize("headers", ["Retry-After: 20\r\n", "", "Retry-After: soon\r\n", "Retry-After: -5\r\n"])
