@@ -7,13 +7,14 @@ that a server refused with an error of HTTP was not carried out and counts nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import TruncDate
 
 from accounts.models import Account, Bot
@@ -101,12 +102,19 @@ def cost_between(bot: Bot, *, since: datetime | None = None, until: datetime | N
 
 
 def cost_of_account(
-    account: Account, *, since: datetime | None = None, until: datetime | None = None
-) -> dict[int, Spent]:
-    """Return what the models of an account cost, by the key of their bot. One query, one more for each bot with old rows."""
-    calls = _between(Interaction.objects.filter(bot__account=account), since, until)
-    rows = calls.order_by().values("bot_id").annotate(**_SUMS)
-    return {row["bot_id"]: _spent(row, lambda bot_id=row["bot_id"]: usual_cost(bot_id)) for row in rows}
+    account: Account, *, borders: Sequence[datetime] = (), since: datetime | None = None
+) -> list[dict[int, Spent]]:
+    """Return what the models of an account cost in each span of time, by the key of their bot; one span more than borders.
+
+    One query, one more for each bot with rows of before there were estimates.
+    """
+    calls = _between(Interaction.objects.filter(bot__account=account), since, None)
+    earlier = [When(at__lt=border, then=Value(place)) for place, border in enumerate(borders)]
+    span = Case(*earlier, default=Value(len(borders)), output_field=IntegerField())
+    spans: list[dict[int, Spent]] = [{} for _ in range(len(borders) + 1)]
+    for row in calls.order_by().annotate(span=span).values("span", "bot_id").annotate(**_SUMS):
+        spans[row["span"]][row["bot_id"]] = _spent(row, lambda bot_id=row["bot_id"]: usual_cost(bot_id))
+    return spans
 
 
 def cost_by_model(bot: Bot, *, since: datetime | None = None) -> list[Slice]:

@@ -80,7 +80,7 @@ def bot_money(bot: Bot, *, now: datetime) -> BotMoney:
     return BotMoney(
         today=together(each.spent for each in slices if each.day == today),
         allowed=Allowed(bot.cost_per_day, bot.tokens_per_day),
-        all=_cost_by_bot(bot.account, now).get(bot.pk, Spent()),
+        all=together(part[bot.pk] for part in _cost_by_bot(bot.account, now) if bot.pk in part),
         booked=(booked or NOTHING).quantize(UNITS),
         recent=together(each.spent for each in slices),
         cycles=asked.values("cycle_id").distinct().count(),
@@ -92,12 +92,12 @@ def account_money(
     account: Account, *, total: Decimal | None, day: Decimal | None, market_now: datetime, now: datetime
 ) -> AccountMoney:
     """Return what the models of an account cost beside its result since the start (`total`) and of today (`day`)."""
-    everything = together(_cost_by_bot(account, now).values())
+    before, today = _cost_by_bot(account, now)
+    everything = together([*before.values(), *today.values()])
     if abs(market_now - now) > SAME_CLOCK:
         return AccountMoney(everything, _less(total, everything), None, None)
-    since = midnight(local_day(now, account.time_zone), account.time_zone)
-    today = together(cost_of_account(account, since=since).values())
-    return AccountMoney(everything, _less(total, everything), today, _less(day, today))
+    spent = together(today.values())
+    return AccountMoney(everything, _less(total, everything), spent, _less(day, spent))
 
 
 def slices_of(bot: Bot, *, now: datetime) -> list[Slice]:
@@ -162,16 +162,21 @@ def together(parts: Iterable[Spent]) -> Spent:
     )
 
 
-def _cost_by_bot(account: Account, now: datetime) -> dict[int, Spent]:
-    """Return what the models of an account ever cost, by the key of their bot."""
-    settled = midnight(local_day(now, account.time_zone) - timedelta(days=1), account.time_zone)
+def _cost_by_bot(account: Account, now: datetime) -> tuple[dict[int, Spent], dict[int, Spent]]:
+    """Return what the models of an account cost before today and today, by the key of their bot. One query."""
+    today = local_day(now, account.time_zone)
+    settled = midnight(today - timedelta(days=1), account.time_zone)
+    borders = [settled, midnight(today, account.time_zone)]
     key = f"{_name(account)}:all:{settled:%Y-%m-%dT%H}"
-    before = cache.get(key)
-    if before is None:
-        before = cost_of_account(account, until=settled)
-        cache.set(key, before, REMEMBERED)
-    since = cost_of_account(account, since=settled)
-    return {bot: together(part[bot] for part in (before, since) if bot in part) for bot in before.keys() | since.keys()}
+    known = cache.get(key)
+    old, yesterday, now_on = cost_of_account(account, borders=borders, since=None if known is None else settled)
+    if known is None:
+        cache.set(key, old, REMEMBERED)
+    old = old if known is None else known
+    before = {
+        bot: together(part[bot] for part in (old, yesterday) if bot in part) for bot in old.keys() | yesterday.keys()
+    }
+    return before, now_on
 
 
 def _by_model(slices: Iterable[Slice]) -> tuple[Slice, ...]:

@@ -224,7 +224,7 @@ def test_the_moving_panels_come_each_for_its_own_place(client, made):
 
 
 def test_a_desk_costs_a_bounded_number_of_queries(client, made, django_assert_max_num_queries):
-    with django_assert_max_num_queries(28):
+    with django_assert_max_num_queries(29):
         client.get(f"/accounts/{made.account.pk}/")
 
 
