@@ -30,6 +30,16 @@ def multiple(value: float | None) -> str:
 
 
 @register.filter
+def took(ms: float | None) -> str:
+    """Write a length of time: 0.9 ms, 412 ms, 15.3 s."""
+    if ms is None:
+        return "–"
+    if ms >= 1_000:
+        return f"{ms / 1_000:,.1f} s"
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms"
+
+
+@register.filter
 def enters(action: str) -> bool:
     """Tell whether an action opens a position."""
     return Action(action).opens if action in set(Action) else False
