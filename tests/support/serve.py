@@ -26,6 +26,8 @@ from django.utils import timezone  # noqa: E402
 from accounts.models import Account, User  # noqa: E402
 from accounts.services import account_create  # noqa: E402
 from accounts.services.promotion import account_promote  # noqa: E402
+from decisions.models import PromptTemplate  # noqa: E402
+from decisions.services import SEEDS, prompt_template_add, prompt_template_install  # noqa: E402
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
 from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
 from tests.support.demo_market import candles  # noqa: E402
@@ -39,6 +41,7 @@ def seed() -> None:
         return
     ways(demo(now=timezone.now(), cycles=60, is_staff=True, is_superuser=True))
     candles(timezone.now(), hours=75)
+    _prompts(User.objects.get(email="operator@vibex.local"))
     beginner = person("beginner@vibex.local")
     bot_of(account_of(beginner))
     person("nobody@vibex.local")
@@ -51,6 +54,17 @@ def seed() -> None:
     )  # fmt: skip
     _at_a_venue(second.owner)
     Account.objects.filter(pk=second.pk).update(state="reducing", state_reason="The daily loss limit was reached.")
+
+
+def _prompts(owner: User) -> None:
+    """Write the template of the house and a version of the operator's own."""
+    text = (SEEDS / "arena.txt").read_text(encoding="utf-8")
+    PromptTemplate.objects.filter(name="arena").delete()
+    prompt_template_install()
+    calmer = text.replace(
+        "size and place them well on entry.", "size and place them carefully on entry, and do nothing when in doubt."
+    )
+    prompt_template_add(name="arena", text=calmer, author=owner, note="Calmer: does nothing when in doubt.")
 
 
 def _at_a_venue(owner: User) -> None:

@@ -48,10 +48,10 @@ def test_the_list_says_which_bots_send_which_version(client, bot):
     )
     pinned = bot_of(bot.account, "pinned", prompt_version=1)
     page = page_of(client)
-    assert f'<a href="/prompts/now/{bot.pk}/">trend</a> <small>follows the newest</small>' in page
-    assert f'<a href="/prompts/now/{pinned.pk}/">pinned</a> <small>pinned</small>' in page
+    assert f'<a href="/prompts/now/{bot.pk}/">trend</a> <small>on paper</small>' in page
+    assert f'<a href="/prompts/now/{pinned.pk}/">pinned</a> <small>on paper, pinned</small>' in page
     assert "thinks &lt;b&gt;twice&lt;/b&gt;" in page
-    assert "Vibex</td>" in page
+    assert "<small>Vibex, <time" in page
     assert bot.account.owner.email in page
 
 
