@@ -232,7 +232,8 @@ class _Plan:
             return Seen(), Outcome.NO_ANSWER, received.fault
         status = received.status or 0
         if not 200 <= status < 300:
-            text = f"http.{status}: {self.endpoint.host} answered {status} {fault or ''}".strip()
+            words = " ".join(fault.kinds) if fault else ""
+            text = f"http.{status}: {self.endpoint.host} answered {status} {words}".strip()
             return seen_fault(fault, status=status, **hints), Outcome.NO_ANSWER, text
         reading = self._reading(received.raw)
         if reading.outcome is Outcome.ANSWERED:

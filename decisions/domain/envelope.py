@@ -26,6 +26,8 @@ TEXT_CAP: Final = 120
 REASONING: Final = ("reasoning", "reasoning_content")
 """Where a message holds what its model let be read of its thoughts."""
 STATUS: Final = re.compile(r"[45]\d\d", re.ASCII)
+LONGEST_WORD: Final = 60
+"""A code is shorter; what is longer may be a key."""
 LONGEST_WAIT: Final = 86_400
 
 
@@ -187,7 +189,8 @@ def _fault(error: Any) -> Fault:
         error.get("type"),
         error.get("status"),
     )
-    kinds = tuple(dict.fromkeys(brief(kind) for kind in said if isinstance(kind, str) and not _status(kind)))
+    words = (kind for kind in said if isinstance(kind, str) and len(kind) <= LONGEST_WORD and not _status(kind))
+    kinds = tuple(dict.fromkeys(brief(kind) for kind in words))
     status = _status(error.get("code")) or _status(error.get("http_status")) or _status(error.get("status"))
     waits = (_wait(place.get("retry_after")) for place in (available, metadata, error))
     return Fault(status, kinds, next((wait for wait in waits if wait is not None), None))

@@ -74,13 +74,15 @@ def formats_write() -> None:
     """Store what was learned in this process since the last time."""
     with _lock:
         fresh = {key: _known[key] for key in _unwritten if key in _known}
-        _unwritten.clear()
     for (base_url, model), lesson in fresh.items():
         LearnedFormat.objects.update_or_create(
             base_url=base_url,
             model=model,
             defaults={"provider": lesson.provider, "format": lesson.rung.value, "learned_at": lesson.at},
         )
+        with _lock:
+            if _known.get((base_url, model)) is lesson:
+                _unwritten.discard((base_url, model))
 
 
 def formats_forget() -> None:

@@ -98,6 +98,11 @@ def test_the_message_of_an_error_is_never_repeated():
     assert "secret" not in f"{unreadable.value} {fault_of(raw)}"
 
 
+def test_a_code_that_is_too_long_for_one_is_not_repeated():
+    key = "sk-or-v1-" + "0123456789abcdef" * 4
+    assert fault_of(json.dumps({"error": {"code": key, "type": "invalid"}}).encode()).kinds == ("invalid",)
+
+
 def test_heartbeats_in_front_of_an_answer_do_no_harm():
     assert open_envelope(b"\n \n\n" + envelope(reply()), model=MODEL).text == reply()
 
