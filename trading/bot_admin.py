@@ -19,7 +19,7 @@ STOP_FIRST = (
     "Only a stopped bot is changed: stop it on its page, or by the action in the list of bots. A pause is not enough."
 )
 OF_MODELS = (
-    "Written <provider>/<model>. The fields offer what the catalogues list, with price, context, end and whether it takes "
+    "Written provider/model, as openrouter/x-ai/grok-4.3. The fields offer what the catalogues list, with price, context, end and whether it takes "
     "a schema; every other name may be typed. rules/trend and rules/hold ask nobody."
 )
 PARTS = (

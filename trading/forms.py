@@ -69,6 +69,8 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Bot
         fields = ("account", "name", *ASKING, "symbols", "interval", "timeframes", "capital")
         widgets = {"model": ModelInput}
+        # The admin writes help as markup, in which the angle brackets of the column's own help would vanish.
+        help_texts = {"model": "rules/strategy, or provider/model as openrouter/x-ai/grok-4.3."}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -35,7 +35,7 @@ class NamesInput(forms.Widget):
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         names = [value] if isinstance(value, str) else value or []
-        given = [*names, *[""] * SPARE_ROWS]
+        given = [*(text for text in names if text.strip()), *[""] * SPARE_ROWS]
         first = (attrs or {}).get("id", f"id_{name}")
         rows = ((name, text, first if at == 0 else f"{first}_{at}", at + 1, OFFERED) for at, text in enumerate(given))
         row = (
