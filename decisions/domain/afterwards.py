@@ -15,7 +15,7 @@ have met the first one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -55,9 +55,9 @@ class AskedEntry:
             return False
         return self.distance > 0 and (self.target is None or (self.target - self.price) * self.side.sign > 0)
 
-    def multiple(self, price: float | Decimal) -> float:
+    def multiple(self, price: Decimal) -> float:
         """Return what leaving at a price brings before fees, as a multiple of what is lost at the stop."""
-        return (float(price) - float(self.price)) * self.side.sign / float(self.distance)
+        return float((price - self.price) * self.side.sign / self.distance)
 
     def net(self, price: Decimal) -> Decimal:
         """Return what leaving at a price brings after taker fees on both sides, in the quote asset."""
@@ -100,13 +100,36 @@ def follow(entry: AskedEntry, bars: Iterable[Bar], *, before: Followed) -> Follo
     """
     if not entry.sound:
         raise ValueError("an entry without a quantity and a stop on its right side cannot be followed")
-    now = before
+    if before.end != OPEN:
+        return before
+    levels, best, worst, last = _levels(entry), before.best, before.worst, None
     for bar in bars:
-        if now.end != OPEN:
-            break
-        if bar.opened_at >= now.until:
-            now = _after(entry, bar, now)
-    return now
+        if bar.opened_at < before.until:
+            continue
+        good, bad = (bar.high, bar.low) if entry.side is Side.LONG else (-bar.low, -bar.high)
+        if bad <= levels.stop:
+            left = _stopped(entry, bar.open)
+            return Followed(STOP, left, bar.closed_at, best, min(worst, entry.multiple(left)))
+        worst = min(worst, (bad - levels.price) / levels.distance)
+        if entry.target is not None and good >= levels.target:
+            return Followed(TARGET, entry.target, bar.closed_at, max(best, entry.multiple(entry.target)), worst)
+        best, last = max(best, (good - levels.price) / levels.distance), bar
+    return before if last is None else Followed(OPEN, _exact(last.close), last.closed_at, best, worst)
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """The prices of an entry as floats, of a short with their sign turned, so that up is good on both sides."""
+
+    price: float
+    stop: float
+    target: float
+    distance: float
+
+
+def _levels(entry: AskedEntry) -> _Levels:
+    sign, target = entry.side.sign, entry.price if entry.target is None else entry.target
+    return _Levels(sign * float(entry.price), sign * float(entry.stop), sign * float(target), float(entry.distance))
 
 
 def beginning(entry: AskedEntry, *, at: datetime) -> Followed:
@@ -114,20 +137,10 @@ def beginning(entry: AskedEntry, *, at: datetime) -> Followed:
     return Followed(OPEN, entry.price, at)
 
 
-def _after(entry: AskedEntry, bar: Bar, now: Followed) -> Followed:
-    good, bad = (bar.high, bar.low) if entry.side is Side.LONG else (bar.low, bar.high)
-    best, worst = max(now.best, entry.multiple(good)), min(now.worst, entry.multiple(bad))
-    if entry.multiple(bad) <= -1.0:
-        left = _worse(entry, bar.open)
-        return Followed(STOP, left, bar.closed_at, now.best, min(now.worst, entry.multiple(left)))
-    if entry.target is not None and entry.multiple(good) >= entry.multiple(entry.target):
-        return Followed(TARGET, entry.target, bar.closed_at, max(now.best, entry.multiple(entry.target)), worst)
-    return replace(now, price=_exact(bar.close), until=bar.closed_at, best=best, worst=worst)
-
-
-def _worse(entry: AskedEntry, opened: float) -> Decimal:
+def _stopped(entry: AskedEntry, opened: float) -> Decimal:
     """Return the price at which a stop is left: its own, or the open of a candle that began beyond it."""
-    return _exact(opened) if entry.multiple(opened) < -1.0 else entry.stop
+    beyond = entry.side.sign * opened < entry.side.sign * float(entry.stop)
+    return _exact(opened) if beyond else entry.stop
 
 
 def _exact(price: float) -> Decimal:

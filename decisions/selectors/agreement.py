@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import Bot
@@ -23,6 +23,8 @@ PERIOD: Final = timedelta(days=7)
 """What is compared, as long as nobody says otherwise: as far as entries are followed."""
 OPENS: Final = (Action.BUY.value, Action.SELL.value)
 CENTS: Final = Decimal("1e-8")
+MODEL: Final = ("interaction__provider", "interaction__model_requested")
+RESULT: Final = ("afterwards__end", "afterwards__net", "afterwards__multiple", "quantity", "asked_quantity")
 
 type Name = tuple[str, str]
 """Provider and model."""
@@ -75,7 +77,7 @@ class Agreement:
 def agreement(bot: Bot, *, now: datetime, period: timedelta = PERIOD) -> Agreement:
     """Return how the shadows of a bot compare with it in the period before `now` (wall time), those with most answers first.
 
-    Five statements, however many shadows there are; one where there is none.
+    Six statements, however many shadows there are; one where there is none.
     """
     since = now - period
     calls = Interaction.objects.filter(bot=bot, purpose=Interaction.Purpose.SHADOW, at__gt=since, at__lte=now)
@@ -83,9 +85,10 @@ def agreement(bot: Bot, *, now: datetime, period: timedelta = PERIOD) -> Agreeme
     if not asked:
         return Agreement(since, now, Fared())
     costs = _costs(calls)
-    said = Decision.objects.filter(kind=Decision.Kind.SHADOW, bot=bot, interaction__in=calls)
-    alike, fared = _alike(said), _fared(said)
+    asked_in = {"interaction__at__gt": since, "interaction__at__lte": now}
+    said = Decision.objects.filter(kind=Decision.Kind.SHADOW, bot=bot, **asked_in)
     live = Decision.objects.filter(kind=Decision.Kind.LIVE, bot=bot, cycle__began__gt=since, cycle__began__lte=now)
+    alike, fared = _alike(said, live), _fared(said)
     shadows = [
         Compared(
             model="/".join(part for part in name if part),
@@ -126,43 +129,39 @@ def _costs(calls: QuerySet[Interaction]) -> dict[Name, Decimal]:
     return {(provider, model): (total or Decimal(0)).quantize(CENTS) for provider, model, total in rows}
 
 
-def _alike(said: QuerySet[Decision]) -> defaultdict[Name, tuple[Share, Share]]:
+def _alike(said: QuerySet[Decision], live: QuerySet[Decision]) -> defaultdict[Name, tuple[Share, Share]]:
     """Return by model the shares of equal actions and of equal entries, where both gave a usable answer."""
-    live = Decision.objects.filter(
-        kind=Decision.Kind.LIVE, cycle=OuterRef("cycle"), symbol=OuterRef("symbol"), action__in=OPENS
+    both, enters = said.filter(agrees__isnull=False).order_by(), Q(action__in=OPENS)
+    counted = both.values_list(*MODEL).annotate(
+        equal=Count("pk", filter=Q(agrees=True)),
+        whole=Count("pk"),
+        same=Count("pk", filter=enters & Q(agrees=True)),
+        wanted=Count("pk", filter=enters),
     )
-    rows = said.filter(agrees__isnull=False).annotate(entered=Exists(live))
-    enters = Q(action__in=OPENS)
-    counted = (
-        rows.order_by()
-        .values_list("interaction__provider", "interaction__model_requested")
-        .annotate(
-            equal=Count("pk", filter=Q(agrees=True)),
-            whole=Count("pk"),
-            same=Count("pk", filter=enters & Q(agrees=True)),
-            either=Count("pk", filter=enters | Q(entered=True)),
-        )
-    )
+    missed = _missed(both.exclude(enters), live.filter(enters))
     found: defaultdict[Name, tuple[Share, Share]] = defaultdict(lambda: (Share(0, 0), Share(0, 0)))
-    for provider, model, equal, whole, same, either in counted:
+    for provider, model, equal, whole, same, wanted in counted:
+        either = wanted + missed[provider, model]
         found[provider, model] = Share(equal, whole), Share(same, either)
     return found
 
 
+def _missed(others: QuerySet[Decision], entries: QuerySet[Decision]) -> Counter[Name]:
+    """Return by model how often the live decision entered and it did not. Entries are few: they are looked at one by one."""
+    entered = set(entries.values_list("cycle_id", "symbol"))
+    rows = others.filter(cycle__in={cycle for cycle, _ in entered}).values_list(*MODEL, "cycle_id", "symbol")
+    return Counter((provider, model) for provider, model, *case in rows if tuple(case) in entered)
+
+
 def _fared(said: QuerySet[Decision]) -> dict[Name, Fared]:
     by_model: dict[Name, list[Any]] = defaultdict(list)
-    for provider, model, *row in _allowed(said).values_list(
-        "interaction__provider", "interaction__model_requested", *RESULT
-    ):
+    for provider, model, *row in _allowed(said).values_list(*MODEL, *RESULT):
         by_model[provider, model].append(row)
     return {name: _sum_of(rows) for name, rows in by_model.items()}
 
 
 def _fared_together(decisions: QuerySet[Decision]) -> Fared:
     return _sum_of(_allowed(decisions).values_list(*RESULT))
-
-
-RESULT: Final = ("afterwards__end", "afterwards__net", "afterwards__multiple", "quantity", "asked_quantity")
 
 
 def _allowed(decisions: QuerySet[Decision]) -> QuerySet[Decision]:

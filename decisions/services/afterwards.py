@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Value
@@ -26,6 +29,7 @@ GRACE: Final = timedelta(days=1)
 PAGE: Final = 200
 WORK_SECONDS: Final = 60.0
 """After this the rest is left to the next time."""
+opened_at, closed_at = attrgetter("opened_at"), attrgetter("closed_at")
 FIELDS: Final = ("end", "exit_price", "until", "net", "multiple", "best", "worst")
 
 
@@ -90,7 +94,9 @@ def _rows(feed: Feed, decisions: Sequence[Decision], fee: Decimal) -> Iterator[A
     bars = _bars(feed, begun[0][0].symbol, since)
     for row, entry, before in begun:
         until = row.at + FOLLOWED
-        after = follow(entry, (bar for bar in bars if bar.closed_at <= until), before=before)
+        first = bisect_left(bars, before.until, key=opened_at)
+        last = bisect_right(bars, until, key=closed_at)
+        after = follow(entry, islice(bars, first, last), before=before)
         if after != before:
             yield _row(row, entry, after)
 

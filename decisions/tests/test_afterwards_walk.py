@@ -58,6 +58,16 @@ def test_a_price_on_the_stop_is_a_stop_and_one_on_the_target_a_target():
     assert walked(LONG, (100, 104, 99, 99)).end == TARGET
 
 
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.sampled_from([Side.LONG, Side.SHORT]))
+def test_the_very_price_of_the_stop_is_a_stop_and_that_of_the_target_a_target_whatever_floats_make_of_them(a, b, side):
+    price, away = Decimal(a + b) / 1000, Decimal(b) / 1000
+    stop, target = price - side.sign * away, price + side.sign * away
+    entry = AskedEntry(side, price, Decimal(1), stop, target)
+    for level, end in ((stop, STOP), (target, TARGET)):
+        high, low = max(price, level), min(price, level)
+        assert walked(entry, (price, high, low, price)).end == end
+
+
 def test_a_candle_that_opens_beyond_the_stop_is_left_at_its_open():
     done = walked(LONG, (97, 103, 96, 103))
     assert (done.end, done.price, done.worst) == (STOP, Decimal("97.0"), -1.5)

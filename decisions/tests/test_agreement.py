@@ -177,7 +177,7 @@ def test_the_statements_do_not_grow_with_the_shadows(house, django_assert_num_qu
     wants = {f"m{number}": {"A": HOLD, "B": ENTER} for number in range(12)}
     for _ in range(3):
         house.cycle({"A": HOLD}, **wants)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert len(house.compared().shadows) == 12
 
 
