@@ -52,6 +52,8 @@ def interactions_record(
     for row in before:
         row.used = False
     last.outcome, last.reason = reading.outcome.value, _fitting(Interaction, "reason", _reason(answer, reading))
+    if reading.held:
+        last.parameters["held"] = dict(reading.held)
     rows = Interaction.objects.bulk_create([*before, last])
     for row, attempt in zip(rows, answer.attempts, strict=True):
         if attempt.late is not None:
@@ -178,11 +180,11 @@ def diary_write(
 
 
 def _reason(answer: Answer, reading: Reading) -> str:
-    """Return why the reply or parts of it could not be used; for a usable one, what failed before it."""
+    """Return why the reply or parts of it could not be used. What failed before a usable one has rows of its own."""
     if reading.outcome is not Outcome.ANSWERED:
         return reading.reason or answer.reason
     held = "; ".join(f"{symbol} held: {code}" for symbol, code in reading.held.items())
-    return "; ".join(part for part in (held, answer.reason) if part)
+    return held if answer.attempts else "; ".join(part for part in (held, answer.reason) if part)
 
 
 def decision_row(

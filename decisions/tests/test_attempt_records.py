@@ -20,7 +20,7 @@ from decisions.llm.formats import format_learned, formats_forget, formats_of, fo
 from decisions.models import Cycle, Interaction, LearnedFormat
 from decisions.services import interactions_record
 from decisions.tests.asking_kit import PRICE, Ledger, decider_at
-from decisions.tests.builders import AT, MODEL, envelope, question, reply
+from decisions.tests.builders import AT, HOLD, MODEL, OPEN, envelope, question, reply
 from decisions.tests.llm_server import model_server, sends
 from vibex.lib.clock import Deadline
 from vibex.lib.errors import Rejected
@@ -81,6 +81,14 @@ def test_every_request_is_a_row_and_the_last_is_the_one_that_was_read(bot):
     assert third.reasoning == "the trend \\x00 holds"
     assert (third.provider, third.parameters["format"], third.parameters["max_tokens"]) == ("local", "strict", 4_000)
     assert third.reply.encode() == good
+
+
+def test_symbols_that_were_held_are_kept_with_their_codes(bot):
+    with model_server(sends(b"{}", 500), sends(envelope(reply(HOLD, OPEN | {"leverage": "5x"})))) as server:
+        row = recorded(bot, server.url)
+    row.refresh_from_db()
+    assert row.parameters["held"] == {"ETHUSDT": "leverage.int_type"}
+    assert row.reason == "ETHUSDT held: leverage.int_type"
 
 
 def test_what_was_asked_again_is_kept_as_it_was_asked(bot):
