@@ -128,6 +128,8 @@ class Item:
     orders: tuple[Sent, ...] = ()
     life: Life | None = None
     after: After | None = None
+    split: bool = False
+    """Whether it holds because the models that decide together did not agree on an entry."""
     decision_id: int | None = None
 
 
@@ -152,6 +154,8 @@ def row_of(item: Item, *, asked: bool) -> Row:
     orders = _orders(item) if risk.state in (State.PASSED, State.PARTLY) else Mark(Station.ORDERS, State.UNREACHED)
     words = ["", "", "", "as it should be", "make sense"]
     early_marks = [Mark(mark.station, mark.state, word=word) for mark, word in zip(marks, words, strict=True)]
+    if item.split:
+        early_marks[-1] = Mark(Station.MEANING, State.PARTLY, "models disagree", word="without agreement")
     return Row(item.symbol, item.action, (*early_marks, risk, orders, _result(item, orders)), item.decision_id)
 
 

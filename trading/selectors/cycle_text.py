@@ -45,7 +45,12 @@ class Shown:
 def interaction_to_show(person: Person, cycle_id: int, interaction_id: int) -> Interaction | None:
     """Return a request of a cycle on an account of `person`; None for any other."""
     own = Interaction.objects.filter(cycle__account__owner_id=person.pk, cycle_id=cycle_id)
-    return own.select_related("cycle__account", "cycle__bot").filter(pk=interaction_id).first()
+    return (
+        own.select_related("cycle__account", "cycle__bot")
+        .defer("cycle__kept", "cycle__seen")
+        .filter(pk=interaction_id)
+        .first()
+    )
 
 
 def _prompt(row: Interaction) -> list[tuple[str, str, str]]:

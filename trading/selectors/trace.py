@@ -81,7 +81,7 @@ def cycle_to_show(person: Person, cycle_id: int) -> Cycle | None:
     same = Cycle.objects.filter(bot=OuterRef("bot"))
     before = same.filter(scheduled_for__lt=OuterRef("scheduled_for")).order_by("-scheduled_for")
     after = same.filter(scheduled_for__gt=OuterRef("scheduled_for")).order_by("scheduled_for")
-    own = Cycle.objects.filter(account__owner_id=person.pk).select_related("account", "bot")
+    own = Cycle.objects.filter(account__owner_id=person.pk).select_related("account", "bot").defer("kept")
     placed = own.annotate(before_id=Subquery(before.values("pk")[:1]), after_id=Subquery(after.values("pk")[:1]))
     return placed.filter(pk=cycle_id).first()
 
@@ -100,12 +100,13 @@ def trace_of(cycle: Cycle) -> Trace:
     own = [order for order in orders if order.cycle_id == cycle.pk]
     decisions = _decisions_of(cycle)
     live = [row for row in decisions if row.kind == Decision.Kind.LIVE]
+    votes = [row for row in decisions if row.kind == Decision.Kind.VOTE]
     ruled = tuple(_with_orders(live, own, orders, rules))
     interactions = interactions_of(cycle)
     entries = tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id"))
     return Trace(
         cycle=cycle,
-        way=way_of_cycle(cycle, interactions, [(each.decision, each.orders) for each in ruled], entries),
+        way=way_of_cycle(cycle, interactions, [(each.decision, each.orders) for each in ruled], entries, votes),
         askings=askings_of(interactions, decisions, deadline_seconds=float(cycle.bot.deadline_seconds)),
         spent=spent_on(interactions),
         ruled=ruled,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from decisions.domain.funnel import held_in
+from decisions.domain.proposal import Action
 from decisions.domain.question import Outcome
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from trading.domain.way import Kind, Request, Way, way_of
@@ -25,11 +26,13 @@ def way_of_cycle(
     interactions: Sequence[Interaction],
     ruled: Sequence[tuple[Decision, Sequence[Order]]],
     entries: Sequence[DiaryEntry],
+    votes: Iterable[Decision] = (),
 ) -> Way:
     """Return the way of a cycle; `ruled` holds what was decided with the orders that followed."""
+    wanted = {vote.symbol for vote in votes if Action(vote.action).opens}
     deciding = [row for row in interactions if row.purpose in DECIDES and row.late_of_id is None]
     requests = [_request(row) for row in deciding]
-    items = [_item(decision, orders) for decision, orders in ruled]
+    items = [_item(decision, orders, wanted) for decision, orders in ruled]
     held = _held(deciding, entries)
     return way_of(_run(cycle, entries, asked=bool(requests)), requests, items, held)
 
@@ -72,7 +75,7 @@ def _held(deciding: Sequence[Interaction], entries: Sequence[DiaryEntry]) -> dic
     return held
 
 
-def _item(decision: Decision, orders: Sequence[Order]) -> Item:
+def _item(decision: Decision, orders: Sequence[Order], wanted: Container[str]) -> Item:
     approval: Approval | None = getattr(decision, "approval", None)
     after = getattr(decision, "afterwards", None)
     position = life_of(orders)
@@ -90,6 +93,7 @@ def _item(decision: Decision, orders: Sequence[Order]) -> Item:
         orders=tuple(Sent(order.state, order.reason, order.filled, order.quantity) for order in mine),
         life=_life(position) if position else None,
         after=After(after.get_end_display(), after.multiple) if after else None,
+        split=decision.action == Action.HOLD and decision.symbol in wanted,
         decision_id=decision.pk,
     )
 

@@ -90,6 +90,8 @@ def test_votes_and_shadows_stand_with_their_models_and_are_said_not_to_be_traded
     stations, trace = way_of(cycle)
     assert stations["answered"] == ("PARTLY", "http.503")
     assert [len(rung.votes) for rung in trace.askings[0].rungs] == [2, 2, 0]
+    assert trace.way.rows[1].mark(Station.MEANING).text == "models disagree"
+    assert stations["meaning"] == ("PARTLY", "")
     page = page_of(client, cycle)
     assert page.count(">agrees<") == 3
     assert page.count(">differs<") == 1
