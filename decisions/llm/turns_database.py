@@ -6,6 +6,7 @@ import time
 from typing import Final
 
 from django.db import connection
+from django.db.models import Count, FloatField, Func, Q, Value
 
 from decisions.domain.turns import LATE, Bucket, Step, Wanted, take
 from decisions.llm.shared import short_transaction
@@ -20,8 +21,7 @@ class DatabaseTurns:
 
     def take(self, wanted: Wanted, *, longest: float, keep: float) -> Step:
         with short_transaction():
-            bucket = _locked(wanted.bucket)
-            now = _now()
+            bucket, now = _locked(wanted.bucket, PLACES + wanted.places)
             known = Bucket(bucket.tokens, bucket.at) if bucket.at else None
             left, wait, taken = take(known, wanted.rate, now, longest=longest)
             if not taken:
@@ -33,7 +33,7 @@ class DatabaseTurns:
 
     def place(self, wanted: Wanted, *, due: float, keep: float) -> Step:
         with short_transaction():
-            now = _now()
+            _, now = _locked(PLACES + wanted.places)
             return Step(go=now <= due + LATE and _placed(wanted, now, keep), due=due)
 
     def leave(self, wanted: Wanted) -> None:
@@ -43,29 +43,32 @@ class DatabaseTurns:
 
 def _placed(wanted: Wanted, now: float, keep: float) -> bool:
     """Take one of the provider's places, if one is free. Those whose time is over are."""
-    _locked(PLACES + wanted.places)
     places = AskPlace.objects.filter(provider=wanted.places)
-    if places.filter(until__gt=now).count() >= wanted.at_once:
+    held = places.aggregate(all=Count("pk"), living=Count("pk", filter=Q(until__gt=now)))
+    if held["living"] >= wanted.at_once:
         return False
-    places.filter(until__lte=now).delete()
+    if held["all"] > held["living"]:
+        places.filter(until__lte=now).delete()
     AskPlace.objects.create(provider=wanted.places, holder=wanted.holder, until=now + keep)
     return True
 
 
-def _locked(key: str) -> AskBucket:
-    """Return the row of a key, locked to the end of the transaction. A new one has never been taken from."""
-    rows = AskBucket.objects.select_for_update().filter(key=key)
-    row = rows.first()
-    if row is None:
-        AskBucket.objects.bulk_create([AskBucket(key=key, tokens=0.0, at=0.0)], ignore_conflicts=True)
-        row = rows.get()
-    return row
+def _locked(*keys: str) -> tuple[AskBucket, float]:
+    """Return the row of the first key, and the time. All rows are locked to the end of the transaction, in one order.
+
+    A new row has never been taken from.
+    """
+    rows = AskBucket.objects.select_for_update().filter(key__in=keys).annotate(now=_now()).order_by("pk")
+    found = {row.key: row for row in rows}
+    if len(found) < len(keys):
+        missing = [AskBucket(key=key, tokens=0.0, at=0.0) for key in sorted(keys) if key not in found]
+        AskBucket.objects.bulk_create(missing, ignore_conflicts=True)
+        found = {row.key: row for row in rows.all()}
+    return found[keys[0]], found[keys[0]].now
 
 
-def _now() -> float:
+def _now() -> Func | Value:
     """Return the time by the clock that all share: the database server's, or this machine's for a file on it."""
     if connection.vendor != "postgresql":
-        return time.time()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-        return float(cursor.fetchone()[0])
+        return Value(time.time(), output_field=FloatField())
+    return Func(template="extract(epoch FROM clock_timestamp())::float8", output_field=FloatField())

@@ -15,12 +15,13 @@ from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.utils import timezone
 
 from accounts.models import Bot
 from decisions.deciders.ports import BudgetUsed, NoPurse, Purse, Reservation
 from decisions.domain.till import UNITS, Allowed, Entry, Till, Tills, no_room
+from decisions.llm.shared import let_go
 from decisions.selectors.spending import cost_on, local_day
 from decisions.services.tills_database import DatabaseTills
 from decisions.services.tills_redis import RedisTills
@@ -100,8 +101,8 @@ def budget_rebuild(*, bot: Bot, day: date, anew: bool = True) -> Till:
     """
     spent = cost_on(bot, day)
     till = Till(spent.total, spent.tokens)
-    if not connection.in_atomic_block:
-        connection.close()
+    if settings.REDIS_URL:
+        let_go()
     _tills().begin(bot.pk, day, till, anew=anew)
     return till
 
