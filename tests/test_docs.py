@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
+from decisions.domain.providers import KEY_OWNERS
 from vibex.lib.env import ROOT
 
 DOCS = ROOT / "docs"
@@ -29,6 +30,7 @@ HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "github.c
     "fapi.asterdex.com",
     "fstream.asterdex.com",
     "fapi.asterdex-testnet.com",
+    *KEY_OWNERS.values(),  # servers of models that the house knows
 }
 """Hosts a page may name. Anything else is a mistake, or needs a reason to stand here."""
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import Bot
 from marketdata.domain.intervals import INTERVAL_MS
 from marketdata.models import Instrument
-from trading.model_fields import LinesInput, ListField, ModelInput, ModelsField
+from trading.model_fields import LinesInput, ListField, ModelInput, ModelsField, ServedInput
 from vibex.lib.errors import Rejected
 
 ASKING: Final = (
@@ -52,7 +52,7 @@ class BotForm(forms.ModelForm):  # type: ignore[type-arg]
     """Whether a person can be asked what to do about a retired model."""
 
     fallback_models = ModelsField(help_text=Bot._meta.get_field("fallback_models").help_text)
-    served_models = ModelsField(help_text=Bot._meta.get_field("served_models").help_text)
+    served_models = ModelsField(widget=ServedInput, help_text=Bot._meta.get_field("served_models").help_text)
     ensemble_models = ModelsField(help_text=Bot._meta.get_field("ensemble_models").help_text)
     shadow_models = ModelsField(help_text=Bot._meta.get_field("shadow_models").help_text)
     symbols = ListField(

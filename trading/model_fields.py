@@ -33,11 +33,15 @@ class ModelInput(forms.TextInput):
 class NamesInput(forms.Widget):
     """As many rows as there are names, and some to add more. An empty row is no name."""
 
+    offered = OFFERED
+
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         names = [value] if isinstance(value, str) else value or []
         given = [*(text for text in names if text.strip()), *[""] * SPARE_ROWS]
         first = (attrs or {}).get("id", f"id_{name}")
-        rows = ((name, text, first if at == 0 else f"{first}_{at}", at + 1, OFFERED) for at, text in enumerate(given))
+        rows = (
+            (name, text, first if at == 0 else f"{first}_{at}", at + 1, self.offered) for at, text in enumerate(given)
+        )
         row = (
             '<li><input type="text" name="{}" value="{}" id="{}" aria-label="model {}" list="{}" size="60" '
             'autocomplete="off" spellcheck="false"></li>'
@@ -49,6 +53,12 @@ class NamesInput(forms.Widget):
 
     def value_omitted_from_data(self, data: Mapping[str, Any], files: Any, name: str) -> bool:
         return name not in data
+
+
+class ServedInput(NamesInput):
+    """The same for names as providers write them, which no catalogue offers."""
+
+    offered = ""
 
 
 class LinesInput(forms.Textarea):

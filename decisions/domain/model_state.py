@@ -73,8 +73,9 @@ def judge(name: str, facts: Facts | None, *, read_at: datetime | None, today: da
         return ModelState(name, Kind.RULES)
     if (gone := retired(name)) is not None:
         successor = successor_of(name) or ""
-        when = "is retired" if gone.since is None or gone.since <= today else f"retires on {gone.since:%d %B %Y}"
-        return ModelState(name, Kind.RETIRED, f"{name} {when}. {gone.note} Use {successor} instead.", successor, facts)
+        when = "is retired since" if gone.since <= today else "retires on"
+        words = f"{name} {when} {gone.since:%d %B %Y} ({gone.note}). Use {successor} instead."
+        return ModelState(name, Kind.RETIRED, words, successor, facts)
     if facts is None:
         return _unlisted(name, provider, model, read_at)
     if facts.gone_at is not None:

@@ -55,9 +55,10 @@ class Retired:
     name: str
     successor: str
     """Key of a preset."""
-    since: date | None
-    """When it was, or will be, switched off; None where no date was found."""
+    since: date
+    """When it was, or will be, switched off."""
     note: str
+    """Who says so, and how sure that is."""
 
     def successor_at(self, provider: str) -> str:
         """Return the successor's name at the same provider; at OpenRouter where that provider does not serve it."""
@@ -118,11 +119,11 @@ PRESETS: Final[Mapping[str, Preset]] = {
 }  # fmt: skip
 
 _SONNET, _GPT, _DEEPSEEK, _GEMINI, _GROK = (
-    (date(2026, 11, 30), "claude-sonnet-5", "Anthropic retires it (price table of litellm 1.106.2)."),
-    (date(2026, 10, 23), "gpt-5.6-terra", "OpenAI retired it (price table of litellm 1.106.2)."),
-    (date(2026, 7, 24), "deepseek-v4-flash", "DeepSeek switched its name off; V3 at other hosts: not verified."),
-    (date(2026, 12, 1), "gemini-3.8-flash", "The Gemini API shuts it down (secondary source)."),
-    (date(2026, 5, 15), "grok-4.3", "xAI retired it (secondary source); at OpenRouter: not verified."),
+    (date(2026, 11, 30), "claude-sonnet-5", "Anthropic; price table of litellm 1.106.2"),
+    (date(2026, 10, 23), "gpt-5.6-terra", "OpenAI; price table of litellm 1.106.2"),
+    (date(2026, 7, 24), "deepseek-v4-flash", "DeepSeek's own name of it; V3 at other hosts: not verified"),
+    (date(2026, 12, 1), "gemini-3.8-flash", "Gemini API; secondary source"),
+    (date(2026, 5, 15), "grok-4.3", "xAI; secondary source; at OpenRouter not verified"),
 )
 RETIRED: Final[Mapping[str, Retired]] = {
     name: Retired(name, successor, since, note)
