@@ -212,7 +212,10 @@ def _supported(row: Body) -> Iterator[str]:
 
 
 def _efforts(row: Body) -> tuple[str, ...]:
-    """Return the efforts of reasoning that it takes, in their order; empty when it does not say."""
+    """Return the efforts of reasoning that it takes, in their order; empty when it does not say.
+
+    Lists name levels of reasoning. Not to reason at all is taken, too, unless reasoning is said to be mandatory.
+    """
     stated: Any = []
     for name, part in (("reasoning", "supported_efforts"), ("effort", "supported_levels")):
         of = row.get(name)
@@ -222,7 +225,10 @@ def _efforts(row: Body) -> tuple[str, ...]:
     effort = capabilities.get("effort") if isinstance(capabilities, dict) else None
     if isinstance(effort, dict):
         stated = [name for name in EFFORTS if _is_supported(effort.get(name))]
-    return tuple(name for name in EFFORTS if name in stated)
+    reasoning = row.get("reasoning")
+    mandatory = isinstance(reasoning, dict) and reasoning.get("mandatory") is True
+    taken = {name for name in stated if isinstance(name, str)} | (set() if mandatory else {"none"})
+    return tuple(name for name in EFFORTS if name in taken) if stated else ()
 
 
 def _is_supported(value: Any) -> bool:

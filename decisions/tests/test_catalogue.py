@@ -83,7 +83,11 @@ def test_other_providers_are_read_for_what_they_give():
         max_output_tokens=393_216,
         effort={"supported_levels": ["low", "high", "max"], "default_level": "high"},
     )
-    assert (deepseek.context, deepseek.max_output, deepseek.efforts) == (1_048_576, 393_216, ("low", "high", "max"))
+    assert (deepseek.context, deepseek.max_output, deepseek.efforts) == (
+        1_048_576,
+        393_216,
+        ("none", "low", "high", "max"),
+    )
     capabilities = {
         "effort": {"supported": True, "low": {"supported": True}, "max": {"supported": False}},
         "structured_outputs": {"supported": True},
@@ -93,7 +97,7 @@ def test_other_providers_are_read_for_what_they_give():
         max_tokens=128_000, capabilities=capabilities,
     )  # fmt: skip
     assert (claude.title, claude.context, claude.max_output) == ("Claude Sonnet 5", 1_000_000, 128_000)
-    assert (claude.efforts, takes_schema(claude.supported)) == (("low",), True)
+    assert (claude.efforts, takes_schema(claude.supported)) == (("none", "low"), True)
     capabilities["structured_outputs"] = {"supported": False}
     assert takes_schema(one("anthropic", id="claude-3", capabilities=capabilities).supported) is False
     (grok,) = read(
@@ -105,6 +109,13 @@ def test_other_providers_are_read_for_what_they_give():
     names = read(openai_list("gpt-5.6-luna", "gpt-5.6-terra"), "openai")
     assert [model.slug for model in names.models] == ["gpt-5.6-luna", "gpt-5.6-terra"]
     assert takes_schema(names.models[0].supported) is None, "a bare list says nothing of it"
+
+
+def test_not_to_reason_is_taken_unless_reasoning_is_mandatory():
+    levels = ["low", "high"]
+    assert one(id="a/b", reasoning={"supported_efforts": levels}).efforts == ("none", "low", "high")
+    assert one(id="a/b", reasoning={"supported_efforts": levels, "mandatory": True}).efforts == ("low", "high")
+    assert one(id="a/b", reasoning={"mandatory": True}).efforts == ()
 
 
 def test_entries_that_make_no_sense_are_left_out_and_counted():
