@@ -26,6 +26,8 @@ COMPARED: Final = (
     "verdict",
     "allowed",
 )
+OF_ANOTHER_WISH: Final = ("action", "verdict")
+"""What is compared where something else is asked for: its numbers are of another thing."""
 NOTHING: Final = "nothing"
 
 
@@ -136,7 +138,7 @@ def changes_of(then: Told | None, now: Told | None) -> tuple[Change, ...]:
     if then is None or now is None:
         return _changed("decision", then and f"{then.action} {then.verdict}", now and f"{now.action} {now.verdict}")
     found: list[Change] = []
-    for name in COMPARED:
+    for name in COMPARED if then.action == now.action else OF_ANOTHER_WISH:
         found += _changed(name, getattr(then, name), getattr(now, name))
     return (*found, *_rules(then.hits, now.hits))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # they load what asks models, which a command does when it is
 def plain(value: object) -> str:
     """Return what JSON has no form for, as text."""
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return f"{value.normalize():f}"
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

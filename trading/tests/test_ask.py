@@ -101,7 +101,7 @@ def test_as_json_it_is_all_there(house, model):
     told = json.loads(run(str(house.bot.pk), "--dry-run", "--json"))
     assert told["prompt"]["user"] == Interaction.objects.get().user_prompt
     assert told["answer"]["rulings"][0]["verdict"] == "accepted"
-    assert (told["answer"]["cost"], told["tokens"] > 1_000) == ("0.0033100000", True)
+    assert (told["answer"]["cost"], told["tokens"] > 1_000) == ("0.00331", True)
 
 
 def test_without_dry_run_it_asks_nobody_and_names_the_real_thing(house, model):

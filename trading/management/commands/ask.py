@@ -80,6 +80,9 @@ def _question_lines(asked: DryAsk) -> Iterator[str]:
     yield question.prompt.user
     yield "=== end of the prompt ==="
     yield f"prompt   {question.prompt.template}, about {asked.tokens} tokens"
+    if asked.cost is None:
+        yield "cost     unknown: no catalogue has the price of the model"
+        return
     yield f"cost     about {money(asked.prompt_cost)} for the prompt, at most {money(asked.cost)} with the longest reply"
 
 
