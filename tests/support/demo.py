@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from accounts.models import Account, AuditEntry, Bot, Incident, LiveApproval, RiskLimits, User
-from decisions.models import Afterwards, Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
+from decisions.models import Afterwards, Cycle, Decision, DiaryEntry, Interaction, OutsideText, PromptTemplate
 from marketdata.models import QuarantinedCandle, Snapshot
 from tests.support.demo_alerts import alerts
 from tests.support.demo_approval import waiting
@@ -379,6 +379,7 @@ def _around(made: Demo) -> None:
     GuardState.objects.create(account=account, since=now - timedelta(hours=1), at=looked, full_at=looked, seconds=0.1)
     Reconciliation.objects.create(account=account, at=now - timedelta(minutes=12), trigger="hourly", agreed=True)
     PromptTemplate.objects.get_or_create(name="arena", version=1, defaults={"text": "You are a trading agent."})
+    OutsideText.objects.create(bot=made.bot, source="desk", text="The venue announced maintenance.", author=made.user)
     Snapshot.objects.get_or_create(venue="sim", symbol="BTCUSDT", at=now, digest="ab" * 32, values={"last": "64000"})
     leftovers(now)
     QuarantinedCandle.objects.get_or_create(
