@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Bot
 from decisions.domain.model_state import Facts, ModelState, judge
+from decisions.domain.presets import list_price
 from decisions.domain.providers import HOUSE, LOCAL, RULES
 from decisions.models import CatalogueModel, CatalogueRead, Interaction, Provider
 from decisions.selectors.catalogue import asked_provider, without_variant
@@ -60,12 +61,13 @@ def providers_with_key() -> set[str]:
 
 
 def facts_of(row: CatalogueModel) -> Facts:
-    """Return a row of a catalogue as plain data."""
+    """Return a row of a catalogue as plain data, with the list price where the catalogue names none."""
+    listed = None if row.input_price is not None else list_price(row.provider, row.slug)
     return Facts(
         row.context,
         row.max_output,
-        row.input_price,
-        row.output_price,
+        listed.prompt if listed else row.input_price,
+        listed.reply if listed else row.output_price,
         tuple(row.supported),
         tuple(row.efforts),
         row.expires,

@@ -261,8 +261,16 @@ def test_presets_are_offered_where_no_catalogue_was_read_and_the_catalogue_where
     offered = dict(choices())
     assert "openrouter/openai/gpt-5.6-luna" not in offered, "the catalogue of openrouter does not list it"
     assert offered["openrouter/z/only"] == "$0.5 in, $1 out per million · context 200k"
-    assert offered[f"openrouter/{GROK}"] == "ends 01 Jan 2099 · takes a schema"
+    assert offered[f"openrouter/{GROK}"] == "$1.25 in, $2.5 out per million · ends 01 Jan 2099 · takes a schema"
     assert "anthropic/claude-sonnet-5" in offered
+
+
+def test_a_catalogue_of_names_is_shown_with_list_prices():
+    listed("claude-sonnet-5", provider="anthropic")
+    listed("claude-unheard-of", provider="anthropic")
+    offered = dict(choices())
+    assert offered["anthropic/claude-sonnet-5"] == "$2 in, $10 out per million"
+    assert offered["anthropic/claude-unheard-of"] == ""
 
 
 def test_a_search_finds_by_every_word():
