@@ -183,8 +183,12 @@ def _slices(bot: Bot, rows: Any) -> list[Slice]:
             usual.append(usual_cost(bot))
         return usual[0]
 
-    named = [(f"{row['provider']}/{row['model_requested']}".lstrip("/"), row) for row in rows]
-    return [Slice(name, _spent(row, once), row.get("day")) for name, row in named]
+    return [Slice(_named(row["provider"], row["model_requested"]), _spent(row, once), row.get("day")) for row in rows]
+
+
+def _named(provider: str, model: str) -> str:
+    """Return a model with its provider in front, once."""
+    return model if not provider or model.startswith(f"{provider}/") else f"{provider}/{model}"
 
 
 def _spent(row: Any, usual: Any) -> Spent:

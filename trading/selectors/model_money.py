@@ -84,7 +84,7 @@ def bot_money(bot: Bot, *, now: datetime) -> BotMoney:
         booked=(booked or NOTHING).quantize(UNITS),
         recent=together(each.spent for each in slices),
         cycles=asked.values("cycle_id").distinct().count(),
-        models=_by_model(slices),
+        models=tuple(each for each in _by_model(slices) if each.spent.calls),
     )
 
 
@@ -122,9 +122,10 @@ def figure_of_cost(slices: Sequence[Slice]) -> dict[str, Any]:
     if not any(each.spent.total for each in slices):
         return {"data": [], "layout": {}}
     days = [each.day for each in slices if each.day]
-    span = [min(days) + timedelta(days=ahead) for ahead in range(max(2, (max(days) - min(days)).days + 1))]
+    first = min(*days, max(days) - timedelta(days=1))
+    span = [first + timedelta(days=ahead) for ahead in range((max(days) - first).days + 1)]
     cost = {(each.model, each.day): each.spent.total for each in slices}
-    names = [each.model for each in _by_model(slices)]
+    names = [each.model for each in _by_model(slices) if each.spent.total]
     return {
         "data": [
             {
@@ -142,7 +143,7 @@ def figure_of_cost(slices: Sequence[Slice]) -> dict[str, Any]:
             "barmode": "stack",
             "margin": {"l": 8, "r": 64, "t": 8, "b": 40},
             "showlegend": len(names) > 1,
-            "legend": {"orientation": "h", "y": 1.1},
+            "legend": {"y": -0.16, "yanchor": "top", "x": 0},
             "hovermode": "x unified",
             "xaxis": {"type": "date", "showgrid": False, "fixedrange": True, "tickformat": "%d %b", "nticks": 8},
             "yaxis": {"side": "right", "tickformat": ",.2f", "zeroline": False, "fixedrange": True, "nticks": 5},

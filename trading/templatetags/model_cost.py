@@ -15,3 +15,9 @@ register = template.Library()
 def dollars(value: Decimal | None) -> str:
     """Write US dollars with two decimals, four where they are needed: 1.20, 0.0043."""
     return "–" if value is None else said(value)
+
+
+@register.filter
+def count(value: int) -> str:
+    """Write a number of tokens: 443,986."""
+    return f"{value:,}"

@@ -192,7 +192,7 @@ def test_the_chart_has_a_bar_for_each_day_and_a_layer_for_each_model(bot):
 
 def test_one_day_is_drawn_as_two(bot):
     call(bot, "0.1", at=NOW)
-    assert figure_of_cost(slices_of(bot, now=NOW))["data"][0]["y"] == [0.1, 0]
+    assert figure_of_cost(slices_of(bot, now=NOW))["data"][0]["y"] == [0, 0.1]
 
 
 # The pages
