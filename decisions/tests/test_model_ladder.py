@@ -36,7 +36,7 @@ def _closed():
     formats.formats_forget()
 
 
-def asked(url: str, *models: str, seconds: float = 3.0, asks=None, **more):
+def asked(url: str, *models: str, seconds: float = 5.0, asks=None, **more):
     asks, began = asks or question(), time.monotonic()
     decider = decider_at(url, *models, **more)
     answer = decider.ask(asks, Deadline(seconds))
@@ -191,7 +191,7 @@ def test_it_is_asked_for_once_a_question_then_by_the_next_model_then_held():
 
 def test_without_time_for_another_reply_it_is_not_asked_again():
     with model_server(PROSE) as server:
-        asked(server.url, usual_seconds=3.5)
+        asked(server.url, usual_seconds=5.5)
         assert len(server.requests) == 1
 
 
