@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Bot, RiskLimits
 from decisions.deciders import rules
 from decisions.domain import gate
 from decisions.domain.kept import Unkept
 from decisions.domain.proposal import Action, Proposal
-from decisions.models import Cycle, Interaction
+from decisions.models import Approval, Cycle, Decision, Interaction
 from decisions.selectors.markets import snapshot_of_cycle
 from decisions.tests.llm_server import ModelServer, hangs_up, model_server
 from marketdata.models import Candle, Snapshot
 from marketdata.seen import MarketGone
 from marketdata.services.books import market_for
+from trading.services.journal import orm
 from trading.services.replay import THEN, cycle_find, moment_of, replay_stored
 from trading.tests.replay_kit import VENUE, House, answers, make_house
 from vibex.lib.errors import Rejected
@@ -211,6 +214,40 @@ def test_the_market_that_a_cycle_saw_comes_back_with_the_newest_value_of_every_i
     assert len(whole.symbols["BTCUSDT"].timeframes["3m"].candles) == len(
         seen.symbols["BTCUSDT"].timeframes["3m"].candles
     )
+
+
+def test_what_cannot_be_kept_keeps_no_cycle_from_trading(house, model, monkeypatch):
+    def broken(*_: Any) -> None:
+        raise TypeError("no form")
+
+    monkeypatch.setattr(orm, "cycle_kept", broken)
+    model.behaviours[:] = [answers(house.entry(), house.hold())]
+    cycle = house.cycle()
+    assert (cycle.kept, cycle.account.positions.count()) == ({}, 1)
+
+
+def test_keeping_takes_no_statement_more(house, monkeypatch):
+    Bot.objects.update(model="rules/hold")
+    house.cycle()
+    with CaptureQueriesContext(connection) as kept:
+        assert house.cycle().kept
+    monkeypatch.setattr(orm.OrmJournal, "keep", lambda *_: None)
+    with CaptureQueriesContext(connection) as bare:
+        assert not house.cycle().kept
+    assert len(kept) == len(bare)
+
+
+def test_what_an_approval_was_ruled_into_later_is_no_part_of_what_the_cycle_decided(house, model):
+    Bot.objects.update(approval=True)
+    model.behaviours[:] = [answers(house.entry(), house.hold())]
+    run = house.run()
+    assert run.status == "awaiting"
+    approval = Approval.objects.get()
+    later = Decision.objects.get(pk=approval.decision_id)
+    later.pk, later.sequence, later.verdict = None, 2, "refused"
+    later.save()
+    Approval.objects.update(ruled_again=later)
+    assert replay_stored(cycle=cycle_find(run.cycle_id)).same
 
 
 @pytest.mark.parametrize(
