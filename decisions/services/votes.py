@@ -75,23 +75,26 @@ def _agrees(proposal: Proposal, reading: Reading) -> bool | None:
 
 
 def _interaction(cycle: Cycle, question: Question, member: Member, purpose: str) -> Interaction:
-    """Keep the requests that were made of a member, and return the one that was read; one of nothing where none was made."""
-    asked = interactions_record(
-        bot_id=cycle.bot_id,
-        cycle=cycle,
-        question=question,
-        answer=member.answer,
-        reading=member.reading,
-        purpose=purpose,
-    )
-    if asked is not None:
-        return asked
+    """Keep the requests that were made of a member, and return the one that was read; one that says why none was made."""
+    if member.answer.attempts:
+        asked = interactions_record(
+            bot_id=cycle.bot_id,
+            cycle=cycle,
+            question=question,
+            answer=member.answer,
+            reading=member.reading,
+            purpose=purpose,
+        )
+        if asked is not None:
+            return asked
+    provider, _, model = member.model.partition("/")
     return Interaction.objects.create(
         bot_id=cycle.bot_id,
         cycle=cycle,
         purpose=purpose,
-        model_requested=member.model[:120],
-        cost=0,
+        provider=provider[:40],
+        model_requested=model[:120],
+        latency_ms=round(member.answer.latency * 1000),
         outcome=member.reading.outcome.value,
         reason=member.reading.reason[:300],
     )

@@ -9,11 +9,14 @@ from decimal import Decimal
 
 import openai  # noqa: F401 - it takes a while, which is not to count against the deadlines below
 import pytest
+from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, Alert
+from decisions.domain.shares import Share
 from decisions.llm import client
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction
 from decisions.selectors import feedback_for
+from decisions.selectors.agreement import agreement
 from decisions.tests.builders import envelope
 from decisions.tests.llm_server import Behave, model_server, sends, stays_silent
 from tests.peers.house import CLOSE, ENTRY, HOLD, House, enter, next_candle, says
@@ -249,5 +252,21 @@ def test_a_shadow_that_cannot_be_asked_is_said_and_nothing_more(house):
     inside.cycle(inside.bot("one", shadow_models=["nobody/here"]))
     assert Position.objects.exists()
     shadow = rows(purpose="shadow").get()
-    assert (shadow.model_requested, shadow.outcome) == ("nobody/here", "no_answer")
+    assert (shadow.provider, shadow.model_requested, shadow.outcome) == ("nobody", "here", "no_answer")
     assert shadow.reason.startswith("unknown_")
+
+
+def test_near_the_limit_of_the_day_shadows_fall_silent_first_and_nobody_is_alerted(house):
+    """A call without a known price counts as 0.02 US dollars."""
+    inside = house(one=answers(ENTRY), two=answers(ENTRY))
+    bot = inside.bot("one", shadow_models=["peer/two"], cost_per_day=Decimal("0.05"))
+    inside.cycle(bot)
+    assert Position.objects.exists()
+    shadow = rows(purpose="shadow").get()
+    assert (shadow.outcome, shadow.reason.partition(":")[0]) == ("not_asked", "budget")
+    bot.cost_per_day = Decimal(1)
+    bot.save()
+    inside.cycle(bot, at=next_candle())
+    (two,) = agreement(bot, now=timezone.now()).shadows
+    assert (two.model, two.skipped, two.answered) == ("peer/two", 1, Share(1, 1))
+    assert not Alert.objects.exclude(type="fill").exists()
