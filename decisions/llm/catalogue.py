@@ -63,8 +63,8 @@ def key_fetch(endpoint: Endpoint, *, seconds: float = SECONDS) -> KeyState:
     _refuse(endpoint, answer)
     try:
         data = json.loads(answer.body)["data"]
-        left = data.get("limit_remaining")
-        return KeyState(None if left is None else Decimal(str(left)))
+        left = Decimal(str(data["limit_remaining"]))
+        return KeyState(left if left.is_finite() else None)
     except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, RecursionError):
         return KeyState()
 

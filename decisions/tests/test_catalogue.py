@@ -241,6 +241,7 @@ def test_a_server_that_is_not_there_is_told():
         ({"data": []}, None),
         ([], None),
         ({"data": {"limit_remaining": "much"}}, None),
+        (b'{"data": {"limit_remaining": NaN}}', None),
     ],
 )
 def test_what_is_left_on_a_key_is_read_or_not_known(body, left):
