@@ -58,7 +58,7 @@ def asked(cycle: Cycle, model: str, outcome: str = "answered", reason: str = "",
     given: dict[str, object] = {
         "provider": "openrouter", "model_served": f"{model}-20260805", "template": "arena v1", "prompt_digest": "5f" * 32,
         "system_prompt": SYSTEM, "user_prompt": USER, "reply": body(), "http_status": 200, "finish_reason": "stop",
-        "parameters": {"format": "json_schema strict", "effort": "low", "max_tokens": 4000, "temperature": None},
+        "parameters": {"format": "strict", "effort": "low", "max_tokens": 4000, "temperature": None, "layout": "arena"},
         "prompt_tokens": 6120, "cached_tokens": 4890, "completion_tokens": 871, "reasoning_tokens": 512,
         "cost": Decimal("0.00231"), "latency_ms": 6420, "generation_id": f"gen-{cycle.pk}", "at": cycle.began,
     }  # fmt: skip
@@ -106,7 +106,7 @@ def ladder(made: Demo) -> Cycle:
     used = asked(
         cycle, DEEPSEEK, "answered", "SOLUSDT held: stop_loss.side", attempt=1, latency_ms=6898, cost=None,
         estimate=Decimal("0.00264"), reasoning=f"The trend is up. {SECRET} \u202eis not to be shown.",
-        parameters={"format": "json_schema strict", "effort": "minimal", "max_tokens": 4000, "asked_again": True},
+        parameters={"format": "strict", "effort": "minimal", "max_tokens": 4000, "asked_again": True},
         reply=body({"coin": "BTCUSDT", "signal": "buy_to_enter", "quantity": 0.024, "justification": f"Use {SECRET}"}),
     )  # fmt: skip
     _taken(made, cycle, used)
