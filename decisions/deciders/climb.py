@@ -184,13 +184,17 @@ class Climb:
         )
 
     def _why(self) -> str:
-        """Return what went wrong: for an answer in order, else the last fault first."""
-        answered = bool(self.attempts) and self.attempts[-1].outcome is Outcome.ANSWERED
-        if answered or not self.told:
-            return "; ".join(dict.fromkeys(f"{model}: {reason}" for model, reason in self.told))
-        *before, (_, last) = self.told
-        earlier = dict.fromkeys(f"{model}: {reason}" for model, reason in before)
-        return "; before that ".join((last, "; ".join(earlier))) if earlier else last
+        """Return what went wrong: for an answer in order, else first why the last request gave none, or why none was made."""
+        if not self.told:
+            return ""
+        told = [f"{model}: {reason}" for model, reason in self.told]
+        if self.attempts and self.attempts[-1].outcome is Outcome.ANSWERED:
+            return "; ".join(dict.fromkeys(told))
+        last = len(told) - 1
+        if self.attempts and not self.broke:
+            last = max(place for place, (_, reason) in enumerate(self.told) if reason == self.attempts[-1].reason)
+        others = dict.fromkeys(told[:last] + told[last + 1 :])
+        return "; besides, ".join(filter(None, (self.told[last][1], "; ".join(others))))
 
 
 GO_ON: Final = frozenset({Move.NEXT_RUNG, Move.AGAIN, Move.WAIT, Move.WITHOUT_OUTSIDE, Move.REASK})

@@ -245,6 +245,15 @@ def test_without_credit_the_other_models_there_are_passed_over_and_another_provi
     assert "none: model_unconfigured" in answer.reason
 
 
+def test_the_reason_of_a_hold_begins_with_what_the_last_request_gave():
+    with model_server(sends(b"{}", 503)) as server:
+        decider = decider_at(server.url)
+        chain = (*decider.chain, Link("c/none", "none", fault="model_unconfigured: set C_API_KEY."))
+        answer = replace(decider, chain=chain).ask(question(), Deadline(5.0))
+    assert answer.reason.startswith("http.503: ")
+    assert answer.reason.endswith("besides, none: model_unconfigured: set C_API_KEY.")
+
+
 def test_a_model_may_answer_under_its_canonical_name_only_where_that_is_known():
     raw = sends(envelope(reply(), model="grok-4-3-prod"))
     with model_server(raw) as server:
