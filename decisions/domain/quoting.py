@@ -31,4 +31,6 @@ def one_line(text: str, limit: int) -> str:
 
 def shown(text: str) -> str:
     """Return the text without characters that are not shown as themselves; white space becomes spaces."""
+    if text.isprintable():
+        return text  # as nearly every text: letters, digits, signs and plain spaces
     return "".join(" " if char.isspace() else char for char in text if char.isspace() or category(char) not in SPEAKING)
