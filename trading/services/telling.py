@@ -116,7 +116,7 @@ def model_tell(cycle: Cycle, interaction: Interaction) -> None:
     together = interaction.purpose == Interaction.Purpose.ENSEMBLE
     asks = Interaction.objects.filter(bot=cycle.bot_id, purpose=interaction.purpose, used=True, late_of=None)
     if together:
-        asks = asks.filter(model_requested=interaction.model_requested)
+        asks = asks.filter(provider=interaction.provider, model_requested=interaction.model_requested)
     silent = list(takewhile(_unanswered, asks.order_by("-pk")[: SILENCES + 1]))
     if len(silent) != SILENCES:
         return
