@@ -15,10 +15,13 @@ from decisions.domain.question import Outside
 from decisions.models import Cycle, Interaction
 from decisions.services import SEEDS, outside_text_add, prompt_template_add, prompt_template_install
 from marketdata.models import Snapshot
+from marketdata.selectors import market_clock, market_for
 from tests.support.demo import account_of, bot_of, person
 from tests.support.demo_market import candles, market
-from trading.models import EquityPoint, PaperAccount
+from trading.domain.venue import NewOrder, OrderSide, OrderType
+from trading.models import EquityPoint, PaperAccount, Position
 from trading.services.cycle import run_cycle
+from trading.services.exchanges import exchange_for
 from trading.services.live import run_for
 from trading.services.preview import prompt_preview
 from trading.tests.test_cycle import Scripted, desk_with
@@ -147,3 +150,24 @@ def test_a_preview_tells_the_time_of_now_and_of_the_next_decision(bot):
     seen = prompt_preview(bot).question
     assert seen.next_decision_at - seen.snapshot.at <= timedelta(hours=4)
     assert seen.invocation == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_preview_shows_what_the_venue_states_without_writing_to_it():
+    prompt_template_install()
+    market(datetime.now(UTC))
+    bot = bot_of(account_of(person()), symbols=["BTCUSDT"], timeframes=["3m", "15m"])
+    account = bot.account
+    exchange = exchange_for(account, market_for(account.market), market_clock(account.market))
+    price = market_for(account.market).quote("BTCUSDT", at=datetime.now(UTC)).ask
+    exchange.set_leverage(symbol="BTCUSDT", leverage=2)
+    order = NewOrder("by-hand", "BTCUSDT", OrderSide.BUY, OrderType.MARKET, Decimal("0.01"))
+    assert exchange.place(order).filled == Decimal("0.01")
+    before = PaperAccount.objects.values_list("version", flat=True).get()
+    seen = prompt_preview(bot)
+    assert "- BTCUSDT: side long, quantity 0.01, leverage 2" in seen.prompt.user
+    assert "stop on the exchange none" in seen.prompt.user
+    assert seen.question.portfolio.equity < account.starting_balance  # the fee
+    assert abs(seen.question.portfolio.positions[0].entry_price / price - 1) < Decimal("0.01")
+    assert PaperAccount.objects.values_list("version", flat=True).get() == before
+    assert not Position.objects.exists()  # nothing was taken into our books
