@@ -240,7 +240,7 @@ steps = st.lists(
 
 @pytest.mark.ci
 @given(steps)
-@tries(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@tries(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_limit_holds_through_any_sequence_and_the_counter_ends_at_what_is_on_record(bot, taken):
     Interaction.objects.all().delete()
     gone(bot)

@@ -299,7 +299,7 @@ def keeps_the_limits(lines: list[str], asked: int) -> None:
 @pytest.mark.ci
 @pytest.mark.redis
 def test_eight_processes_keep_the_limits_in_redis(tmp_path, redis_url):
-    keeps_the_limits(contend(tmp_path, REDIS_URL=redis_url), 48)
+    keeps_the_limits(contend(tmp_path, REDIS_URL=redis_url), 32)
 
 
 @pytest.mark.ci
@@ -312,14 +312,14 @@ def test_eight_processes_keep_the_limits_in_postgresql(tmp_path, postgres_url):
         admin.execute(f"CREATE DATABASE {name}")
         try:
             base, _, _ = postgres_url.rpartition("/")
-            keeps_the_limits(contend(tmp_path, DATABASE_URL=f"{base}/{name}"), 48)
+            keeps_the_limits(contend(tmp_path, DATABASE_URL=f"{base}/{name}"), 32)
         finally:
             admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.mark.ci
 def test_processes_keep_the_limits_in_one_file(tmp_path):
-    keeps_the_limits(contend(tmp_path, processes=4), 24)
+    keeps_the_limits(contend(tmp_path, processes=4), 16)
 
 
 @pytest.mark.redis

@@ -61,9 +61,9 @@ def _ask(diary: Path) -> None:
     from vibex.lib.clock import Deadline
 
     endpoint = Endpoint("http://nobody.test/v1", "the key", "shared", requests_per_minute=48, at_once=5)
-    for _ in range(3):
+    for _ in range(2):
         try:
-            with turn(endpoint, "model", Deadline(4)):
+            with turn(endpoint, "model", Deadline(3)):
                 began = time.time()
                 time.sleep(random.uniform(0.01, 0.1))
                 line = f"{began} {time.time()}\n"
