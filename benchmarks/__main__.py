@@ -18,6 +18,8 @@ BENCHMARKS = {
     "snapshot": "a snapshot of six symbols and four timeframes: time and queries, on SQLite and PostgreSQL",
     "backfill": "a million candles into the database, against bare COPY and executemany",
     "signing": "a signature, and a signed request against a bare one",
+    "asking": "our time around a model call, and 64 asks at once, on SQLite and PostgreSQL",
+    "import_cost": "importing the module that holds the client of models",
     "ruling": "six proposals through every rule of risk",
     "guard": "a pass of the guard over a hundred and a thousand accounts, on SQLite and PostgreSQL",
     "halt": "an emergency stop of one live account, and of three at once",
