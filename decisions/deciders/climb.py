@@ -70,8 +70,8 @@ class Climb:
     attempts: list[Attempt] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     """Model and reason of every request that was of no use, and of every one that could not be made."""
-    given_up: set[str] = field(default_factory=set)
-    """Providers that take no request of ours, whatever the model."""
+    given_up: set[tuple[str, str]] = field(default_factory=set)
+    """Servers with the keys that they take no request with, whatever the model."""
     reask: bool = True
     broke: bool = False
     """Was the last thing that happened the end of the day's money?"""
@@ -82,15 +82,15 @@ class Climb:
             if link.endpoint is None:
                 self.told.append((link.model, link.fault))
                 continue
-            if link.endpoint.base_url in self.given_up:
+            if _account_of(link.endpoint) in self.given_up:
                 continue
             if self.told and self.deadline.passed():
                 break
             match self._tried(link, link.endpoint):
                 case Move.USE | Move.STOP:
                     break
-                case Move.NEXT_PROVIDER:
-                    self.given_up.add(link.endpoint.base_url)
+                case Move.NEXT_PROVIDER | Move.NEXT_KEY:
+                    self.given_up.add(_account_of(link.endpoint))
         return self._together()
 
     def _tried(self, link: Link, endpoint: Endpoint) -> Move:
@@ -317,6 +317,11 @@ def estimate_of(
         return cost_of(price, usage.prompt_tokens, usage.completion_tokens)
     refused = not usage.prompt_tokens and seen.status in NOT_SPENT
     return None if refused or not received.sent else reservation.cost
+
+
+def _account_of(endpoint: Endpoint) -> tuple[str, str]:
+    """Return what a provider knows us by: two keys at one server have two accounts."""
+    return endpoint.base_url, endpoint.key
 
 
 def with_reason(prompt: Prompt, code: str) -> Prompt:

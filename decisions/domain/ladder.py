@@ -35,6 +35,7 @@ class Move(StrEnum):
     REASK = "again, with the reason"
     NEXT_MODEL = "next model"
     NEXT_PROVIDER = "next provider"
+    NEXT_KEY = "next provider, with its own key"
     STOP = "stop"
 
 
@@ -96,7 +97,7 @@ OK: Final = 200
 
 STATUSES: Final[Mapping[int, tuple[Move, ...]]] = {
     400: (Move.NEXT_RUNG, Move.NEXT_MODEL),
-    401: (Move.STOP,),
+    401: (Move.NEXT_KEY,),
     402: (Move.NEXT_PROVIDER,),
     403: (Move.WITHOUT_OUTSIDE, Move.NEXT_MODEL),
     404: (Move.NEXT_RUNG, Move.NEXT_MODEL),
@@ -114,10 +115,10 @@ STATUSES: Final[Mapping[int, tuple[Move, ...]]] = {
 """By status of HTTP, or of an error inside HTTP 200: the first move that can be made. Any other: the next model."""
 
 KINDS: Final[Mapping[str, tuple[Move, ...]]] = {
-    # The key is not taken: nobody else will be asked until a person looks at it.
-    "authentication": (Move.STOP,),
-    "authentication_error": (Move.STOP,),
-    "invalid_api_key": (Move.STOP,),
+    # The key is not taken: nobody is asked with it until a person looks at it. Another provider has a key of its own.
+    "authentication": (Move.NEXT_KEY,),
+    "authentication_error": (Move.NEXT_KEY,),
+    "invalid_api_key": (Move.NEXT_KEY,),
     # No money: every model of this provider says the same.
     "payment_required": (Move.NEXT_PROVIDER,),
     "insufficient_quota": (Move.NEXT_PROVIDER,),
@@ -221,7 +222,7 @@ def needs_person(attempt: Attempt) -> str:
     if status == OK and code_of(attempt.reason) != "envelope.error":
         return ""
     first = _row(seen_fault(fault_of(attempt.raw), status=status))[0]
-    return {Move.STOP: "key", Move.NEXT_PROVIDER: "credit"}.get(first, "")
+    return {Move.NEXT_KEY: "key", Move.NEXT_PROVIDER: "credit"}.get(first, "")
 
 
 def code_of(reason: str) -> str:

@@ -16,7 +16,7 @@ SAID = {"retry_after": 2.0}
 
 BY_STATUS = {
     400: ("next rung", "next model"),
-    401: ("stop", "stop"),
+    401: ("next provider, with its own key", "next provider, with its own key"),
     402: ("next provider", "next provider"),
     403: ("without the texts from outside", "next model"),
     404: ("next rung", "next model"),
@@ -35,8 +35,8 @@ BY_STATUS = {
     599: ("next model", "next model"),
 }
 BY_KIND = {
-    ("authentication", 403): "stop",
-    ("invalid_api_key", 401): "stop",
+    ("authentication", 403): "next provider, with its own key",
+    ("invalid_api_key", 401): "next provider, with its own key",
     ("insufficient_quota", 429): "next provider",
     ("openrouter_key_limit", 403): "next provider",
     ("openrouter_in_flight_budget", 402): "wait, then again",
@@ -96,7 +96,11 @@ def test_an_exact_word_goes_before_the_status(kind, status):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_exact_word_ends_somewhere_without_room(kind):
-    assert next_step(Seen(status=400, kinds=(kind,)), NO_ROOM).move in ("next model", "next provider", "stop")
+    assert next_step(Seen(status=400, kinds=(kind,)), NO_ROOM).move in (
+        "next model",
+        "next provider",
+        "next provider, with its own key",
+    )
 
 
 @pytest.mark.parametrize("code", BY_CODE)
@@ -160,7 +164,7 @@ def test_the_way_down_always_ends(code, status, kinds, retry_after, left):
     room, seen = replace(ROOM, left=left), Seen(code, status, kinds, retry_after=retry_after)
     for _ in range(7):
         move = next_step(seen, room).move
-        if move in (Move.USE, Move.STOP, Move.NEXT_MODEL, Move.NEXT_PROVIDER):
+        if move in (Move.USE, Move.NEXT_MODEL, Move.NEXT_PROVIDER, Move.NEXT_KEY):
             return
         spent = {
             Move.NEXT_RUNG: {"rungs_below": False},

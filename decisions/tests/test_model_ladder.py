@@ -13,6 +13,7 @@ import pytest
 from decisions.deciders.climb import Link
 from decisions.deciders.model import ModelDecider
 from decisions.domain.envelope import MAX_BYTES
+from decisions.domain.ladder import needs_person
 from decisions.domain.question import Outcome, Prompt
 from decisions.llm import client, formats
 from decisions.llm.endpoints import Endpoint
@@ -222,11 +223,37 @@ def test_a_guardrail_without_such_a_text_leads_to_the_next_model():
 # -- key, credit, other providers ----------------------------------------------------------------------------------------
 
 
-def test_a_key_that_is_not_taken_ends_everything():
+def test_a_key_that_is_not_taken_ends_everything_where_no_other_provider_can_be_asked():
     with model_server(sends(b'{"error": {"code": 401}}', 401)) as server:
         _, reading = asked(server.url, MODEL, OTHER)
         assert models(server) == [MODEL]
     assert reading.reason.startswith("http.401")
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"code": 401}}', b'{"error": {"code": "invalid_api_key"}}'])
+@pytest.mark.parametrize("status", [401, 200])
+def test_a_key_that_is_not_taken_leaves_a_provider_with_a_key_of_its_own(body, status):
+    with model_server(sends(body, status)) as barred, model_server(sends(GOOD_OTHER)) as free:
+        chain = (
+            Link("a/one", MODEL, Endpoint(barred.url, "a-key", provider="a")),
+            Link("a/two", "another", Endpoint(barred.url, "a-key", provider="a")),
+            Link("b/one", OTHER, Endpoint(free.url, "b-key", provider="b")),
+        )
+        answer = replace(decider_at(barred.url), chain=chain).ask(question(), Deadline(5.0))
+        assert (models(barred), models(free)) == ([MODEL], [OTHER])
+    assert (answer.outcome, answer.model_served) == (Outcome.ANSWERED, OTHER)
+    assert [needs_person(attempt) for attempt in answer.attempts] == ["key", ""]
+
+
+def test_a_second_key_at_the_same_server_is_tried_when_the_first_is_not_taken():
+    with model_server(sends(b'{"error": {"code": 401}}', 401), sends(GOOD_OTHER)) as server:
+        chain = (
+            Link("a/one", MODEL, Endpoint(server.url, "a-key", provider="a")),
+            Link("b/one", OTHER, Endpoint(server.url, "b-key", provider="b")),
+        )
+        answer = replace(decider_at(server.url), chain=chain).ask(question(), Deadline(5.0))
+        assert models(server) == [MODEL, OTHER]
+    assert answer.outcome is Outcome.ANSWERED
 
 
 def test_without_credit_the_other_models_there_are_passed_over_and_another_provider_is_asked():

@@ -12,8 +12,8 @@ from trading.services.journal.base import Journal
 
 KINDS: Final = {"key": "model-key", "credit": "model-credit"}
 TEXTS: Final = {
-    "key": "{provider} does not take the key it is given ({code}): set a valid one. Until then its models answer nothing and "
-    "their bots hold; what is open keeps its protection.",
+    "key": "{provider} does not take the key it is given ({code}): set a valid one. Until then its models answer nothing: "
+    "bots without a model of another provider hold; what is open keeps its protection.",
     "credit": "{provider} has no credit left for its key, or a limit of the account there is reached ({code}): add credit or "
     "raise the limit. Until then its models answer nothing; what is open keeps its protection.",
 }
