@@ -16,6 +16,7 @@ from decisions.deciders.rules import RULES, rules_decider
 from decisions.deciders.together import EnsembleDecider, ShadowedDecider, Unasked
 from decisions.domain.providers import RULES as PREFIX_OF_RULES
 from decisions.domain.question import Asking
+from decisions.llm.client import prepare
 from decisions.llm.endpoints import provider_names
 from decisions.llm.turns import turn
 from vibex.lib.errors import Rejected
@@ -24,10 +25,11 @@ PREFIX_OF_MODELS = "openrouter"
 WITHOUT_MODEL = "rules/trend"
 
 
-def decider_for(bot: BotView, *, purse: Purse | None = None, known: Known | None = None) -> Decider:
+def decider_for(bot: BotView, *, purse: Purse | None = None, known: Known | None = None, soon: bool = False) -> Decider:
     """Return what decides for the bot: rules/<strategy> or <provider>/<model>, alone or with the models beside it.
 
-    Without a `purse` nothing limits what is spent, without anything `known` nobody's price is. Raises Rejected for names
+    Without a `purse` nothing limits what is spent, without anything `known` nobody's price is. Who will ask `soon` has
+    what is slow the first time begun at once, so that it is not taken from the first deadline. Raises Rejected for names
     that nobody has, and when the bot's own model cannot be asked; one beside it that cannot be asked is silent.
     """
     ensemble, shadows = _others(bot), tuple(dict.fromkeys(bot.asking.shadows))
@@ -35,7 +37,7 @@ def decider_for(bot: BotView, *, purse: Purse | None = None, known: Known | None
     models = [name for name in (*chain, *ensemble) if not _is_rules(name)]
     firsts = [name for name in (bot.model, *ensemble) if not _is_rules(name)]
     precedence = Precedence(purse or NoPurse(), deciding=len(firsts), calls=len(models))
-    house = _House(bot.asking, First(precedence) if shadows else precedence.purse, known or NothingKnown())
+    house = _House(bot.asking, First(precedence) if shadows else precedence.purse, known or NothingKnown(), soon=soon)
     live = _together(bot, house.decider(chain), [house.beside(name) for name in ensemble])
     if not shadows:
         return live
@@ -51,6 +53,7 @@ class _House:
     purse: Purse
     known: Known
     turn: TakeTurn = turn
+    soon: bool = False
 
     def decider(self, chain: Sequence[str]) -> Decider:
         """Return what asks a chain of names in their order. Raises Rejected when the first cannot be asked."""
@@ -62,7 +65,10 @@ class _House:
                 f"Nothing decides under the name {chain[0]!r}. Known are {', '.join(known_deciders())}.",
                 code="unknown_decider",
             )
-        return replace(model_decider(chain, self.asking, purse=self.purse, known=self.known), turn=self.turn)
+        made = model_decider(chain, self.asking, purse=self.purse, known=self.known)
+        for endpoint in {link.endpoint for link in made.chain if link.endpoint and self.soon}:
+            prepare(endpoint)
+        return replace(made, turn=self.turn)
 
     def beside(self, name: str) -> Decider:
         """Return what asks one more model, which answers under its own name only.

@@ -112,6 +112,19 @@ def send(endpoint: Endpoint, body: Body, *, seconds: float) -> Received:
         return wire.received(**_fault(endpoint, fault, seconds))
 
 
+def prepare(endpoint: Endpoint) -> None:
+    """Begin what takes long the first time: the import of the package and the making of a client. Returns at once.
+
+    Both are done in the loop's thread, before anybody waits for an answer. Whatever goes wrong shows when something is sent.
+    """
+    if (endpoint, id(background.loop())) not in _clients:
+        background.start(_prepared(endpoint), seconds=LATE_SECONDS)
+
+
+async def _prepared(endpoint: Endpoint) -> None:
+    _ = _client(endpoint, asyncio.get_running_loop()).chat.completions.with_streaming_response
+
+
 async def _request(endpoint: Endpoint, body: Body, wire: _Wire) -> Received:
     """Make the request. The client is made here, not by who waits: its first import may take longer than he may wait."""
     from openai import APIStatusError

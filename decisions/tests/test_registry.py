@@ -1,10 +1,16 @@
 """Which decider a name stands for, and what an unknown one is told."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from threading import Event, current_thread
 
 import pytest
 
+from decisions.deciders import registry
 from decisions.deciders.registry import decider_for, default_model
+from decisions.domain.question import Asking
+from decisions.llm import client
 from decisions.llm.endpoints import OPENROUTER
 from decisions.tests.builders import question
 from vibex.lib.errors import Rejected
@@ -69,3 +75,59 @@ def test_a_key_without_a_model_is_said_and_rules_do_not_step_in(settings):
     settings.OPENROUTER_API_KEY = "a-key"
     with pytest.raises(Rejected, match="LLM_MODEL"):
         default_model()
+
+
+# -- what is slow the first time ---------------------------------------------------------------------------------------
+
+
+def test_who_asks_soon_has_every_client_made_in_the_thread_of_the_loop(settings, monkeypatch):
+    settings.OPENROUTER_API_KEY, settings.OPENAI_API_KEY, settings.DEEPSEEK_API_KEY = "a-key", "b-key", "c-key"
+    made, whole, makes = [], Event(), client._client
+
+    def noted(endpoint, loop):
+        made.append((endpoint.provider, current_thread().name))
+        if len(made) == 3:
+            whole.set()
+        return makes(endpoint, loop)
+
+    monkeypatch.setattr(client, "_client", noted)
+    model, fallbacks = "openrouter/x-ai/grok-4.3", ("openrouter/deepseek/v4", "openai/gpt-5.6-luna")
+    asking = Asking(shadows=("deepseek/deepseek-v4-flash",))
+    bot = replace(BOT, model=model, fallback_models=fallbacks, asking=asking)
+    try:
+        decider_for(bot)
+        assert not made, "a page that looks at a name must not load what asks"
+        decider_for(bot, soon=True)
+        assert whole.wait(30)
+        assert sorted(made) == [("deepseek", "llm"), ("openai", "llm"), ("openrouter", "llm")]
+    finally:
+        client.close()
+
+
+def test_rules_begin_nothing(monkeypatch):
+    monkeypatch.setattr(registry, "prepare", lambda endpoint: pytest.fail("nobody is asked"))
+    decider_for(replace(BOT, model="rules/trend"), soon=True)
+
+
+FRESH = """
+import sys, time, django
+django.setup()
+from decisions.llm.client import prepare
+from decisions.llm import background
+from decisions.llm.endpoints import Endpoint
+background.loop()
+began = time.perf_counter()
+prepare(Endpoint("http://127.0.0.1:9/v1"))
+took = time.perf_counter() - began
+assert took < 0.2, took
+until = time.monotonic() + 60
+while "openai.resources.chat.completions" not in sys.modules and time.monotonic() < until:
+    time.sleep(0.05)
+assert "openai.resources.chat.completions" in sys.modules
+"""
+
+
+@pytest.mark.ci
+def test_a_process_that_gets_ready_to_ask_does_not_wait_for_the_import():
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr

@@ -145,7 +145,7 @@ def ask_send(*, asked: DryAsk) -> DryAnswer:
 
 
 def _decider(bot: Bot, run: Run) -> Decider:
-    return decider_for(run.bot, purse=purse_of(bot), known=catalogue_known())
+    return decider_for(run.bot, purse=purse_of(bot), known=catalogue_known(), soon=True)
 
 
 def _cost(run: Run, tokens: int | None, reply: int) -> Decimal | None:

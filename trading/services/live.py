@@ -162,7 +162,9 @@ def world_for(
 
 def _decider_of(bot: Bot | None) -> Decider:
     """Return who decides for a bot, with its money of the day and what is known of models; for the guard nobody does."""
-    return decider_for(bot_view(bot), purse=purse_of(bot), known=catalogue_known()) if bot else decider_for(NOBODY)
+    if bot is None:
+        return decider_for(NOBODY)
+    return decider_for(bot_view(bot), purse=purse_of(bot), known=catalogue_known(), soon=True)
 
 
 def care_of(account: Account) -> Care:

@@ -107,7 +107,7 @@ def replay_prepare(*, cycle: Cycle, model: str, limits: str = NOW) -> AskedAgain
     served = bot.asking.served if model == bot.model else ()  # they are names of that model
     asking = replace(bot.asking, ensemble=(), shadows=(), served=served)
     view = replace(bot, model=model, fallback_models=(), asking=asking)
-    decider = decider_for(view, purse=purse_of(cycle.bot), known=catalogue_known())
+    decider = decider_for(view, purse=purse_of(cycle.bot), known=catalogue_known(), soon=True)
     return AskedAgain(
         replace(moment, question=replace(moment.question, prompt=prompt)), prompt, decider, cycle.bot, model
     )
