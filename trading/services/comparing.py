@@ -41,6 +41,18 @@ def shadows_compared(
     _keep(journal, question, answer, reading, rule)
 
 
+@contextmanager
+def shadows_unruled(journal: Journal, question: Question, answer: Answer) -> Iterator[None]:
+    """Keep the shadows of a cycle that breaks off before anything is ruled, unruled: they were paid for. Nobody waits."""
+    try:
+        yield
+    except BaseException:
+        if answer.shadows is not None:
+            nothing = Reading(Outcome.NO_ANSWER, reason="nothing was decided")
+            _begin_keeping(journal, question, answer, nothing, lambda _: ())
+        raise
+
+
 def _begin_keeping(journal: Journal, question: Question, answer: Answer, reading: Reading, rule: Rule) -> None:
     def work() -> None:
         try:

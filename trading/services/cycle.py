@@ -19,7 +19,7 @@ from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.approval import entries_of, rule_again
 from trading.domain.risk import Standing, rule_all
 from trading.domain.venue import AccountState
-from trading.services.comparing import Rule, shadows_compared
+from trading.services.comparing import Rule, shadows_compared, shadows_unruled
 from trading.services.diary import lines_of
 from trading.services.execution import Done, execute
 from trading.services.journal.base import Journal, Stage
@@ -134,15 +134,18 @@ def put(
     with _step(journal, Stage.ASK, timings):
         deadline = Deadline(run.deadline_seconds)
         answer = unasked or world.decider.ask(question, deadline)
-    with _step(journal, Stage.READ, timings):
-        reading = _read(world, question, answer, late=deadline.passed())
-        journal.asked(question, answer, reading)
-    with _step(journal, Stage.RULE, timings):
-        live = _with_live_prices(world, run, snapshot, reading.proposals)
-        journal.keep(question, reading, standing, live)
-        rule = partial(rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
-        rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
-        journal.ruled(rulings, at=snapshot.at)
+    with shadows_unruled(journal, question, answer):
+        with _step(journal, Stage.READ, timings):
+            reading = _read(world, question, answer, late=deadline.passed())
+            journal.asked(question, answer, reading)
+        with _step(journal, Stage.RULE, timings):
+            live = _with_live_prices(world, run, snapshot, reading.proposals)
+            journal.keep(question, reading, standing, live)
+            rule = partial(
+                rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing
+            )
+            rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
+            journal.ruled(rulings, at=snapshot.at)
     return Decided(question, answer, reading, live, rulings, rule)
 
 

@@ -252,8 +252,9 @@ class OrmJournal:
         if self.cycle is None:
             return
         self.cycle.stage = stage.value
-        # The lease covers the short steps; it is renewed around the ask, and with every order.
-        if stage in (Stage.ASK, Stage.READ) and not self._renewed():
+        # The lease covers the short steps; it is renewed around the ask, and with every order. Between the two a reply is
+        # read and kept, also for a cycle that was overtaken: it was paid for.
+        if stage in (Stage.ASK, Stage.RULE) and not self._renewed():
             raise IntentVoid(f"cycle {self.cycle.pk} lost its lease before the step {stage}")
 
     def saw(self, snapshot: MarketSnapshot) -> None:
