@@ -55,6 +55,12 @@ def short_transaction() -> Iterator[None]:
             let_go()
 
 
+def let_go_of_server() -> None:
+    """Give a connection to a database server back before a long wait. A file that is open keeps nobody waiting."""
+    if connection.vendor != "sqlite":
+        let_go()
+
+
 def let_go() -> None:
     """Give the connection to the database back, where no transaction of somebody else is open."""
     if not connection.in_atomic_block:

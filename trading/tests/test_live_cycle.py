@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from accounts.models import Account, Bot, Incident
 from decisions.deciders import rules
@@ -355,3 +355,17 @@ def test_a_clock_that_jumps_gives_one_cycle_a_candle_and_no_lost_or_double_order
     slots = list(Cycle.objects.values_list("scheduled_for", flat=True))
     assert len(slots) == len(set(slots))
     assert account_reconcile(account_id=house.account.pk, trigger="test").agreed
+
+
+@pytest.mark.postgres
+def test_no_connection_to_the_server_is_held_while_who_decides_is_waited_for(house, monkeypatch):
+    """One that is, is missing in the pool for half a minute; sixteen cycles at once would leave nothing to anybody else."""
+    held = []
+
+    def asked(question):
+        held.append(connection.connection)
+        return ()
+
+    monkeypatch.setattr(rules, "RULES", {**rules.RULES, "scripted": asked})
+    assert house.run().status == "done"
+    assert held == [None]

@@ -19,6 +19,7 @@ from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
 from decisions.domain.question import Member
+from decisions.llm.shared import let_go_of_server
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from decisions.services import decisions_record, interactions_record
 from decisions.services.votes import shadows_record, votes_record
@@ -256,6 +257,8 @@ class OrmJournal:
         # read and kept, also for a cycle that was overtaken: it was paid for.
         if stage in (Stage.ASK, Stage.RULE) and not self._renewed():
             raise IntentVoid(f"cycle {self.cycle.pk} lost its lease before the step {stage}")
+        if stage is Stage.ASK:
+            let_go_of_server()
 
     def saw(self, snapshot: MarketSnapshot) -> None:
         if self.cycle is not None:
