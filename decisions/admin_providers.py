@@ -34,6 +34,11 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
             "base_url": address_fault(spec.base_url),
             "key_variable": key_fault(spec, local_url=settings.LLM_BASE_URL or ""),
         }
+        for field in ("requests_per_minute", "at_once"):
+            if given.get(field) == 0:
+                faults[field] = (
+                    "At least 1; empty for the usual figure. A provider that is not to be asked is switched off."
+                )
         for field, fault in faults.items():
             if fault:
                 self.add_error(field, fault)

@@ -193,7 +193,7 @@ class Climb:
         last = len(told) - 1
         if self.attempts and not self.broke:
             last = max(place for place, (_, reason) in enumerate(self.told) if reason == self.attempts[-1].reason)
-        others = dict.fromkeys(told[:last] + told[last + 1 :])
+        others = dict.fromkeys(line for line in told if line != told[last])
         return "; besides, ".join(filter(None, (self.told[last][1], "; ".join(others))))
 
 

@@ -284,7 +284,7 @@ def test_the_command_shows_what_is_stored_without_a_network_and_reads_when_it_is
     with catalogue_server(routes) as server:
         provider_at(server.url)
         call_command("models", provider="lan")
-        assert "No model" in capsys.readouterr().out
+        assert "No model is known at lan: read a catalogue by --refresh." in capsys.readouterr().out
         assert server.paths == []
         call_command("models", provider="lan", refresh=True)
         shown = capsys.readouterr().out
@@ -299,6 +299,14 @@ def test_the_command_shows_what_is_stored_without_a_network_and_reads_when_it_is
             call_command("models", provider="lan", refresh=True)
         with pytest.raises(CommandError, match="no provider 'nobody'"):
             call_command("models", provider="nobody", refresh=True)
+
+
+def test_the_command_says_why_it_lists_nothing(capsys):
+    listed("x-ai/grok-4.7")
+    call_command("models", "gork")
+    assert "No model at any provider has 'gork' in its name." in capsys.readouterr().out
+    with pytest.raises(CommandError, match=r"no provider 'opnrouter'. Known are .*openrouter"):
+        call_command("models", provider="opnrouter")
 
 
 def test_a_retired_name_in_a_catalogue_is_listed_with_its_successor():

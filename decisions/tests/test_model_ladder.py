@@ -281,6 +281,14 @@ def test_the_reason_of_a_hold_begins_with_what_the_last_request_gave():
     assert answer.reason.endswith("besides, none: model_unconfigured: set C_API_KEY.")
 
 
+def test_the_reason_of_a_hold_says_the_same_thing_of_a_model_once():
+    with model_server(sends(envelope("{}"))) as server:
+        answer = replace(decider_at(server.url), chain=decider_at(server.url).chain[:1]).ask(question(), Deadline(5.0))
+        assert len(server.requests) == 2
+    assert answer.reason.startswith("reply.keys: ")
+    assert "besides" not in answer.reason
+
+
 def test_a_model_may_answer_under_its_canonical_name_only_where_that_is_known():
     raw = sends(envelope(reply(), model="grok-4-3-prod"))
     with model_server(raw) as server:

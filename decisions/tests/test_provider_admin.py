@@ -197,3 +197,13 @@ def test_who_is_not_staff_sees_nothing_of_it(client):
     assert client.get(LIST).status_code == 302
     client.force_login(person("staff@vibex.local", is_staff=True))
     assert client.get(LIST).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("field", ["requests_per_minute", "at_once"])
+def test_a_pace_of_nothing_is_refused_because_it_would_be_the_usual_one(boss, field):
+    page = boss.post(ADD, GROQ | {field: "0"})
+    assert page.context["adminform"].form.errors == {
+        field: ["At least 1; empty for the usual figure. A provider that is not to be asked is switched off."]
+    }
+    assert not Provider.objects.exists()

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from marketdata.services import feed_configure
+from trading.management.commands.cycle import _lines
 from trading.tests.builders import make_account, make_bot
 
 HEADER = "ts_ms,open,high,low,close,volume"
@@ -125,6 +126,8 @@ def test_cycle_prints_what_was_seen_decided_ruled_and_done(tmp_path):
     view = json.loads(out.getvalue())
     assert view["seen"]["BTCUSDT"]["problem"] is None
     assert set(view["timings"]) >= {"snapshot", "ask", "publish"}
+    view["reading"]["held"] = {"BTCUSDT": "risk_usd.contradicts"}
+    assert "  held    BTCUSDT by the gate: risk_usd.contradicts" in list(_lines(view))
 
 
 @pytest.mark.django_db

@@ -33,24 +33,23 @@ class Command(BaseCommand):
 
         faults: list[str] = []
         with faults_told():
+            if options["provider"]:
+                _refuse_unknown(options["provider"])
             if options["refresh"]:
                 faults = list(self._refresh(options["provider"], quiet=options["json"]))
             lines = model_lines(provider=options["provider"], search=" ".join(options["search"]), gone=options["gone"])
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(line) for line in lines], indent=1))
         else:
-            self.stdout.write("\n".join(_table(lines)) if lines else "No model: read a catalogue by --refresh.")
+            self.stdout.write("\n".join(_table(lines)) if lines else _none_found(options))
         if faults:
             raise CommandError("\n".join(faults))
 
     def _refresh(self, provider: str, *, quiet: bool) -> Iterator[str]:
         """Read the catalogues that are meant, and yield what went wrong."""
-        from decisions.llm.endpoints import spec_of
         from decisions.selectors.models_asked import providers_in_use, providers_with_key
         from decisions.services.catalogue import catalogue_refresh
 
-        if provider and provider != "local":
-            spec_of(provider)  # refuses a name that nobody has
         wanted = [provider] if provider else sorted(providers_in_use() | providers_with_key())
         if not wanted:
             yield "No provider has a key, and no bot asks one: name it by --provider, or set a key."
@@ -60,6 +59,24 @@ class Command(BaseCommand):
                 yield f"{done.provider}: {done.fault}"
             elif not quiet:
                 self.stdout.write(f"{done.provider}: {done.models} models, {done.new} new, {done.gone} gone")
+
+
+def _refuse_unknown(provider: str) -> None:
+    """Raise Rejected for a provider that nobody knows, with the names that are known."""
+    from decisions.domain.providers import LOCAL
+    from decisions.llm.endpoints import spec_of
+
+    if provider != LOCAL:
+        spec_of(provider)
+
+
+def _none_found(options: dict[str, Any]) -> str:
+    """Return why nothing is listed, and what to do about it."""
+    words, provider = " ".join(options["search"]), options["provider"]
+    where = f"at {provider}" if provider else "at any provider"
+    if words:
+        return f"No model {where} has {words!r} in its name. Look for less, or read the catalogue anew by --refresh."
+    return f"No model is known {where}: read a catalogue by --refresh."
 
 
 def _table(lines: Sequence[ModelLine]) -> Iterator[str]:

@@ -42,6 +42,7 @@ def _lines(view: dict[str, Any]) -> Iterator[str]:
     yield f"  reply   {view['reading']['outcome']}" + (
         f": {view['reading']['reason']}" if view["reading"]["reason"] else ""
     )
+    yield from (f"  held    {symbol} by the gate: {code}" for symbol, code in view["reading"]["held"].items())
     for ruling in view["rulings"]:
         rules = f" by {', '.join(ruling['rules'])}" if ruling["rules"] else ""
         yield f"  ruled   {ruling['action']} {ruling['symbol']}: {ruling['verdict']}{rules}"
