@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -57,7 +57,11 @@ class Asked:
         try:
             return self.member.result(until.left())
         except TimeoutError:
-            return _silent(self.name, "timeout: no answer when the time was up")
+            return replace(_silent(self.name, "timeout: no answer when the time was up"), overdue=self.when_back)
+
+    def when_back(self, book: Callable[[Answer], None]) -> None:
+        """Call `book` with the answer when it comes, from the thread that brings it. It is paid for, and never acted on."""
+        self.member.add_done_callback(lambda member: book(member.result().answer))
 
 
 @dataclass(frozen=True, slots=True)

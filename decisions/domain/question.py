@@ -218,3 +218,5 @@ class Member:
     model: str
     answer: Answer
     reading: Reading
+    overdue: Callable[[Callable[[Answer], None]], None] | None = None
+    """Present where it was not back when the time was up: calls what it is given with its answer, when that comes."""

@@ -62,21 +62,39 @@ def interactions_record(
     return rows[-1]
 
 
-def _late_record(row: Interaction, attempt: Attempt) -> None:
+def overdue_record(row: Interaction, answer: Answer) -> None:
+    """Keep the requests of one that was not back when the time was up, and was put on record as silent in `row`.
+
+    Called from the thread that brings them: nobody waits for it, nothing follows.
+    """
+    for number, attempt in enumerate(answer.attempts, 1):
+        last = number == len(answer.attempts)
+        kept = _late_row(row, attempt, attempt=row.attempt + number, late_of=row if last else None)
+        if kept is not None and attempt.late is not None:
+            attempt.late.when_answered(partial(_late_record, kept))
+
+
+def _late_record(row: Interaction, late: Attempt) -> None:
     """Keep a reply that came after its deadline. Called from a thread of its own: nobody waits for it, nothing follows."""
+    _late_row(row, late)
+
+
+def _late_row(row: Interaction, late: Attempt, **changes: Any) -> Interaction | None:
+    """Return what was kept of it; None when it could not be."""
+    place = {"attempt": row.attempt, "late_of": row, **changes}
     try:
-        Interaction.objects.create(
+        return Interaction.objects.create(
             bot_id=row.bot_id,
             cycle_id=row.cycle_id,
             purpose=row.purpose,
-            attempt=row.attempt,
             used=False,
-            late_of=row,
-            **_columns(attempt) | {"outcome": LATE},
+            **place,
+            **_columns(late) | {"outcome": LATE},
         )
     except Exception as fault:  # noqa: BLE001
         # The request stays on record with its estimate; the text of a fault may hold what the reply said.
-        log.warning("a late reply of %s could not be kept: %s", attempt.model, type(fault).__name__)
+        log.warning("a late reply of %s could not be kept: %s", late.model, type(fault).__name__)
+        return None
     finally:
         connection.close()
 

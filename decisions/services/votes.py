@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 
@@ -11,7 +12,7 @@ from decisions.domain.ensemble import actions_on, with_holds
 from decisions.domain.proposal import Proposal, Ruling, Verdict
 from decisions.domain.question import Member, Outcome, Question, Reading
 from decisions.models import Cycle, Decision, Interaction
-from decisions.services.recording import decision_row, interactions_record
+from decisions.services.recording import decision_row, interactions_record, overdue_record
 
 type Compared = tuple[Member, Sequence[Ruling]]
 """One that was asked the same, and what risk would have made of its proposals."""
@@ -88,7 +89,7 @@ def _interaction(cycle: Cycle, question: Question, member: Member, purpose: str)
         if asked is not None:
             return asked
     provider, _, model = member.model.partition("/")
-    return Interaction.objects.create(
+    silent = Interaction.objects.create(
         bot_id=cycle.bot_id,
         cycle=cycle,
         purpose=purpose,
@@ -98,3 +99,6 @@ def _interaction(cycle: Cycle, question: Question, member: Member, purpose: str)
         outcome=member.reading.outcome.value,
         reason=member.reading.reason[:300],
     )
+    if member.overdue is not None:
+        transaction.on_commit(partial(member.overdue, partial(overdue_record, silent)))
+    return silent
