@@ -80,6 +80,7 @@ def test_an_empty_and_a_cut_off_file_say_what_they_are(tmp_path):
         backtest(tmp_path)
 
 
+@pytest.mark.django_db  # providers of the database are among the names that an unknown decider is told
 @pytest.mark.parametrize(
     ("options", "window", "says", "code"),
     [
