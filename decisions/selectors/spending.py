@@ -3,6 +3,7 @@
 A call counts what its server said it cost. Where nobody said, it counts as its estimate, until the reply that came after
 the deadline says; a call that was recorded before there were estimates counts as what calls of its bot usually cost. One
 that a server refused with an error of HTTP was not carried out and counts nothing, unless its cost is said.
+Tokens that nobody said count as they were set aside: the prompt by its length, and the limit of the reply.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
-from django.db.models.functions import TruncDate
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Length, TruncDate
 
 from accounts.models import Account, Bot
-from decisions.domain.money import USUAL_COST
+from decisions.domain.money import CHARS_PER_TOKEN, USUAL_COST
 from decisions.domain.question import Outcome
 from decisions.domain.till import UNITS
 from decisions.models import Interaction
@@ -32,6 +35,12 @@ _UNSAID = Q(cost=None, late=None)
 _ESTIMATED = _UNSAID & Q(estimate__isnull=False)
 _UNKNOWN = _UNSAID & Q(estimate=None, provider="") & ~_REFUSED
 """Recorded before there were estimates. A newer row without one cost nothing."""
+_TOKENS_UNSAID: Final = (
+    Q(prompt_tokens=0, completion_tokens=0, late=None, parameters__cached__isnull=True)
+    & ~Q(provider="")
+    & (Q(cost__isnull=False) | Q(estimate__isnull=False))
+)
+"""Carried out, by a server that states no tokens or did not come to it. Its late reply says more."""
 _SUMS: Final = {
     "told": Sum("cost"),
     "estimated": Sum("estimate", filter=_ESTIMATED),
@@ -39,6 +48,8 @@ _SUMS: Final = {
     "unknown": Count("pk", filter=_UNKNOWN),
     "calls": Count("pk", filter=Q(cost__isnull=False) | _ESTIMATED | _UNKNOWN),
     "tokens": Sum(F("prompt_tokens") + F("completion_tokens")),
+    "unsaid_chars": Sum(Length("system_prompt") + Length("user_prompt"), filter=_TOKENS_UNSAID),
+    "unsaid_limits": Sum(Cast(KT("parameters__max_tokens"), IntegerField()), filter=_TOKENS_UNSAID),
 }
 
 
@@ -56,10 +67,16 @@ class Spent:
     """What those count as together."""
     tokens: int = 0
     """Of prompts and replies, as far as they were said."""
+    tokens_assumed: int = 0
+    """What the calls of which nobody said any count as."""
 
     @property
     def total(self) -> Decimal:
         return self.told + self.assumed
+
+    @property
+    def tokens_total(self) -> int:
+        return self.tokens + self.tokens_assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +217,7 @@ def _spent(row: Any, usual: Any) -> Spent:
         untold=row["guessed"] + row["unknown"],
         assumed=_exact(assumed),
         tokens=row["tokens"] or 0,
+        tokens_assumed=ceil((row["unsaid_chars"] or 0) / CHARS_PER_TOKEN) + (row["unsaid_limits"] or 0),
     )
 
 

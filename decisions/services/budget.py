@@ -100,7 +100,7 @@ def budget_rebuild(*, bot: Bot, day: date, anew: bool = True) -> Till:
     With `anew` the counter, and all that was set aside, is thrown away; without, one that still holds is left alone.
     """
     spent = cost_on(bot, day)
-    till = Till(spent.total, spent.tokens)
+    till = Till(spent.total, spent.tokens_total)
     if settings.REDIS_URL:
         let_go()
     _tills().begin(bot.pk, day, till, anew=anew)
@@ -116,7 +116,7 @@ def budget_today(bot: Bot, *, now: datetime | None = None) -> Till:
         if not settings.REDIS_URL or not _is_of_the_count(fault):
             raise
         spent = cost_on(bot, day)
-        return Till(spent.total, spent.tokens)
+        return Till(spent.total, spent.tokens_total)
 
 
 def _is_of_the_count(fault: Exception) -> bool:
