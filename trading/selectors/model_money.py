@@ -7,6 +7,7 @@ US dollars stand one to one beside the quote asset, a dollar too.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -124,7 +125,9 @@ def figure_of_cost(slices: Sequence[Slice]) -> dict[str, Any]:
     days = [each.day for each in slices if each.day]
     first = min(*days, max(days) - timedelta(days=1))
     span = [first + timedelta(days=ahead) for ahead in range((max(days) - first).days + 1)]
-    cost = {(each.model, each.day): each.spent.total for each in slices}
+    cost: defaultdict[tuple[str, date | None], Decimal] = defaultdict(Decimal)
+    for each in slices:  # `x/y` and `y` at the provider x are two slices of one name
+        cost[each.model, each.day] += each.spent.total
     names = [each.model for each in _by_model(slices) if each.spent.total]
     return {
         "data": [
@@ -132,7 +135,7 @@ def figure_of_cost(slices: Sequence[Slice]) -> dict[str, Any]:
                 "type": "bar",
                 "name": name,
                 "x": [day.isoformat() for day in span],
-                "y": [float(cost.get((name, day), NOTHING)) for day in span],
+                "y": [float(cost[name, day]) for day in span],
                 "meta": {"tone": TONES[place % len(TONES)]},
                 "marker": {"opacity": 1.0 - 0.3 * (place // len(TONES) % 3)},
                 "hovertemplate": f"{name}<br><b>%{{y:,.4f}}</b> USD<extra></extra>",
@@ -160,6 +163,7 @@ def together(parts: Iterable[Spent]) -> Spent:
         untold=sum(each.untold for each in parts),
         assumed=sum((each.assumed for each in parts), NOTHING),
         tokens=sum(each.tokens for each in parts),
+        tokens_assumed=sum(each.tokens_assumed for each in parts),
     )
 
 

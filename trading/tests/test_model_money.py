@@ -190,6 +190,13 @@ def test_the_chart_has_a_bar_for_each_day_and_a_layer_for_each_model(bot):
     assert figure_of_cost([])["data"] == []
 
 
+def test_the_chart_adds_what_stands_under_one_name(bot):
+    call(bot, "0.1", at=NOW, model="openrouter/x/y")
+    call(bot, "0.3", at=NOW)
+    (trace,) = figure_of_cost(slices_of(bot, now=NOW))["data"]
+    assert (trace["name"], trace["y"]) == ("openrouter/x/y", [0, 0.4])
+
+
 def test_one_day_is_drawn_as_two(bot):
     call(bot, "0.1", at=NOW)
     assert figure_of_cost(slices_of(bot, now=NOW))["data"][0]["y"] == [0, 0.1]
