@@ -92,8 +92,9 @@ def unwrap(text: str) -> tuple[str, bool]:
 
 
 def _unfenced(text: str) -> tuple[str, bool]:
-    fence = FENCE.search(text)
-    if fence is None or text.count("```") != 2 or text[fence.end() :].strip():
+    # Counted first: with a mark at every other place, the search would begin anew at each and take seconds.
+    fence = FENCE.search(text) if text.count("```") == 2 else None
+    if fence is None or text[fence.end() :].strip():
         raise Unreadable("text.fences", "it is not exactly one fenced block at the end")
     return fence[1].strip(), bool(text[: fence.start()].strip())
 

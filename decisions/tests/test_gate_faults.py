@@ -1,5 +1,6 @@
 """A fault in the gate itself holds the bot, is put on record, and gives nothing away."""
 
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from decisions.deciders import climb
 from decisions.domain.gate import read_reply, read_text
 from decisions.domain.question import Answer, Outcome, Reading
+from decisions.domain.strict_json import MAX_CHARS
 from decisions.llm import client
 from decisions.tests.asking_kit import decider_at
 from decisions.tests.builders import MODEL, OPEN, envelope, question, reply
@@ -74,3 +76,31 @@ def test_a_fault_while_asking_is_an_answer_that_holds_and_keeps_the_body(monkeyp
     client.close()
     assert (answer.outcome, answer.raw, answer.reason) == (Outcome.REJECTED, RAW, FAULT.reason)
     assert decider.read(question(), answer) == FAULT
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a```\n",
+        "a```json\n",
+        "```\n",
+        "```json\n{",
+        "\n ```",
+        "<think>",
+        "</think>",
+        "{",
+        "[",
+        '{"a":',
+        "\n\t",
+        " ",
+        '"',
+        "\\u0000",
+    ],
+)
+@pytest.mark.parametrize("begin", ["", "<think>", "```json\n", "Well. ```\n", "{", '{"decision_id": "'])
+def test_the_longest_reply_of_any_one_piece_is_read_in_no_time(begin, piece):
+    """What reads a reply holds up the whole process while it does: a search that begins anew at each mark took ten seconds."""
+    text = begin + piece * ((MAX_CHARS - len(begin)) // len(piece))
+    began = time.process_time()
+    assert read_text(text, question()).outcome is Outcome.REJECTED
+    assert time.process_time() - began < 0.5
