@@ -6,6 +6,7 @@ is waited for.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from decisions.domain.dialects import RUNGS
 from decisions.domain.ladder import Rung
 from decisions.llm.endpoints import Endpoint
 from decisions.models import LearnedFormat
+
+log = logging.getLogger(__name__)
 
 TRIED_AGAIN_AFTER: Final = timedelta(hours=24)
 """So old, a lesson is no longer believed: the strictest format is tried again."""
@@ -71,15 +74,16 @@ def formats_read(chain: Collection[tuple[Endpoint, str]]) -> None:
 
 
 def formats_write() -> None:
-    """Store what was learned in this process since the last time."""
+    """Store what was learned in this process since the last time. What cannot be stored waits: an answer counts more."""
     with _lock:
         fresh = {key: _known[key] for key in _unwritten if key in _known}
     for (base_url, model), lesson in fresh.items():
-        LearnedFormat.objects.update_or_create(
-            base_url=base_url,
-            model=model,
-            defaults={"provider": lesson.provider, "format": lesson.rung.value, "learned_at": lesson.at},
-        )
+        learned = {"provider": lesson.provider, "format": lesson.rung.value, "learned_at": lesson.at}
+        try:
+            LearnedFormat.objects.update_or_create(base_url=base_url, model=model, defaults=learned)
+        except DatabaseError as fault:
+            log.warning("the format that %s takes could not be stored: %s", model, type(fault).__name__)
+            continue
         with _lock:
             if _known.get((base_url, model)) is lesson:
                 _unwritten.discard((base_url, model))
