@@ -88,13 +88,16 @@ def test_the_status_has_details_for_signed_in_people(signed_in):
 
 
 def test_the_status_names_the_host_of_the_model_server_and_never_a_key(signed_in, settings):
-    settings.LLM_BASE_URL = "http://me:hunter2@models.example.com:8000/v1"
+    settings.LLM_BASE_URL = "https://models.example.com:8000/v1"
     settings.LLM_API_KEY = "sk-hunter3"
     settings.FEATURES = Features(ensemble=True)
     answer = signed_in.get("/api/v1/status/")
     assert answer.json()["decider_host"] == "models.example.com:8000"
     assert answer.json()["features"]["FEATURE_ENSEMBLE"] is True
     assert b"hunter" not in answer.content
+    settings.LLM_BASE_URL = "https://me:hunter2@models.example.com:8000/v1"  # no model is asked with a key in an address
+    answer = signed_in.get("/api/v1/status/")
+    assert (answer.json()["decider_host"], b"hunter" in answer.content) == ("", False)
 
 
 def test_health_is_open_and_says_no_more_than_yes_or_no(client):
