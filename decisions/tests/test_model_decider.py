@@ -50,8 +50,6 @@ SILENT = {
 
 @pytest.fixture(autouse=True)
 def _closed():
-    import openai  # noqa: F401 - a cycle begins this import when it is set up; here it must not count as an answer's time
-
     yield
     client.close()
     formats_forget()

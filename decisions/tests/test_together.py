@@ -95,6 +95,7 @@ def test_the_rule_of_the_bot_counts(third, rule, action):
     assert answer.usage.prompt_tokens == 3 * 4100
 
 
+@pytest.mark.ci
 def test_one_that_hangs_is_given_up_before_the_time_of_the_others_is_over():
     with served(one=says(OPEN), two=says(OPEN), three=stays_silent()) as server:
         deadline = Deadline(SECONDS)
@@ -190,6 +191,7 @@ def shadowed(live, *shadows, purse=None, deciding=1, calls=1):
     return ShadowedDecider(live, shadows, purse or Precedence(Ledger(), deciding=deciding, calls=calls))
 
 
+@pytest.mark.ci
 def test_a_shadow_that_hangs_holds_up_nothing_and_is_told_as_silent():
     with served(one=says(OPEN), two=stays_silent(30)) as server:
         decider = shadowed(decider_at(server.url, "a/one"), decider_at(server.url, "b/two"))

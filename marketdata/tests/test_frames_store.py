@@ -279,6 +279,7 @@ def last_price(candles: Candles, at):
     return replace(quote, next_funding_at=at + MINUTE)
 
 
+@pytest.mark.ci
 def test_a_thousand_snapshots_ask_no_venue_and_compute_nothing(monkeypatch, computed):
     market = sound_market()
     at = START + 1000 * MINUTE

@@ -212,6 +212,7 @@ def test_prices_of_another_address_are_refused(venue: Venue) -> None:
         feed_live_put(venue="aster", source="https://two.test")
 
 
+@pytest.mark.ci
 def test_a_venue_that_does_not_answer_is_opened_all_the_same(settings) -> None:
     settings.ASTERDEX_REST_URL = "http://127.0.0.1:9"
     feed = live_open(venue="aster", seconds=0.1)

@@ -135,6 +135,7 @@ def test_paper_has_no_connection(boss: Any, paper: Account) -> None:
     assert "<form" not in boss.get(page("check", paper)).content.decode().partition('id="content-main"')[2]
 
 
+@pytest.mark.ci
 def test_reconcile_from_the_list_says_how_it_went(boss: Any, house: LiveHouse) -> None:
     assert "books and exchange agree" in words(act(boss, "reconcile", house.account))
     assert Reconciliation.objects.get(account=house.account).trigger == "admin"
@@ -288,6 +289,7 @@ def test_nothing_on_these_pages_breaks_the_policy(boss: Any, live: Account, pape
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.ci
 def test_an_account_that_only_reduces_is_lifted_with_a_reason_once_its_books_agree(boss: Any, house: LiveHouse) -> None:
     account_reduce(account=house.account, reason="a code that nobody knows")
     url = f"/admin/accounts/account/{house.account.pk}/resume/"

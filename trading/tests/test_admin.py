@@ -50,6 +50,7 @@ def test_a_list_costs_no_more_queries_for_more_rows(boss):
     assert {name: count for name, count in many.items() if count > 16} == {}
 
 
+@pytest.mark.ci
 def test_every_row_has_a_page_and_every_search_works(boss):
     demo(cycles=2, equity_points=2)
     for model in MODELS:

@@ -127,6 +127,7 @@ def test_a_port_that_is_taken_is_said_so():
             call_command("exchange_server", "--port", port)
 
 
+@pytest.mark.ci
 def test_nothing_of_the_exchange_is_loaded_by_the_rest_of_vibex():
     script = (
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'vibex.settings.testing'; django.setup();"

@@ -105,6 +105,7 @@ def test_a_position_opened_by_hand_on_a_halted_account_is_closed_by_the_guard_an
     assert row().closed == ["BTCUSDT long 0.01"]
 
 
+@pytest.mark.ci
 def test_the_owner_is_told_of_the_halt_and_once_that_it_is_not_flat(house, monkeypatch):
     house.cycle(BUY)
     house.fault("503", path="*", count=10_000)
@@ -179,6 +180,7 @@ def test_one_symbol_that_cannot_be_closed_keeps_nobody_from_closing_the_others(h
 # Positions that are kept
 
 
+@pytest.mark.ci
 def test_a_halt_that_keeps_positions_cancels_what_could_open_and_the_guard_goes_on_protecting(house):
     house.cycle(BUY)
     by_hand(house, side="BUY", type="LIMIT", timeInForce="GTC", price="90000", quantity="0.01", newClientOrderId="hand")
@@ -249,6 +251,7 @@ def test_a_position_beyond_the_largest_market_order_is_closed_in_pieces(house, m
     assert closes == [D("0.008"), D("0.008"), D("0.004")]
 
 
+@pytest.mark.ci
 def test_what_a_thin_book_did_not_take_at_once_is_closed_when_it_has_filled_again(monkeypatch):
     def refilled(_: float) -> None:
         house.served.control.set_depth(SYMBOL, bids=[("100000", "0.008"), ("50000", "10")], asks=[("100001", "10")])

@@ -70,6 +70,7 @@ def on_paper(monkeypatch: pytest.MonkeyPatch) -> Told:
     return told
 
 
+@pytest.mark.ci
 def test_paper_and_backtest_tell_the_same_history(monkeypatch):
     simulated, booked = in_memory(), on_paper(monkeypatch)
     assert [len(one.ended) for one in booked] == [0, 1, 1, 2, 3, 3, 4, 4]

@@ -86,6 +86,7 @@ def test_promise_9_closed_by_default_nobody_sees_what_is_anothers(alice, keys):
 
 
 @pytest.mark.django_db
+@pytest.mark.ci
 def test_nobody_changes_what_is_anothers(alice, keys):
     stranger = Client()
     stranger.force_login(person("mallory@vibex.local"))

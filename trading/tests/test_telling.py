@@ -82,6 +82,7 @@ def told(kind: str) -> list[Alert]:
     return list(Alert.objects.filter(type=kind).order_by("pk"))
 
 
+@pytest.mark.ci
 def test_a_fill_and_a_stop_that_is_hit(house: LiveHouse) -> None:
     house.cycle(BUY)
     [fill] = told("fill")
@@ -123,6 +124,7 @@ def test_five_refusals_in_a_row_are_told_once_per_streak(paper: Paper) -> None:
     assert streak.message.endswith("Leverage 50 is above the cap of 5.")
 
 
+@pytest.mark.ci
 def test_an_entry_between_two_streaks_of_refusals_begins_the_count_anew(paper: Paper) -> None:
     for _ in range(4):
         paper.run(LEVERED)
@@ -144,6 +146,7 @@ def test_stale_data_is_told_once_until_it_is_fresh_again(paper: Paper) -> None:
     assert "50 s" in second.message
 
 
+@pytest.mark.ci
 def test_a_model_that_fails_three_times_in_a_row_is_told_once(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.LLM_BASE_URL, settings.LLM_API_KEY = "http://127.0.0.1:1/v1", "of-a-test"
     prompt_template_install()

@@ -127,6 +127,7 @@ def test_a_migration_that_waits_is_named_and_what_needs_its_tables_is_not_asked(
     assert failing() == ["migrations"]
 
 
+@pytest.mark.ci
 def test_without_any_installation_the_table_still_says_what_to_do(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     mine = {"VIBEX_DATA_DIR": str(tmp_path / "data"), "VIBEX_LOG_DIR": str(tmp_path / "logs"), "LOG_LEVEL": "ERROR"}

@@ -121,6 +121,7 @@ def task_contexts():
     app.tasks.pop("vibex.tests.remember_context")
 
 
+@pytest.mark.ci
 def test_a_task_carries_on_the_request_id(task_contexts, request_):
     task, contexts = task_contexts
 
@@ -134,6 +135,7 @@ def test_a_task_carries_on_the_request_id(task_contexts, request_):
     assert contexts == [{"request_id": response.headers[HEADER], "task": "vibex.tests.remember_context"}]
 
 
+@pytest.mark.ci
 def test_a_task_that_nobody_asked_for_has_its_own_id(task_contexts):
     task, contexts = task_contexts
     with start_worker(current_app, pool="solo", perform_ping_check=False, shutdown_timeout=30):

@@ -105,6 +105,7 @@ def test_without_redis_everything_stays_in_the_process(tmp_path):
     assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.locmem.LocMemCache"
 
 
+@pytest.mark.ci
 def test_sqlite_lies_in_the_data_folder_waits_for_its_lock_and_commits_for_good(tmp_path):
     code = (
         "import django; django.setup()\nfrom django.db import connection as c\n"
