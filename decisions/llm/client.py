@@ -9,6 +9,7 @@ A request that is given up at its deadline goes on for a while: it is paid for a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -24,6 +25,8 @@ from decisions.llm.endpoints import Endpoint
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 5.0
 LATE_SECONDS: Final = 60.0
@@ -117,8 +120,11 @@ def prepare(endpoint: Endpoint) -> None:
 
     Both are done in the loop's thread, before anybody waits for an answer. Whatever goes wrong shows when something is sent.
     """
-    if (endpoint, id(background.loop())) not in _clients:
-        background.start(_prepared(endpoint), seconds=LATE_SECONDS)
+    try:
+        if (endpoint, id(background.loop())) not in _clients:
+            background.start(_prepared(endpoint), seconds=LATE_SECONDS)
+    except RuntimeError as fault:  # no more threads: `send` says so, and nobody is kept from closing
+        log.warning("the client of %s could not be got ready: %s", endpoint.host, type(fault).__name__)
 
 
 async def _prepared(endpoint: Endpoint) -> None:

@@ -104,6 +104,16 @@ def test_who_asks_soon_has_every_client_made_in_the_thread_of_the_loop(settings,
         client.close()
 
 
+def test_a_process_without_room_for_a_thread_has_its_decider_all_the_same(settings, monkeypatch):
+    settings.OPENROUTER_API_KEY = "a-key"
+
+    def full():
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(client.background, "loop", full)
+    assert decider_for(replace(BOT, model="openrouter/x-ai/grok-4.3"), soon=True).wants_prompt
+
+
 def test_rules_begin_nothing(monkeypatch):
     monkeypatch.setattr(registry, "prepare", lambda endpoint: pytest.fail("nobody is asked"))
     decider_for(replace(BOT, model="rules/trend"), soon=True)
