@@ -96,6 +96,19 @@ def test_the_command_shows_prompt_cost_answer_and_rulings(house, model):
         assert part in printed
 
 
+def test_an_interrupt_while_it_is_asked_ends_with_words_and_its_code(house, model, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trading.services.ask.ask_send", interrupted)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("ask", "paper", "--dry-run", "--yes", stdout=out, stderr=err)
+    assert ended.value.code == 130
+    assert "=== end of the prompt ===" in out.getvalue()
+    assert "Interrupted. Nothing was traded" in err.getvalue()
+
+
 def test_as_json_it_is_all_there(house, model):
     model.behaviours[:] = [answers(house.entry(), house.hold())]
     told = json.loads(run(str(house.bot.pk), "--dry-run", "--json"))

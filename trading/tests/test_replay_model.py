@@ -211,7 +211,7 @@ def test_what_was_asked_before_an_interrupt_is_kept_and_told(house, model, cycle
         call_command("replay", str(cycle.pk), "--model", NAME, "--repeat", "3", stdout=out, stderr=err)
     assert ended.value.code == 130
     assert "1 of 1 usable" in out.getvalue()
-    assert "Interrupted after 1 of 3. What was asked is kept" in err.getvalue()
+    assert "Interrupted after 1 of 3. What was answered is kept" in err.getvalue()
     assert Interaction.objects.filter(purpose="replay").count() == 1
 
 

@@ -48,8 +48,14 @@ class Command(BaseCommand):
             asked, answer = ask_prepare(bot=bot), None
             if not options["json"]:
                 self._print(_question_lines(asked))
-            if not options["no_ask"] and self._may(asked, options):
-                answer = ask_send(asked=asked)
+            try:
+                if not options["no_ask"] and self._may(asked, options):
+                    answer = ask_send(asked=asked)
+            except KeyboardInterrupt:
+                self.stderr.write(
+                    "Interrupted. Nothing was traded; a request that was under way may be charged, and is not kept."
+                )
+                raise SystemExit(130) from None
         if options["json"]:
             self._print([json.dumps(_data(asked, answer), indent=1, default=plain)])
         elif answer is not None:

@@ -87,7 +87,10 @@ class Command(BaseCommand):
         elif done:
             self._print(summary_lines(summary))
         if stopped:
-            self.stderr.write(f"Interrupted after {len(done)} of {repeat}. What was asked is kept and paid for.")
+            self.stderr.write(
+                f"Interrupted after {len(done)} of {repeat}. What was answered is kept and paid for; a request that was under "
+                "way may be charged, and is not kept."
+            )
             raise SystemExit(130)
         return bool(done) and all(one.same for one in done)
 
