@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from django.conf import settings
 
 from decisions.deciders.base import BotView, Decider
 from decisions.deciders.climb import TakeTurn
-from decisions.deciders.model import model_decider
+from decisions.deciders.model import ModelDecider, model_decider
 from decisions.deciders.ports import Known, NoPurse, NothingKnown, Purse
 from decisions.deciders.precedence import After, First, Precedence
 from decisions.deciders.rules import RULES, rules_decider
@@ -82,7 +82,17 @@ class _House:
 
 
 def _together(bot: BotView, own: Decider, others: Sequence[Decider]) -> Decider:
-    return EnsembleDecider((own, *others), bot.asking.ensemble_rule) if others else own
+    return EnsembleDecider(tuple(_once(own, others)), bot.asking.ensemble_rule) if others else own
+
+
+def _once(own: Decider, others: Sequence[Decider]) -> Iterator[Decider]:
+    """Yield who votes. Two names of one model at one server are one vote: the second stays silent, and agrees to nothing."""
+    voted = set()
+    for voter in (own, *others):
+        place = (voter.endpoint.base_url, voter.models[0]) if isinstance(voter, ModelDecider) else None
+        same = place is not None and place in voted
+        yield Unasked(voter.name, "same_model: it is a model that votes already, under another name") if same else voter
+        voted.add(place)
 
 
 def _others(bot: BotView) -> tuple[str, ...]:

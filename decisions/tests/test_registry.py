@@ -77,6 +77,18 @@ def test_a_key_without_a_model_is_said_and_rules_do_not_step_in(settings):
         default_model()
 
 
+# -- votes ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_model_at_one_server_has_one_vote_under_whatever_name(settings):
+    """With LLM_BASE_URL set, `openrouter/m` and `local/m` are asked at the same place: agreeing with oneself opens nothing."""
+    settings.LLM_BASE_URL = "http://127.0.0.1:11434/v1"
+    asking = Asking(ensemble=("local/llama3:8b", "local/qwen3:8b"))
+    members = decider_for(replace(BOT, model="openrouter/llama3:8b", asking=asking)).members
+    assert [type(member).__name__ for member in members] == ["ModelDecider", "Unasked", "ModelDecider"]
+    assert members[1].reason.startswith("same_model: ")
+
+
 # -- what is slow the first time ---------------------------------------------------------------------------------------
 
 
