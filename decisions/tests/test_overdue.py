@@ -25,7 +25,7 @@ from decisions.tests.llm_server import model_server, sends
 from trading.tests.builders import make_bot
 from vibex.lib.clock import Deadline
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.ci, pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 COST = Decimal("0.00331")
 
 

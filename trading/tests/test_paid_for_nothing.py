@@ -65,6 +65,7 @@ def test_a_reply_to_a_cycle_that_lost_its_lease_is_on_record_with_its_cost(house
 
 
 @pytest.mark.ci
+@pytest.mark.postgres
 def test_what_shadows_of_such_a_cycle_cost_is_on_record_too(house, settings):
     with model_server(sends(PAID)) as server:
         _, ended = run(house, settings, server, shadow_models=["openrouter/peer/two"])
