@@ -94,8 +94,10 @@ class BotAdmin(AuditedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        for warning in form.warnings:
-            self.message_user(request, warning, messages.WARNING)
+        for (
+            warning
+        ) in form.warnings:  # the admin makes the first letter a capital: it must not be that of a model's name
+            self.message_user(request, f"Note: {warning}", messages.WARNING)
 
     @admin.action(description="Start", permissions=["change"])
     def start(self, request: HttpRequest, bots: QuerySet[Bot]) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from decisions.domain.question import Outcome
 from trading.domain.replayed import SymbolReplay, Told, shown
 
 if TYPE_CHECKING:  # they load what asks models, which a command does when it is called
@@ -79,7 +80,8 @@ def repeat_lines(repeat: Repeat, of: int) -> Iterator[str]:
     served = f" as {repeat.model_served}" if repeat.model_served else ""
     kept = ", out of the development cache" if repeat.cached else ""
     tokens = f"{repeat.prompt_tokens} + {repeat.reply_tokens} tokens"
-    yield f"{repeat.number} of {of}  {repeat.outcome} in {repeat.seconds:.1f} s{served}, {tokens}, {money(repeat.cost)}{kept}"
+    paid = "nothing was sent" if repeat.outcome == Outcome.NOT_ASKED else f"{tokens}, {money(repeat.cost)}"
+    yield f"{repeat.number} of {of}  {repeat.outcome} in {repeat.seconds:.1f} s{served}, {paid}{kept}"
     if not repeat.usable:
         yield f"  why      {repeat.reason}"
     for symbol in repeat.symbols:

@@ -96,6 +96,15 @@ def test_the_command_shows_prompt_cost_answer_and_rulings(house, model):
         assert part in printed
 
 
+def test_a_call_that_nobody_stated_the_cost_of_is_told_as_it_counts(house, model):
+    model.behaviours[:] = [hangs_up()]
+    printed = run("paper", "--dry-run", "--yes")
+    calls = Interaction.objects.exclude(estimate=None)
+    assert calls
+    for call in calls:
+        assert f"about ${call.estimate.normalize():f}, nobody said (interaction {call.pk})" in printed
+
+
 def test_an_interrupt_while_it_is_asked_ends_with_words_and_its_code(house, model, monkeypatch):
     def interrupted(**_):
         raise KeyboardInterrupt

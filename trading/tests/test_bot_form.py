@@ -233,7 +233,7 @@ def test_a_change_is_on_record_and_its_warnings_are_told(made, boss):
     answer = boss.post(page, data, follow=True)
     assert answer.redirect_chain, answer.context["errors"]
     told = " ".join(str(message) for message in answer.context["messages"])
-    assert "does not list nobody/knows" in told
+    assert "Note: openrouter does not list nobody/knows" in told
     made.bot.refresh_from_db()
     assert (made.bot.fallback_models, made.bot.shadow_models) == ([SONNET, GROK], [])
     entry = AuditEntry.objects.filter(action="bot-change").latest("pk")

@@ -128,6 +128,7 @@ def test_the_money_of_the_day_counts_and_ends_the_repeats(house, model, cycle):
     assert [one.refused for one in repeats] == [True]
     assert repeats[0].reason.startswith("budget:")
     assert model.requests == []
+    assert "nothing was sent\n" in run(str(cycle.pk), "--model", NAME)
 
 
 def test_the_development_cache_is_named_since_it_is_no_second_answer(house, model, cycle, settings, tmp_path):

@@ -15,6 +15,7 @@ from trading.management.replay_words import money, plain, ruling_line
 from vibex.lib.commands import faults_told
 
 if TYPE_CHECKING:
+    from decisions.models import Interaction
     from trading.services.ask import DryAnswer, DryAsk
 
 
@@ -105,8 +106,7 @@ def _answer_lines(asked: DryAsk, answer: DryAnswer) -> Iterator[str]:
     if waits:
         yield "  What may be opened would wait for a person: this bot asks for approval."
     for call in answer.calls:
-        cost = money(call.cost)
-        yield f"paid     {call.prompt_tokens} + {call.completion_tokens} tokens, {cost} (interaction {call.pk})"
+        yield f"paid     {call.prompt_tokens} + {call.completion_tokens} tokens, {_paid(call)} (interaction {call.pk})"
     yield "Nothing was traded."
 
 
@@ -152,3 +152,10 @@ def _data(asked: DryAsk, answer: DryAnswer | None) -> dict[str, Any]:
             "rulings": [{"symbol": symbol, **asdict(each)} for symbol, each in _told(answer)],
         }
     }
+
+
+def _paid(call: Interaction) -> str:
+    """Return what a call counts as: what was said, else its estimate; without one nothing was sent, or it was refused."""
+    if call.cost is not None:
+        return money(call.cost)
+    return "nothing" if call.estimate is None else f"about {money(call.estimate)}, nobody said"
