@@ -95,7 +95,9 @@ def test_the_status_names_the_host_of_the_model_server_and_never_a_key(signed_in
     assert answer.json()["decider_host"] == "models.example.com:8000"
     assert answer.json()["features"]["FEATURE_ENSEMBLE"] is True
     assert b"hunter" not in answer.content
-    settings.LLM_BASE_URL = "https://me:hunter2@models.example.com:8000/v1"  # no model is asked with a key in an address
+    settings.LLM_BASE_URL = (
+        "https://me:hunter2@models.example.com:8000/v1"  # no model is asked with a key in an address
+    )
     answer = signed_in.get("/api/v1/status/")
     assert (answer.json()["decider_host"], b"hunter" in answer.content) == ("", False)
 

@@ -155,7 +155,7 @@ async def _request(endpoint: Endpoint, body: Body, wire: _Wire) -> Received:
 
 def _client(endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
     """Return the client of an endpoint on this process's loop: connections and TLS contexts are worth keeping."""
-    from openai import AsyncOpenAI, Timeout
+    from openai import AsyncOpenAI, DefaultAsyncHttpx2Client, Timeout
 
     key = (endpoint, id(loop))
     with _lock:
@@ -165,6 +165,8 @@ def _client(endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
                 api_key=endpoint.key or "none",
                 max_retries=0,
                 timeout=Timeout(600.0, connect=CONNECT_SECONDS),
+                # What is asked goes to the server that the operator named, and nowhere else.
+                http_client=DefaultAsyncHttpx2Client(follow_redirects=False),
                 default_headers={"X-OpenRouter-Title": "Vibex"} if endpoint.is_openrouter else None,
             )
         return _clients[key]

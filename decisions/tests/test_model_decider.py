@@ -167,3 +167,13 @@ def test_one_bad_item_in_a_good_reply_holds_alone():
         _, reading = asked(server.url)
     assert reading.held == {"ETHUSDT": "leverage.int_type"}
     assert [proposal.symbol for proposal in reading.proposals] == ["BTCUSDT"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_what_is_asked_goes_to_the_named_server_and_nowhere_else(status):
+    with model_server(sends(GOOD)) as elsewhere:
+        where = f"Location: {elsewhere.url}/chat/completions\r\n"
+        with model_server(sends(b"", status, headers=where)) as server:
+            answer, reading = asked(server.url)
+    assert (reading.outcome, answer.attempts[0].http_status) == (Outcome.NO_ANSWER, status)
+    assert elsewhere.requests == []
