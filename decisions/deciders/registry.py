@@ -14,6 +14,7 @@ from decisions.deciders.ports import Known, NoPurse, NothingKnown, Purse
 from decisions.deciders.precedence import After, First, Precedence
 from decisions.deciders.rules import RULES, rules_decider
 from decisions.deciders.together import EnsembleDecider, ShadowedDecider, Unasked
+from decisions.domain.providers import LOCAL
 from decisions.domain.providers import RULES as PREFIX_OF_RULES
 from decisions.domain.question import Asking
 from decisions.llm.client import prepare
@@ -126,4 +127,6 @@ def default_model() -> str:
             "A key or address of a model server is set, but no model. Set LLM_MODEL, for example deepseek/deepseek-v4-flash.",
             code="model_missing",
         )
+    if settings.LLM_BASE_URL and settings.LLM_MODEL.startswith(f"{LOCAL}/"):
+        return str(settings.LLM_MODEL)  # written as bots name the models of that server
     return f"{PREFIX_OF_MODELS}/{settings.LLM_MODEL}"

@@ -71,6 +71,14 @@ def test_the_configured_model_decides_where_it_can_be_asked(settings, name):
     assert default_model() == "openrouter/x-ai/grok-4.3"
 
 
+def test_a_model_of_the_own_server_may_be_configured_by_the_name_that_bots_give_it(settings):
+    settings.LLM_MODEL = "local/qwen3:8b"
+    settings.OPENROUTER_API_KEY = "a-key"
+    assert default_model() == "openrouter/local/qwen3:8b"
+    settings.LLM_BASE_URL = "http://127.0.0.1:11434/v1"
+    assert default_model() == "local/qwen3:8b"
+
+
 def test_a_key_without_a_model_is_said_and_rules_do_not_step_in(settings):
     settings.OPENROUTER_API_KEY = "a-key"
     with pytest.raises(Rejected, match="LLM_MODEL"):
