@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from statistics import median
@@ -23,7 +24,22 @@ def measure() -> list[Table]:
         found = {"sqlite": _rounds(home / "sqlite", address)}
         if url:
             found["postgresql"] = _rounds(home / "postgresql", address, DATABASE_URL=url)
+    with house.folder() as home, house.postgres() as url, serving() as address:
+        if url and (redis := _redis()):
+            found["postgresql, Redis"] = _rounds(home, address, DATABASE_URL=url, REDIS_URL=redis)
     return [_around(found), _many(found)]
+
+
+def _redis() -> str:
+    """Return the address of a Redis that answers, "" where none does."""
+    from redis import Redis, RedisError
+
+    url = os.environ.get("CI_REDIS_URL", "redis://127.0.0.1:6379/0")
+    try:
+        Redis.from_url(url, socket_connect_timeout=1).ping()
+    except RedisError:
+        return ""
+    return url
 
 
 def _rounds(home: Path, address: str, **more: str) -> dict[str, Any]:
@@ -45,7 +61,7 @@ def _around(found: dict[str, dict[str, Any]]) -> Table:
         f"A bot of six symbols and four timeframes, Arena layout, {CYCLES} cycles at a server on loopback that answers at "
         "once: the text of the prompt (prompt); ladder, turn, client and gate (ask); gate and storing of the request (read). "
         "Bare: the same bytes on an open connection without a client, in turns with the cycles; it is taken off. Own processor "
-        "time: of ask and gate, which other programs on the machine disturb less. No Redis: turns are counted in the database."
+        "time: of ask and gate, which other programs on the machine disturb less. Turns are counted in Redis where it is named, else in the database."
     )
     columns = (
         "database",

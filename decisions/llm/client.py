@@ -136,11 +136,10 @@ async def _request(endpoint: Endpoint, body: Body, wire: _Wire) -> Received:
     from openai import APIStatusError
 
     client = _client(endpoint, asyncio.get_running_loop())
-    named = {name: body[name] for name in ("model", "messages")}
-    rest = {name: value for name, value in body.items() if name not in named}
     completions = client.chat.completions.with_streaming_response
     try:
-        async with completions.create(**named, extra_body=rest) as response:
+        # All of the body as it is: what the package is given by name it copies and looks through part by part.
+        async with completions.create(model=body["model"], messages=[], extra_body=body) as response:
             wire.status, wire.headers = response.status_code, _lower(response.headers)
             async for chunk in response.iter_bytes():
                 wire.chunks.append(chunk)
