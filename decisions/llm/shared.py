@@ -16,26 +16,31 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0
+HURRIED_SECONDS: Final = 0.2
+"""After an answer, when the deadline may be over: what is not counted now is counted anew later."""
 
-_clients: dict[str, Redis] = {}
+_clients: dict[tuple[str, bool], Redis] = {}
 
 
-def redis_client() -> Redis:
-    """Return this process's client of the Redis at REDIS_URL. It tries a second time, at once, and then raises."""
+def redis_client(*, hurried: bool = False) -> Redis:
+    """Return this process's client of the Redis at REDIS_URL. It tries a second time, at once, and then raises.
+
+    A `hurried` one tries once, and waits for next to nothing.
+    """
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
     url = str(settings.REDIS_URL)
-    if url not in _clients:
-        _clients[url] = Redis.from_url(
+    if (url, hurried) not in _clients:
+        _clients[url, hurried] = Redis.from_url(
             url,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),
+            socket_connect_timeout=HURRIED_SECONDS if hurried else CONNECT_SECONDS,
+            socket_timeout=HURRIED_SECONDS if hurried else ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0 if hurried else 1),
             decode_responses=True,
         )
-    return _clients[url]
+    return _clients[url, hurried]
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class RedisTurns:
         return Step(said == "go", due=due)
 
     def leave(self, wanted: Wanted) -> None:
-        redis_client().zrem(f"{PREFIX}places:{wanted.places}", wanted.holder)
+        redis_client(hurried=True).zrem(f"{PREFIX}places:{wanted.places}", wanted.holder)
 
     def _run(self, script: str, wanted: Wanted, keep: float, *more: float) -> Any:
         keys = [f"{PREFIX}turns:{wanted.bucket}", f"{PREFIX}places:{wanted.places}"]

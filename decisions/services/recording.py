@@ -23,6 +23,8 @@ LATE: Final = "late"
 """Outcome of a reply that came after its deadline: it was paid for, and is not acted on."""
 KEPT: Final = Context(prec=15)
 """Digits of a number that SQLite keeps."""
+LONGEST_WORD: Final = 60
+"""A longer one is cut in its middle."""
 LARGEST_POWER: Final = 18
 """A column of amounts holds no number from 1e18 on."""
 LARGEST_LEVERAGE: Final = 32_767
@@ -51,7 +53,7 @@ def interactions_record(
     *before, last = [Interaction(**place, **_columns(attempt), attempt=number) for number, attempt in attempts]
     for row in before:
         row.used = False
-    last.outcome, last.reason = reading.outcome.value, _fitting(Interaction, "reason", _reason(answer, reading))
+    last.outcome, last.reason = reading.outcome.value, _whole_words(_reason(answer, reading))
     if reading.held:
         last.parameters["held"] = dict(reading.held)
     rows = Interaction.objects.bulk_create([*before, last])
@@ -114,7 +116,7 @@ def _columns(attempt: Attempt) -> dict[str, Any]:
         **_used(attempt.usage, attempt.latency),
         "estimate": attempt.estimate,
         "outcome": attempt.outcome.value,
-        "reason": _fitting(Interaction, "reason", attempt.reason),
+        "reason": _whole_words(attempt.reason),
     }
 
 
@@ -129,7 +131,7 @@ def _without_attempts(question: Question, answer: Answer, reading: Reading) -> d
         **_used(answer.usage, answer.latency),
         "cost": answer.usage.cost if answer.raw or answer.usage.cost is not None else Decimal(0),
         "outcome": reading.outcome.value,
-        "reason": _fitting(Interaction, "reason", _reason(answer, reading)),
+        "reason": _whole_words(_reason(answer, reading)),
     }
 
 
@@ -253,6 +255,17 @@ def _hit(hit: RuleHit) -> dict[str, Any]:
 def _storable(text: str) -> str:
     """Return the text as a database can keep it: PostgreSQL refuses NUL, and no encoding has lone surrogates."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _whole_words(reason: str) -> str:
+    """Return a reason that fits into its column; one that is too long ends after a whole word."""
+    longest = Interaction._meta.get_field("reason").max_length or 0
+    text = _storable(reason)
+    if len(text) <= longest:
+        return text
+    head = text[: longest - 1]
+    whole = head.rpartition(" ")[0]
+    return f"{whole if len(whole) > longest - LONGEST_WORD else head}…"
 
 
 def _fitting(model: type[Interaction | DiaryEntry], field: str, text: str) -> str:

@@ -73,15 +73,16 @@ class RedisTills:
         return _till(said), str(said[4]) if said else ""
 
     def settle(self, bot_id: int, day: date, held: Entry | None, cost: Decimal, tokens: int) -> None:
-        _run(SETTLE, bot_id, day, held.key if held else "", units(cost), tokens, round(QUIET))
+        values = (held.key if held else "", units(cost), tokens, round(QUIET))
+        _run(SETTLE, bot_id, day, *values, hurried=True)
 
 
 def key_of(bot_id: int, day: date) -> str:
     return f"{PREFIX}:{installation_tag()}:{bot_id}:{day:%Y-%m-%d}"
 
 
-def _run(script: str, bot_id: int, day: date, *values: str | float) -> Any:
-    return redis_client().register_script(script)(keys=[key_of(bot_id, day)], args=list(values))
+def _run(script: str, bot_id: int, day: date, *values: str | float, hurried: bool = False) -> Any:
+    return redis_client(hurried=hurried).register_script(script)(keys=[key_of(bot_id, day)], args=list(values))
 
 
 def _till(said: Any) -> Till | None:

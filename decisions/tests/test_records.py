@@ -329,3 +329,12 @@ def test_a_template_needs_a_name_that_can_stand_in_an_address():
 def test_a_missing_template_is_missing():
     prompt_template_install()
     assert prompt_template_text("aren") is None
+
+
+def test_a_reason_that_is_too_long_ends_after_a_whole_word(bot):
+    answer = Answer(Outcome.NO_ANSWER, model_requested=MODEL, reason="http.404: " + "check the address " * 30)
+    reading = Reading(Outcome.NO_ANSWER, reason=answer.reason)
+    interactions_record(bot_id=bot.pk, cycle=cycle_of(bot), question=question(), answer=answer, reading=reading)
+    kept = Interaction.objects.get()
+    assert len(kept.reason) <= 300
+    assert kept.reason.endswith(("check…", "the…", "address…"))

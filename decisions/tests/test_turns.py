@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -342,3 +343,11 @@ def test_threads_of_one_process_keep_the_places(settings, redis_url, endpoint):
     for one in threads:
         one.join()
     assert most[0] == 2
+
+
+def test_a_redis_that_hangs_after_the_answer_keeps_nobody_beyond_the_deadline(settings):
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        settings.REDIS_URL = f"redis://127.0.0.1:{hung.getsockname()[1]}/0"
+        began = time.monotonic()
+        module._leave(RedisTurns(), wanted_of(Endpoint("http://127.0.0.1:9/v1", KEY), "a/model"))
+        assert time.monotonic() - began < 0.5
