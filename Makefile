@@ -28,8 +28,8 @@ dev: setup ## The same with debug on and reload on changes
 test: setup ## The quick tests: no servers, no browser
 	@$(RUN) pytest -n $(WORKERS) -m "$(QUICK)" $(PYTEST)
 
-test-ci: ## All tests but the soak, on PostgreSQL; needs Redis, Chromium and the recorded data
-	@CI=true DATABASE_URL=$(CI_POSTGRES_URL) $(RUN) pytest -n $(CI_WORKERS) --dist worksteal -m "not soak" $(PYTEST)
+test-ci: ## What `make test` leaves out, and all that touches a database on PostgreSQL; needs Redis, Chromium and the recorded data
+	@CI=true DATABASE_URL=$(CI_POSTGRES_URL) $(RUN) pytest -n $(CI_WORKERS) --dist worksteal --another-database -m "not soak" $(PYTEST)
 
 soak: ## The tests that run for minutes
 	@$(RUN) pytest -n 0 -m soak --timeout 3600 $(PYTEST)

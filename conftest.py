@@ -56,6 +56,31 @@ def missing(what: str, *, waived: str = "") -> None:
     pytest.skip(f"needs {what}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--another-database",
+        action="store_true",
+        help="Leave out the quick tests that touch no database: on another one they are the same again.",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--another-database"):
+        left_out = [item for item in items if _quick(item) and not _with_database(item)]
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(map(id, left_out))
+        items[:] = [item for item in items if id(item) not in gone]
+
+
+def _quick(item: pytest.Item) -> bool:
+    return not any(map(item.get_closest_marker, ("ci", "soak", "browser", "postgres", "redis")))
+
+
+def _with_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("django_db") is not None or bool(fixtures & {"db", "transactional_db"})
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
         missing("PostgreSQL; set DATABASE_URL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -36,10 +37,11 @@ SHORT = SMALL | {
 Serve = Callable[..., "House"]
 
 
-def answers(*items: dict) -> Behave:
-    """Answer the question with these items, as the model that was asked."""
+def answers(*items: dict, after: float = 0.0) -> Behave:
+    """Answer the question with these items, as the model that was asked, after so many seconds."""
 
     def behave(connection, request):
+        time.sleep(after)
         text = says(*items).replace("$decision_id", asked_id(request))
         sends(envelope(text, model=request["model"]))(connection, request)
 
@@ -258,7 +260,7 @@ def test_a_shadow_that_cannot_be_asked_is_said_and_nothing_more(house):
 
 def test_near_the_limit_of_the_day_shadows_fall_silent_first_and_nobody_is_alerted(house):
     """A call without a known price counts as 0.02 US dollars."""
-    inside = house(one=answers(ENTRY), two=answers(ENTRY))
+    inside = house(one=answers(ENTRY, after=1.0), two=answers(ENTRY))  # so that its money is still set aside
     bot = inside.bot("one", shadow_models=["peer/two"], cost_per_day=Decimal("0.05"))
     inside.cycle(bot)
     assert Position.objects.exists()
