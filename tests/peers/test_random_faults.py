@@ -129,7 +129,6 @@ def assert_in_time(thousand: Thousand) -> None:
     assert len(thousand.ended) == DECISIONS
     allowed = DEADLINE + GRACE + thousand.lag.worst
     assert [one.seconds for one in thousand.ended if one.seconds > allowed] == []
-    assert thousand.lag.worst < DEADLINE, "this machine is too busy to say anything about time"
 
 
 def assert_on_record(ended: list[Ended], stored: list[Interaction]) -> None:
