@@ -496,7 +496,7 @@ class RandomLife(RuleBasedStateMachine):
         assert all(one.side is closing for one in ours)
 
 
-def _run(lives: int, **more: Any) -> None:
+def _run(lives: int) -> None:
     try:
         run_state_machine_as_test(
             RandomLife,
@@ -509,7 +509,6 @@ def _run(lives: int, **more: Any) -> None:
                 phases=(Phase.generate, Phase.shrink) if os.environ.get("VIBEX_CI_LIFE_SHRINK") else (Phase.generate,),
                 report_multiple_bugs=False,
                 verbosity=Verbosity.normal,
-                **more,
             ),
         )
     finally:
