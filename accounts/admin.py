@@ -1,16 +1,17 @@
-"""Admin of people, accounts and limits."""
+"""Admin of accounts and limits. People have a module of their own."""
 
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.admin import UserAdmin as StockUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-import accounts.alert_admin  # noqa: F401 - registers its pages
+import accounts.alert_admin
+import accounts.people_admin
+import accounts.token_admin  # noqa: F401 - all of them register what they hold
+from accounts.access.admin_site import MoneyAdmin
 from accounts.domain.limit_clashes import cautions
 from accounts.domain.limits import DEFAULTS
 from accounts.forms import AccountForm, CredentialsForm, CredentialsFormSet
@@ -35,39 +36,6 @@ class AuditedAdmin(KeptAdmin):
             before={name: str(form.initial.get(name)) for name in form.changed_data} if change else {},
             after={name: str(form.cleaned_data[name]) for name in form.changed_data},
         )
-
-
-class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
-    class Meta:
-        model = User
-        fields = ("email",)
-        field_classes: dict[str, Any] = {}
-
-
-@admin.register(User)
-class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
-    add_form = NewUserForm
-    list_display = (
-        "email",
-        "is_active",
-        "is_staff",
-        "time_zone",
-        "last_login",
-        link_to_list(Account, "owner", "accounts"),
-    )
-    list_filter = ("is_active", "is_staff", "groups")
-    search_fields = ("email",)
-    ordering = ("email",)
-    readonly_fields = ("last_login", "created")
-    fieldsets = (
-        (None, {"fields": ("email", "password", "time_zone")}),
-        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
-        ("Dates", {"fields": ("last_login", "created")}),
-    )
-    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -174,8 +142,11 @@ def badge(account: Account) -> str:
 
 
 @admin.register(Account)
-class AccountAdmin(AuditedAdmin):
+class AccountAdmin(MoneyAdmin, AuditedAdmin):
+    group = "Trading"
+    place = 0
     form = AccountForm
+    to_account = ""
     list_display = (
         "name",
         link_to("owner"),
@@ -205,6 +176,10 @@ class AccountAdmin(AuditedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.readonly_fields if obj is None else (*self.readonly_fields, *self.fixed_once_made)
 
+    def adds_real_money(self, request: HttpRequest) -> bool:
+        sent = Account(mode=request.POST.get("mode", ""), network=request.POST.get("network", ""))
+        return sent.real
+
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         """Leave the keys out where there can be none: on paper, and before the account is made."""
         return (self.limits_inline, *self.inlines) if obj is not None and obj.live else (self.limits_inline,)
@@ -230,12 +205,14 @@ def _save_credentials(formset: Any, actor: User) -> None:
 
 
 @admin.register(Incident)
-class IncidentAdmin(HistoryAdmin):
+class IncidentAdmin(MoneyAdmin, HistoryAdmin):
+    group = "Operations"
+    place = 0
     list_display = ("opened", "severity", "kind", link_to("account"), "text", "resolved")
     list_filter = ("severity", ("resolved", admin.EmptyFieldListFilter), "kind", "account")
     list_select_related = ("account",)
     search_fields = ("kind", "text")
-    date_hierarchy = "opened"
+    times = "opened"
     actions = ("resolve",)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
@@ -254,7 +231,7 @@ class AuditEntryAdmin(HistoryAdmin):
     list_filter = ("action", "object_type")
     list_select_related = ("actor",)
     search_fields = ("object_id", "action", "actor__email")
-    date_hierarchy = "at"
+    times = "at"
 
 
 @admin.register(LogEntry)
@@ -265,4 +242,4 @@ class LogEntryAdmin(HistoryAdmin):
     list_filter = ("content_type",)
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "user__email")
-    date_hierarchy = "action_time"
+    times = "action_time"

@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Case, CharField, F, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 
-from accounts.models import TESTNET, Account, Alert, AlertChannel, AlertDelivery, Bot, Incident
+from accounts.models import TESTNET, Account, Alert, AlertChannel, AlertDelivery, Bot, Incident, User
 
 type Person = AbstractBaseUser | AnonymousUser
 
@@ -17,6 +17,16 @@ type Person = AbstractBaseUser | AnonymousUser
 def accounts_of(person: Person) -> QuerySet[Account]:
     """Return the accounts that `person` owns; none for somebody who is not signed in."""
     return Account.objects.filter(owner_id=person.pk)
+
+
+def accounts_seen_by(person: Person) -> QuerySet[Account]:
+    """Return the accounts that `person` may see over the API: their own, and all others by permission as staff."""
+    return Account.objects.all() if sees_any(person) else accounts_of(person)
+
+
+def sees_any(person: Person) -> bool:
+    """Tell whether `person` may see the accounts of others over the API."""
+    return isinstance(person, User) and person.is_staff and person.has_perm("accounts.view_any")
 
 
 def bots_of(person: Person) -> QuerySet[Bot]:

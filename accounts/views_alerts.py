@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.access.acts import Act
+from accounts.access.pages import acting
 from accounts.forms_alerts import AlertFilter, ChannelForm
 from accounts.models import AlertDelivery, User
 from accounts.selectors import accounts_of, alerts_of, alerts_with_ways, channels_of
@@ -39,6 +41,7 @@ def count(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@acting(Act.OWN)
 def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Note that the person has seen an alert; HTMX gets its line back, and the count above."""
     alert = get_object_or_404(alerts_of(request.user), pk=alert_id)
@@ -50,6 +53,7 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 @require_POST
+@acting(Act.OWN)
 def acknowledge_all(request: HttpRequest) -> HttpResponse:
     """Note that the person has seen all alerts that were shown, on all pages of the list."""
     chosen = AlertFilter(QueryDict(request.POST.get("query", "")), person=_person(request))
@@ -60,6 +64,7 @@ def acknowledge_all(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@acting(Act.OWN)
 def channels(request: HttpRequest) -> HttpResponse:
     """Show where alerts are sent to, and take a new address."""
     form = ChannelForm(request.POST) if request.method == "POST" else ChannelForm()
@@ -71,6 +76,7 @@ def channels(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@acting(Act.OWN)
 def channel(request: HttpRequest, channel_id: int) -> HttpResponse:
     """Change a channel. Its address is not shown; an empty one keeps what is stored."""
     shown = get_object_or_404(channels_of(request.user), pk=channel_id)
@@ -82,6 +88,7 @@ def channel(request: HttpRequest, channel_id: int) -> HttpResponse:
 
 
 @require_POST
+@acting(Act.OWN)
 def channel_try(request: HttpRequest, channel_id: int) -> HttpResponse:
     """Send a test message at once and show how it went."""
     shown = get_object_or_404(channels_of(request.user).select_related("user"), pk=channel_id)
@@ -100,6 +107,7 @@ def channel_try(request: HttpRequest, channel_id: int) -> HttpResponse:
 
 
 @require_POST
+@acting(Act.OWN)
 def channel_remove(request: HttpRequest, channel_id: int) -> HttpResponse:
     """Remove a channel of the person."""
     shown = get_object_or_404(channels_of(request.user), pk=channel_id)

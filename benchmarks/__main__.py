@@ -26,6 +26,10 @@ BENCHMARKS = {
     "reconcile": "a reconcile of an account with ten thousand fills",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",
+    "api": "lists of the API with 100,000 rows behind each, balance, performance, the web process",
+    "pages": "pages with 100 bots and 1,000,000 candles: queries, time, size, first paint",
+    "equity_series": "a year of equity at one minute in 1,000 points, on SQLite and PostgreSQL",
+    "streams": "a thousand stream clients: lag, storm, memory",
     "check": "manage.py check against a bare project",
     "memory": "manage.py up: first decision, memory",
 }
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    listed = "\n".join(f"  {name:<11} {what}" for name, what in BENCHMARKS.items())
+    listed = "\n".join(f"  {name:<13} {what}" for name, what in BENCHMARKS.items())
     made = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure, and print ratios of one run. Without names: all of them.",

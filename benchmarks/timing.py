@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
 
 type Clock = Callable[[], float]
@@ -37,6 +38,52 @@ def percentile(values: list[float], share: float) -> float:
     """Return the value below which `share` of the sorted values lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one call took, in seconds: on the clock, of the processor, and what the clock would say at full speed."""
+
+    wall: float
+    busy: float
+    at_full_speed: float
+
+
+class Speed:
+    """How fast the machine is now, next to its best: by a fixed piece of work that is done before and after each call.
+
+    On rented machines the same work takes once and again two or three times as long, with nothing of ours running. What
+    a bar in milliseconds is held against is the time of a call divided by how much slower that work was around it.
+    """
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.best = float("inf")
+        """Seconds of the work at its best."""
+        ends = time.perf_counter() + seconds
+        while time.perf_counter() < ends:
+            self._now()
+
+    def rounds(self, call: Callable[[], object], times: int) -> list[Took]:
+        """Call, so many times, and return what each took."""
+        found = []
+        for _ in range(times):
+            before = self._now()
+            began, worked = time.perf_counter(), time.process_time()
+            call()
+            wall, busy = time.perf_counter() - began, time.process_time() - worked
+            found.append(Took(wall, busy, wall * 2 * self.best / (before + self._now())))
+        return found
+
+    def _now(self) -> float:
+        took = _seconds(_work, 1, time.perf_counter)
+        self.best = min(self.best, took)
+        return took
+
+
+def _work() -> None:
+    total = 0
+    for number in range(40_000):
+        total += number
 
 
 def _seconds(call: Callable[[], object], times: int, clock: Clock) -> float:

@@ -20,6 +20,7 @@ from vibex.lib.admin import HistoryAdmin
 
 @admin.register(Feed)
 class FeedAdmin(HistoryAdmin):
+    place = 0
     list_display = ("venue", "kind", "running", "speed", "market_at", "heartbeat", "clock_offset", "problem", "note")
     list_filter = ("kind", "running")
     search_fields = ("venue", "source")
@@ -71,7 +72,7 @@ class QuarantinedCandleAdmin(HistoryAdmin):
     list_display = ("open_time", "symbol", "interval", "venue", "reason", "seen", "mended")
     list_filter = ("venue", "symbol", "interval")
     search_fields = ("symbol", "reason")
-    date_hierarchy = "open_time"
+    times = "open_time"
 
 
 @admin.register(FundingRate)
@@ -79,7 +80,7 @@ class FundingRateAdmin(HistoryAdmin):
     list_display = ("at", "symbol", "venue", "rate", "mark", "settled")
     list_filter = ("venue", "settled", "symbol")
     search_fields = ("symbol",)
-    date_hierarchy = "at"
+    times = "at"
     ordering = ("-at", "symbol")
 
 
@@ -88,7 +89,7 @@ class CandleCorrectionAdmin(HistoryAdmin):
     list_display = ("open_time", "symbol", "interval", "venue", "before", "after", "seen")
     list_filter = ("venue", "symbol", "interval")
     search_fields = ("symbol",)
-    date_hierarchy = "seen"
+    times = "seen"
 
 
 @admin.register(CandleHole)
@@ -96,7 +97,7 @@ class CandleHoleAdmin(HistoryAdmin):
     list_display = ("start", "stop", "symbol", "interval", "venue", "asked")
     list_filter = ("venue", "symbol", "interval")
     search_fields = ("symbol",)
-    date_hierarchy = "start"
+    times = "start"
     ordering = ("-start", "symbol")
 
 
@@ -105,18 +106,20 @@ class OpenInterestAdmin(HistoryAdmin):
     list_display = ("at", "symbol", "venue", "value")
     list_filter = ("venue", "symbol")
     search_fields = ("symbol",)
-    date_hierarchy = "at"
+    times = "at"
     ordering = ("-at", "symbol")
 
 
 @admin.register(VenueBudget)
 class VenueBudgetAdmin(HistoryAdmin):
+    group = "Operations"
     list_display = ("host", "minute", "used", "limit", "blocked_until", "reason", "told_until", "told_reason")
     search_fields = ("host",)
 
 
 @admin.register(SignerNonce)
 class SignerNonceAdmin(HistoryAdmin):
+    group = "Operations"
     list_display = ("signer", "last")
     search_fields = ("signer",)
 
@@ -126,5 +129,5 @@ class SnapshotAdmin(HistoryAdmin):
     list_display = ("at", "symbol", "venue", "digest")
     list_filter = ("venue", "symbol")
     search_fields = ("symbol", "digest")
-    date_hierarchy = "at"
+    times = "at"
     ordering = ("-at", "symbol")

@@ -54,14 +54,28 @@ STORE: Final = SeriesStore()
 class DatabaseMarket:
     """Prices and rules of one venue as stored, on the venue's clock.
 
-    `books` asks the venue for the order book of a symbol; without it there are none.
+    `books` asks the venue for the order book of a symbol; without it there are none. `store` keeps the candles of those
+    who only look. Who looks once and has read the rules of the contracts and the feed already gives `specs` and `feed`.
     """
 
-    def __init__(self, venue: str, clock: Clock, *, books: Callable[[str], Depth] | None = None) -> None:
+    def __init__(
+        self,
+        venue: str,
+        clock: Clock,
+        *,
+        books: Callable[[str], Depth] | None = None,
+        store: SeriesStore | None = None,
+        specs: Mapping[str, InstrumentSpec] | None = None,
+        feed: Feed | None = None,
+    ) -> None:
         self.venue = venue
         self._clock = clock
         self._books = books
+        self._store = store
+        self._feed = feed
         self._interval: str | None = None
+        if specs is not None:
+            self._specs = specs
 
     def instrument(self, symbol: str) -> InstrumentSpec:
         try:
@@ -72,7 +86,7 @@ class DatabaseMarket:
 
     def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
         specs = [self.instrument(symbol) for symbol in symbols]
-        feed = feed_of(self.venue)
+        feed = self._feed or feed_of(self.venue)
         series = self._series(feed, symbols, timeframes)
         quotes = self._quotes(symbols)
         wrong, live = feed_problem(_state(feed), wall=datetime.now(UTC)), feed.kind == Feed.Kind.LIVE
@@ -125,7 +139,7 @@ class DatabaseMarket:
         for timeframe in timeframes:
             if interval_ms(timeframe) % interval_ms(base):
                 raise Rejected(f"{self.venue} has {base} candles: {timeframe} cannot be made of them", code="interval")
-        return STORE.series(feed, symbols, base, timeframes)
+        return (self._store or STORE).series(feed, symbols, base, timeframes)
 
     def _quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
         rows = Ticker.objects.filter(venue=self.venue, symbol__in=symbols)

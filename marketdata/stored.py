@@ -93,6 +93,11 @@ class SeriesStore:
                 self._read(feed.venue, symbol, interval, wanted)
             return {symbol: self._series[symbol] for symbol in symbols}
 
+    def knows(self, symbol: str, timeframes: Iterable[str]) -> bool:
+        """Tell whether these frames of a symbol are here already, so that little has to be read for them."""
+        with self._lock:
+            return not self._lacking([symbol], frozenset(timeframes))
+
     def touch(self, candles: Candles) -> None:
         """Take note that this process has written candles: where they reach further back than a look, it looks there too."""
         with self._lock:

@@ -1,46 +1,62 @@
-"""Routes below `/api/v1/`, assembled from the apps."""
+"""Addresses below `/api/v1/`, assembled from the apps."""
 
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.urls import include, path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.routers import SimpleRouter
-from rest_framework.views import APIView
 
-from accounts.api import AccountViewSet, BotViewSet
-from accounts.api_alerts import AlertViewSet
+from accounts.access.views import Face
 from accounts.models import User
-from decisions.api import DiaryViewSet
-from decisions.api_shadows import ShadowsView
-from trading.api import PositionViewSet
-from trading.api_approval import ApprovalsView, ApproveView, RejectView
-from trading.api_halt import HaltView, ResumeView
+
+if TYPE_CHECKING:
+    Out = serializers.Serializer[Any]
+else:
+    Out = serializers.Serializer
 
 
-class StatusView(APIView):
+class HealthOut(Out):
+    """One thing that has to be right."""
+
+    name = serializers.CharField()
+    ok = serializers.BooleanField()
+    detail = serializers.CharField(help_text="What is, for a person.")
+
+
+class StatusOut(Out):
+    """How the installation is doing."""
+
+    status = serializers.ChoiceField(["ready", "not ready"])
+    checks = HealthOut(many=True)
+    environment = serializers.CharField()
+    database = serializers.CharField()
+    processes = serializers.ChoiceField(["one", "several"])
+    features = serializers.DictField(child=serializers.BooleanField())
+    decider_host = serializers.CharField(help_text="Host of the model server; empty: rules decide.")
+    versions = serializers.DictField(child=serializers.CharField())
+    peak_memory_mb = serializers.IntegerField()
+    at = serializers.DateTimeField()
+
+
+class StatusView(Face):
     """How the installation is doing, with details: for signed-in people only."""
 
+    @extend_schema(operation_id="status_retrieve", responses=StatusOut)
     def get(self, request: Request) -> Response:
         from vibex.health import health_report
 
         return Response(health_report(cast("User", request.user)))
 
 
-router = SimpleRouter()
-router.register("accounts", AccountViewSet, basename="account")
-router.register("bots", BotViewSet, basename="bot")
-router.register("alerts", AlertViewSet, basename="alert")
-router.register("positions", PositionViewSet, basename="position")
-router.register("diary", DiaryViewSet, basename="diary")
-
 urlpatterns = [
     path("status/", StatusView.as_view(), name="status"),
-    path("accounts/<int:pk>/halt/", HaltView.as_view(), name="account-halt"),
-    path("accounts/<int:pk>/resume/", ResumeView.as_view(), name="account-resume"),
-    path("bots/<int:pk>/shadows/", ShadowsView.as_view(), name="bot-shadows"),
-    path("approvals/", ApprovalsView.as_view(), name="approval-list"),
-    path("decisions/<int:pk>/approve/", ApproveView.as_view(), name="decision-approve"),
-    path("decisions/<int:pk>/reject/", RejectView.as_view(), name="decision-reject"),
-    path("", include(router.urls)),
+    # What stands in a list and below an account or bot is looked for in this order.
+    path("auth/", include("accounts.api.auth_urls")),
+    path("", include("trading.api.figure_urls")),
+    path("", include("trading.api.urls")),
+    path("", include("decisions.api.urls")),
+    path("market/", include("marketdata.api.urls")),
+    path("", include("accounts.api.urls")),
 ]

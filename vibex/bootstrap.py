@@ -15,6 +15,7 @@ from django.utils.timezone import now
 from accounts.models import TESTNET, Account, Bot, User
 from accounts.selectors import on_market
 from accounts.services import account_create, bot_create, incident_open, password_generate, user_create
+from accounts.services.jobs import Jobs
 from decisions.deciders.registry import default_model
 from decisions.services import prompt_template_install
 from marketdata.feed import FeedRunner
@@ -138,6 +139,11 @@ def tables_prepare() -> None:
 def user_streams() -> UserStreams:
     """Return the threads that listen to what venues tell of live accounts."""
     return UserStreams()
+
+
+def jobs() -> Jobs:
+    """Return what people asked for over the API and this process works on: what lowers risk gets its seconds at the end."""
+    return Jobs()
 
 
 def scheduler() -> Scheduler:

@@ -12,38 +12,79 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
 from django.db import Error, connection
-from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from accounts.access.acts import Act
+from accounts.access.views import Face
 from accounts.models import Account, User
 from trading.selectors.installation import installation
 from trading.services.watchers import SCHEDULER, watched
 from vibex import looks
 from vibex.looks import Check
 
-
-@login_not_required
-@never_cache
-@require_safe
-def live(_: HttpRequest) -> JsonResponse:
-    """Answer that the process answers. Touches nothing else."""
-    return JsonResponse({"status": "alive"})
+if TYPE_CHECKING:
+    Out = serializers.Serializer[Any]
+else:
+    Out = serializers.Serializer
 
 
-@login_not_required
-@never_cache
-@require_safe
-def ready(_: HttpRequest) -> JsonResponse:
-    """Answer 200 when everything is right, else 503."""
-    right = all(check.ok for check in health_checks())
-    return JsonResponse({"status": "ready" if right else "not ready"}, status=200 if right else 503)
+class LivenessOut(Out):
+    """That the process answers."""
+
+    status = serializers.ChoiceField(["alive"])
+
+
+class ReadinessOut(Out):
+    """Whether everything is right."""
+
+    status = serializers.ChoiceField(["ready", "not ready"])
+
+
+class OpenFace(Face):
+    """What anybody may ask, whatever else they sent along. JSON, also for probes that would rather have something else."""
+
+    authentication_classes = permission_classes = ()
+    renderer_classes = (JSONRenderer,)
+    acts: ClassVar = {"get": Act.OPEN}
+
+    def perform_content_negotiation(self, request: Request, force: bool = True) -> tuple[Any, Any]:
+        return super().perform_content_negotiation(request, force=force)
+
+
+class LiveView(OpenFace):
+    """That the process answers. Open; hangs on nothing else, so that nobody restarts it for another's fault."""
+
+    def initial(self, request: Request, *_: Any, **__: Any) -> None:
+        """Let everybody in without being counted: counting would ask the cache."""
+        self.format_kwarg = None
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+
+    @extend_schema(operation_id="health_live", responses=LivenessOut)
+    def get(self, _: Request) -> Response:
+        return Response({"status": "alive"})
+
+
+class ReadyView(OpenFace):
+    """200 when the installation can trade, else 503. Open, without details: those are in `status/`."""
+
+    @extend_schema(operation_id="health_ready", responses={200: ReadinessOut, 503: ReadinessOut})
+    def get(self, _: Request) -> Response:
+        right = all(check.ok for check in health_checks())
+        return Response({"status": "ready" if right else "not ready"}, status=200 if right else 503)
+
+
+@extend_schema(exclude=True)
+class ReadyAlias(ReadyView):
+    """The same under the address that it had before the API had versions."""
 
 
 def health_checks(person: User | None = None) -> list[Check]:

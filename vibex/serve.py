@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ FORCED: Final = 130
 FIRST_TASKS: Final = ("trading.tasks.beat_heartbeat", "trading.tasks.schedules_sync")
 """Sent at the start: ready is told at once, and decisions that were missed are caught up."""
 BEAT_SECONDS: Final = 5.0
+BACKLOG: Final = 1024
+HANDSHAKE_SECONDS: Final = 30
+GOODBYE_SECONDS: Final = 0.3
 DRAIN_SECONDS: Final = 40.0
 """A cycle may wait 30 s for a model; then it has to book what it did. Nearly always nothing is running."""
 
@@ -234,7 +238,16 @@ def run(host: str, port: int, parts: Sequence[Part]) -> bool:
     from vibex.asgi import application
 
     endpoints = build_endpoint_description_strings(host=host, port=port)
-    server = Server(application, endpoints=endpoints, ready_callable=lambda: _start_all(parts), server_name="vibex")
+    # A thousand streams that come back at once wait for their turn; Twisted's own backlog is 50, its patience 5 s.
+    server = Server(
+        application,
+        endpoints=[f"{endpoint}:backlog={BACKLOG}" for endpoint in endpoints],
+        ready_callable=lambda: _start_all(parts),
+        server_name="vibex",
+        websocket_handshake_timeout=HANDSHAKE_SECONDS,
+    )
+    leave_streams_time(server)
+    spare_the_start()
     try:
         server.run()
     finally:
@@ -242,6 +255,30 @@ def run(host: str, port: int, parts: Sequence[Part]) -> bool:
     if not server.listening_addresses:
         raise Rejected(f"Port {port} on {host} was taken in the meantime. Choose another one: --port {port + 1}.")
     return in_order
+
+
+def spare_the_start() -> None:
+    """Let the collector of garbage pass over what was loaded by now: a full round over it stops all threads for tenths of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+def leave_streams_time(server: Any) -> None:
+    """Let open streams say that the server goes down.
+
+    daphne means to end them, but stumbles over the first connection that became one, and would not wait for their last word.
+    """
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    def goodbye() -> Any:
+        for details in list(server.connections.values()):
+            if "application_instance" in details:
+                details["application_instance"].cancel()
+        return deferLater(reactor, GOODBYE_SECONDS)
+
+    events: Any = reactor
+    events.addSystemEventTrigger("before", "shutdown", goodbye)
 
 
 def leave(code: int) -> NoReturn:

@@ -39,6 +39,7 @@ class EventType(StrEnum):
     HALT = "halt"
     SERVICE_LATE = "service-late"
     APPROVAL_WAITING = "approval-waiting"
+    ACCESS = "access"
     INCIDENT = "incident"
     TEST = "test"
 

@@ -1,10 +1,11 @@
 """Who trades, within which limits, and what people are told of it."""
 
+from accounts.models.access import ApiKey, IdempotentCall, Job, SecondFactor, SignIn
 from accounts.models.account import TESTNET, Account, Credentials, LiveApproval
 from accounts.models.alerts import Alert, AlertChannel, AlertDelivery
 from accounts.models.bot import Bot
 from accounts.models.limits import RiskLimits
-from accounts.models.people import User, UserManager
+from accounts.models.people import Role, User, UserManager
 from accounts.models.record import AuditEntry, Incident
 
 __all__ = [
@@ -13,12 +14,18 @@ __all__ = [
     "Alert",
     "AlertChannel",
     "AlertDelivery",
+    "ApiKey",
     "AuditEntry",
     "Bot",
     "Credentials",
+    "IdempotentCall",
     "Incident",
+    "Job",
     "LiveApproval",
     "RiskLimits",
+    "Role",
+    "SecondFactor",
+    "SignIn",
     "User",
     "UserManager",
 ]

@@ -91,6 +91,9 @@ class Account(models.Model):
             ),
         ]
         permissions = [
+            ("trade", "May act on money and change accounts and bots of their own"),
+            ("view_any", "May see the accounts of other people"),
+            ("read_logs", "May read the log over the API"),
             ("trade_live", "May let an account trade with real money"),
             ("resume_account", "May lift a halt, or let an account open positions again"),
         ]

@@ -33,7 +33,10 @@ class Alert(models.Model):
 
     class Meta:
         ordering = ["-last", "-id"]
-        indexes = [models.Index(fields=["user", "acknowledged", "-last"], name="alert_open_of_user")]
+        indexes = [
+            models.Index(fields=["user", "acknowledged", "-last"], name="alert_open_of_user"),
+            models.Index(fields=["user", "-last", "-id"], name="alert_newest_of_user"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message[:80]}"

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Group, PermissionsMixin
 from django.db import models
 from django.utils import timezone
+
+
+class Role(StrEnum):
+    """What people may do, each the name of a group (`accounts/services/roles.py` gives it its permissions)."""
+
+    VIEWER = "viewer"
+    TRADER = "trader"
+    OPERATOR = "operator"
 
 
 class UserManager(BaseUserManager["User"]):
     """Users are known by their e-mail address."""
 
-    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+    def create_user(self, email: str, password: str | None = None, *, role: Role = Role.TRADER, **fields: Any) -> User:
+        """Create a person with a role. One who may do everything anyway has no need of one."""
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.full_clean(exclude=["password"])
         user.save(using=self._db)
+        if not user.is_superuser:
+            user.groups.add(Group.objects.get_or_create(name=role)[0])
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
@@ -41,3 +53,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def clean(self) -> None:
+        """Write the address as all are written: in another spelling it would be taken twice, and nobody could sign in by it."""
+        super().clean()
+        self.email = self.email.lower()

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from accounts.models import Account, Bot
 from accounts.services.audit import Actor, audit_write, stored_state, validation_told
+from accounts.services.history import history_refused
 from vibex.lib.errors import Rejected
 from vibex.lib.events import publish_on_commit
 
@@ -49,9 +50,12 @@ def bot_create(
         **asking,
     )
     with transaction.atomic(), validation_told():
+        # Held, so that it is not deleted meanwhile.
+        Account.objects.select_for_update(no_key=True).filter(pk=account.pk).values_list("pk").first()
         bot.full_clean()
         bot.save()
         audit_write(actor=actor, action="bot-create", obj=bot, after=stored_state(bot))
+        publish_on_commit(account_id=account.pk, kind="bot", data={"id": bot.pk})
     return bot
 
 
@@ -75,3 +79,17 @@ def bot_change(*, bot: Bot, actor: Actor, **values: Any) -> Bot:
             )
             publish_on_commit(account_id=bot.account_id, kind="bot", data={"id": bot.pk})
     return bot
+
+
+def bot_delete(*, bot: Bot, actor: Actor) -> None:
+    """Delete a stopped bot that has never decided anything. Raises Rejected for one that runs or has a history."""
+    with transaction.atomic():
+        held = Bot.objects.select_for_update().filter(pk=bot.pk).first()
+        if held is None:
+            raise Rejected("The bot is gone already.", code="not-found")
+        if held.status != Bot.Status.STOPPED:
+            raise Rejected(f"The bot {held.name} is {held.status}: stop it first.", code="running")
+        history_refused(held, held.name, "Leave it stopped.")
+        audit_write(actor=actor, action="bot-delete", obj=held, before=stored_state(held))
+        publish_on_commit(account_id=held.account_id, kind="bot", data={"id": held.pk})
+        held.delete()

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.domain.credentials import ApiKeys, AsterV1Keys, AsterV3Keys, Keys, WalletKeys
-from accounts.models import Account, AlertChannel, Credentials
+from accounts.models import Account, AlertChannel, Credentials, SecondFactor
 from accounts.services.alerts.channels import channel_url
 from accounts.services.audit import Actor, audit_write
 from accounts.services.sealing import all_keys, newest_key, opened, resealed, sealed
@@ -31,6 +31,12 @@ KEYS_OF_KIND: Mapping[str, type[Keys]] = {
     Credentials.Kind.API_KEY: ApiKeys,
     Credentials.Kind.WALLET: WalletKeys,
 }
+type Sealed = Credentials | AlertChannel | SecondFactor
+RESEALED: Mapping[type[Sealed], str] = {
+    Credentials: "credentials-reseal",
+    AlertChannel: "alert-channel-reseal",
+    SecondFactor: "second-factor-reseal",
+}
 SHOWN_FROM = 16
 """Of a key that is at least so long the last four characters are shown; of a shorter one none."""
 
@@ -43,7 +49,7 @@ class Resealed:
     """What became of all rows when the sealing key was changed."""
 
     resealed: tuple[str, ...] = ()
-    """Accounts and channels that an older key had sealed."""
+    """Accounts, channels and second factors that an older key had sealed."""
     unchanged: tuple[str, ...] = ()
     """Those that the newest key had sealed already."""
     closed: tuple[str, ...] = ()
@@ -99,13 +105,13 @@ def credentials_delete(*, credentials: Credentials, actor: Actor) -> None:
 
 
 def credentials_reseal(*, actor: Actor = None, dry_run: bool = False) -> Resealed:
-    """Seal every row with the newest key: keys of accounts, and addresses that alerts are sent to.
+    """Seal every row with the newest key: keys of accounts, addresses that alerts are sent to, second factors of people.
 
     When a row opens with no key, nothing is written and the result names it.
     """
     newest, every = newest_key(), all_keys()
     found: dict[str, list[str]] = {"resealed": [], "unchanged": [], "closed": []}
-    old: list[Credentials | AlertChannel] = []
+    old: list[Sealed] = []
     with transaction.atomic():
         for row in _sealed_rows():
             if _content(row, every) is None:
@@ -119,25 +125,35 @@ def credentials_reseal(*, actor: Actor = None, dry_run: bool = False) -> Reseale
             for row in old:
                 row.sealed = resealed(row.sealed)
                 row.save(update_fields=["sealed"])
-                action = "credentials-reseal" if isinstance(row, Credentials) else "alert-channel-reseal"
-                audit_write(actor=actor, action=action, obj=row)
+                audit_write(actor=actor, action=RESEALED[type(row)], obj=row)
     return Resealed(*(tuple(found[name]) for name in ("resealed", "unchanged", "closed")))
 
 
-def _sealed_rows() -> Iterator[Credentials | AlertChannel]:
+def _sealed_rows() -> Iterator[Sealed]:
     yield from Credentials.objects.select_for_update(of=("self",)).select_related("account__owner").order_by("pk")
     yield from AlertChannel.objects.select_for_update(of=("self",)).select_related("user").order_by("pk")
+    yield from SecondFactor.objects.select_for_update(of=("self",)).select_related("user").order_by("pk")
 
 
-def _content(row: Credentials | AlertChannel, keys: MultiFernet) -> object:
+def _content(row: Sealed, keys: MultiFernet) -> object:
     """Return what a row holds; None when it does not open."""
-    return _opened(row, keys) if isinstance(row, Credentials) else channel_url(row, keys)
+    match row:
+        case Credentials():
+            return _opened(row, keys)
+        case AlertChannel():
+            return channel_url(row, keys)
+        case SecondFactor():
+            return opened(row.sealed, keys)
 
 
-def _whose(row: Credentials | AlertChannel) -> str:
-    if isinstance(row, Credentials):
-        return f"{row.account.name} of {row.account.owner}"
-    return f"channel {row.name} of {row.user}"
+def _whose(row: Sealed) -> str:
+    match row:
+        case Credentials():
+            return f"{row.account.name} of {row.account.owner}"
+        case AlertChannel():
+            return f"channel {row.name} of {row.user}"
+        case SecondFactor():
+            return f"second factor of {row.user}"
 
 
 def credentials_faults(account: Account, kind: str, parts: Mapping[str, str]) -> dict[str, str]:
@@ -198,7 +214,9 @@ def _taken(account: Account, form: KeyForm, parts: Mapping[str, str]) -> dict[st
     for row in rows.exclude(account_id=account.pk).select_related("account__owner"):
         theirs = row.public if name != "key" else _opened(row, all_keys()) or {}
         if theirs.get(name, "").casefold() == parts[name].casefold():
-            whose = f"{row.account.name} of {row.account.owner}"
+            # Whose accounts there are is nobody else's business.
+            mine = row.account.owner_id == account.owner_id
+            whose = f"{row.account.name} of {row.account.owner}" if mine else "another person's account"
             return {name: f"is that of {whose} already. Two accounts never share one: take its keys out there first"}
     return {}
 

@@ -49,14 +49,15 @@ def incidents_mended(*, account: Account, kind: str, subject: str = "") -> int:
     return sum(incident_resolve(incident=incident) for incident in found)
 
 
-def incident_resolve(*, incident: Incident, actor: Actor = None, at: datetime | None = None) -> bool:
+def incident_resolve(*, incident: Incident, actor: Actor = None, at: datetime | None = None, reason: str = "") -> bool:
     """Resolve an incident. Returns False when somebody else has done so already."""
     with transaction.atomic():
         open_one = Incident.objects.filter(pk=incident.pk, resolved__isnull=True)
         if open_one.update(resolved=at or timezone.now()) != 1:
             return False
         if actor is not None:
-            audit_write(actor=actor, action="incident-resolve", obj=incident)
+            why = {"reason": reason} if reason else {}
+            audit_write(actor=actor, action="incident-resolve", obj=incident, after=why)
         _announce(incident)
     return True
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from accounts.models import Account, AuditEntry, RiskLimits, User
 from accounts.services.audit import audit_write, stored_state, validation_told
 from vibex.lib.errors import Rejected
-from vibex.lib.events import publish_on_commit
+from vibex.lib.events import publish_on_commit, publish_to_person_on_commit
 
 COPIED = ("owner", "venue", "network", "starting_balance", "time_zone", "foreign_positions")
 """What a live account has of its paper account, besides the limits. Bots are made anew, by a person."""
@@ -31,6 +31,7 @@ def account_promote(*, paper: Account, name: str, actor: User) -> Account:
         limits.save()
         audit_write(actor=actor, action="account-promote", obj=account, after=stored_state(account))
         audit_write(actor=actor, action="limits-create", obj=limits, after=stored_state(limits))
+        publish_to_person_on_commit(user_id=account.owner_id, kind="access")
     return account
 
 

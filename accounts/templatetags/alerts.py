@@ -14,7 +14,9 @@ LOUD = {"critical": "status-failed", "error": "status-failed", "warning": "statu
 
 @register.simple_tag(takes_context=True)
 def unseen_alerts(context: dict[str, Any]) -> int:
-    """Return how many alerts the signed-in person has not acknowledged."""
+    """Return how many alerts the signed-in person has not acknowledged; what the page has counted already, if it has."""
+    if (counted := context.get("unseen_alerts")) is not None:
+        return int(counted)
     return open_alerts(context["user"]).count()
 
 

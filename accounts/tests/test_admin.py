@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Account, AuditEntry, Incident, User
+from tests.support.access import confirmed
 from tests.support.demo import PASSWORD, account_of, person
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +17,7 @@ def boss(client):
     user = person("boss@vibex.local", is_staff=True, is_superuser=True)
     client.force_login(user)
     client.user = user
-    return client
+    return confirmed(client)
 
 
 def form_of(account, **changes):
@@ -90,7 +91,13 @@ def test_what_is_fixed_once_made_cannot_be_changed(boss):
 
 
 def test_a_person_is_made_by_e_mail_and_can_sign_in(boss, client):
-    form = {"email": "New@Vibex.local", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    form = {
+        "email": "New@Vibex.local",
+        "role": "viewer",
+        "usable_password": "true",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+    }
     assert boss.post(reverse("admin:accounts_user_add"), form).status_code == 302
     client.logout()
     assert client.login(email="new@vibex.local", password=PASSWORD)

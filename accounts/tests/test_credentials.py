@@ -281,7 +281,9 @@ def test_rotation_seals_everything_anew_so_that_the_old_key_can_go(two: list[Acc
     settings.CREDENTIALS_KEYS = (new,)
     assert [keys_of(account) for account in two] == [V3, replace(V3, user=SIGNER)]
     assert "0 sealed with the newest key, 2 were" in rotate()
-    assert AuditEntry.objects.filter(action="credentials-reseal").count() == 2
+    resealed = AuditEntry.objects.filter(action="credentials-reseal")
+    assert {entry.account_id for entry in resealed} == {account.pk for account in two}
+    assert resealed.count() == 2
 
 
 def test_rotation_goes_on_where_it_was_left(two: list[Account], owner: User, settings: Any) -> None:

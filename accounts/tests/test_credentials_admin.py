@@ -18,6 +18,7 @@ from accounts.models import Account, AuditEntry, Credentials
 from accounts.services import account_create
 from accounts.services.credentials import credentials_save, keys_of
 from accounts.tests.test_admin import form_of
+from tests.support.access import confirmed
 from tests.support.demo import account_of, person
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ STORED = AsterV3Keys(USER, SIGNER, "0x" + PRIVATE)
 @pytest.fixture
 def boss(client: Client) -> Client:
     client.force_login(person("boss@vibex.local", is_staff=True, is_superuser=True))
-    return client
+    return confirmed(client)
 
 
 @pytest.fixture
@@ -187,7 +188,8 @@ def test_keys_can_be_deleted(boss: Client, account: Account) -> None:
 
 def test_a_paper_account_has_no_form_for_keys_and_takes_none(boss: Client) -> None:
     paper = account_of(person(), venue="aster")
-    assert len(boss.get(url(paper)).context["inline_admin_formsets"]) == 1
+    shown = [inline.formset.model for inline in boss.get(url(paper)).context["inline_admin_formsets"]]
+    assert Credentials not in shown
     assert boss.post(url(paper), entered(paper, **V3)).status_code == 302
     assert not Credentials.objects.exists()
 

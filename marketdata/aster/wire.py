@@ -21,6 +21,8 @@ from marketdata.venues.public import VenueDown
 from vibex.lib.clock import Deadline
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 CONNECT_SECONDS: Final = 5.0
@@ -133,6 +135,7 @@ class HttpWire:
                     base_url=self._base_url,
                     headers={"User-Agent": "vibex", "Accept": "application/json"},
                     transport=self._transport,
+                    verify=_trusted(),
                 )
             return self._client
 
@@ -168,6 +171,14 @@ def _arrived(error: Exception) -> bool | None:
 
     never_left = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
     return False if isinstance(error, never_left) else None
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return the authorities that are trusted. Read once: it takes longer than a request, and each account has a client."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 @cache

@@ -24,7 +24,7 @@ def resample(base: Candles, interval: str) -> Candles:
         raise ValueError(f"{interval} candles cannot be made of {base.interval} candles")
     if length == step or not len(base):
         return Candles(base.symbol, interval, *_columns(base))
-    return _aggregate(_whole_buckets(base, step, length), interval, length)
+    return aggregate(_whole_buckets(base, step, length), interval)
 
 
 def _whole_buckets(base: Candles, step: int, length: int) -> Candles:
@@ -36,7 +36,9 @@ def _whole_buckets(base: Candles, step: int, length: int) -> Candles:
     return base.slice(start, max(start, stop))
 
 
-def _aggregate(base: Candles, interval: str, length: int) -> Candles:
+def aggregate(base: Candles, interval: str) -> Candles:
+    """Return a candle of `interval` for every bucket of which `base` has a part. Which of them are whole, the caller knows."""
+    length = interval_ms(interval)
     if not len(base):
         return Candles(base.symbol, interval, *_columns(base))
     bucket = base.open_time - base.open_time % length

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from marketdata.models import VenueBudget
 from marketdata.venues.public import Purpose, VenueBusy
+from vibex.lib.connections import let_go_of_server
 
 MINUTE: Final = timedelta(minutes=1)
 DEFAULT_LIMIT: Final = 2_400
@@ -50,14 +51,15 @@ class DatabaseBudget:
         """Spend `weight` out of the share of `purpose`. Raises VenueBusy when it is used up, or the host is blocked.
 
         Closing is booked also beyond the limit and through a block, except one that the venue itself has told.
+        What follows is a wait for the venue: no connection to the database is held for that.
         """
         now = timezone.now()
-        if self._took(weight, purpose, now):
-            return
-        self._row(now)
-        # Asked a second time: until now there was no row, or a block ended in between.
         if not self._took(weight, purpose, now):
-            raise self._busy(purpose, now)
+            self._row(now)
+            # Asked a second time: until now there was no row, or a block ended in between.
+            if not self._took(weight, purpose, now):
+                raise self._busy(purpose, now)
+        let_go_of_server()
 
     def report(self, used: int) -> None:
         """Take over the venue's own count of this minute where it is higher: somebody else asks from this address."""

@@ -18,6 +18,7 @@ from marketdata.domain.recording import Quarantined
 from marketdata.models import Candle, QuarantinedCandle
 from marketdata.services.candle_table import VALUE_NAMES, candles_write
 from vibex.lib.clock import from_ms, to_ms
+from vibex.lib.events import publish_market_on_commit
 
 BATCH: Final = 20_000
 """Rows of one transaction: a kill loses at most so many, and the next start writes them."""
@@ -35,6 +36,9 @@ def candles_upsert(*, venue: str, candles: Candles | Iterable[Candles], closed: 
     stored = sum(_put(venue, batch, closed=closed) for batch in _batches([_sound(venue, one) for one in several]))
     if closed:
         transaction.on_commit(partial(_tell, several))
+    if stored:
+        symbols = sorted({candles.symbol for candles in several})
+        publish_market_on_commit(market=venue, kind="candles", data={"symbols": symbols})
     return stored
 
 

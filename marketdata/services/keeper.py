@@ -352,10 +352,13 @@ class Keeper:
         self._unsure.update(symbol for symbol in followed_symbols(self.venue) if counted.get(symbol, 0) < RECENT_BARS)
 
     def _broken(self) -> None:
-        """Ask again for candles that could not be true, as long as they make a symbol hold: the next word may be better."""
+        """Ask again for candles that could not be true: the next word may be better, also after a venue was away for long.
+
+        As far back as one answer of the lowest weight reaches.
+        """
         now_ms, step = to_ms(self._now()), interval_ms(self.interval)
         rows = QuarantinedCandle.objects.filter(
-            venue=self.venue, interval=self.interval, mended=None, open_time__gte=from_ms(now_ms - RECENT_BARS * step)
+            venue=self.venue, interval=self.interval, mended=None, open_time__gte=from_ms(now_ms - AGAIN_BARS * step)
         )
         aside = {symbol: to_ms(at) for symbol, at in rows.order_by("-open_time").values_list("symbol", "open_time")}
         self._each("broken", sorted(aside), lambda symbol: self._ask_newest(symbol, aside[symbol], now_ms))

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from marketdata.aster.signing import NONCE_AHEAD, clock_put_back, microseconds
 from marketdata.models import SignerNonce
 from marketdata.services.budget import without_waiting_for_the_disk
+from vibex.lib.connections import let_go_of_server
 
 TABLE = SignerNonce._meta.db_table
 TAKE = (
@@ -59,6 +60,7 @@ class DatabaseNonces:
             taken = _taken(signer, now)
         if taken is None:
             taken = _taken_anew(signer, now)
+        let_go_of_server()  # what follows is a wait for the venue
         return taken
 
     def _now(self) -> int:

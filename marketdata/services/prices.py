@@ -21,6 +21,7 @@ from marketdata.models import FundingRate, Instrument, OpenInterest, Ticker
 from marketdata.selectors import market_clock
 from marketdata.services.upsert import upsert
 from marketdata.venues.public import Interest
+from vibex.lib.events import publish_market_on_commit
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ def ticker_put(*, venue: str, quotes: Iterable[Quote], now: datetime | None = No
     latest = FAR if now is None else now + SLACK
     updates = _ticker_updates(Ticker._meta.get_field("at").get_db_prep_value(latest, connection))
     upsert(Ticker, rows, key=["venue", "symbol"], updates=updates)
+    if rows:
+        publish_market_on_commit(market=venue, kind="prices", data={"symbols": [row.symbol for row in rows]})
 
 
 def funding_put(*, venue: str, settlements: Mapping[str, Sequence[FundingSettlement]]) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests.support.tables import tables
 from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import serve_in_thread
 from vibex.lib.env import ROOT
@@ -35,7 +36,7 @@ def house(tmp_path, exchange):
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     mine = {"VIBEX_DATA_DIR": str(tmp_path), "VIBEX_LOG_DIR": str(tmp_path / "logs"), "LOG_LEVEL": "ERROR"}
     environment = {**kept, **mine, "LOG_FILES": "no", "ASTERDEX_REST_URL": exchange.http}
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=environment, check=True)
+    tables(tmp_path)
     return environment
 
 

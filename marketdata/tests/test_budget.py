@@ -16,6 +16,7 @@ from hypothesis.extra.django import TestCase
 from marketdata.models import VenueBudget
 from marketdata.services.budget import DatabaseBudget
 from marketdata.venues.public import Purpose, VenueBusy
+from tests.support.tables import tables
 from vibex.lib.env import ROOT
 
 NOW = datetime(2025, 6, 17, 8, 0, 20, tzinfo=UTC)
@@ -267,7 +268,7 @@ print(granted, int(__import__("time").time()) // 60)
 def test_processes_on_one_sqlite_file_share_one_budget(tmp_path):
     env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     env |= {"VIBEX_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "vibex.settings", "VIBEX_ENV": "dev"}
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True, timeout=100)
+    tables(tmp_path)
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
         for _ in range(3)

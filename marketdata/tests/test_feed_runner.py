@@ -16,6 +16,7 @@ from marketdata.feed import FeedRunner
 from marketdata.models import Feed, Ticker
 from marketdata.services import feed_configure
 from marketdata.tests.build import rows_of, walk, write_csv
+from tests.support.tables import tables
 from vibex.lib.errors import Rejected
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +163,7 @@ SETUP = "import django; django.setup(); from marketdata.services import *; from 
 @pytest.mark.ci
 def test_killed_at_any_point_it_goes_on_without_a_hole(replayed):
     folder, environment = replayed
-    output(manage(environment, "migrate", "-v", "0"))
+    tables(folder / "data")
     output(
         manage(
             environment,
@@ -189,7 +190,7 @@ def test_killed_at_any_point_it_goes_on_without_a_hole(replayed):
 @pytest.mark.ci
 def test_the_command_stops_in_order_within_two_seconds(replayed):
     folder, environment = replayed
-    output(manage(environment, "migrate", "-v", "0"))
+    tables(folder / "data")
     configure = f"feed_configure(venue='recorded', kind='recorded', source={str(folder / 'candles')!r})"
     output(manage(environment, code=SETUP + configure))
     process = manage(environment, "feed", "--venue", "recorded")

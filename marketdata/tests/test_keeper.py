@@ -153,6 +153,18 @@ def test_an_impossible_candle_is_put_aside_and_asked_for_again(full: Keeper, ven
     assert Candle.objects.filter(symbol=broken.symbol, open_time=broken.open_time, closed=True).exists()
 
 
+def test_an_impossible_candle_of_an_hour_ago_is_asked_for_again(full: Keeper) -> None:
+    """A venue that was away for long while its last word was wrong: nobody waits for the next look at everything."""
+    candle = Candle.objects.filter(symbol="BTCUSDT", closed=True).order_by("-open_time")[60]
+    key = {"venue": "aster", "symbol": "BTCUSDT", "interval": "1m", "open_time": candle.open_time}
+    aside = QuarantinedCandle.objects.create(**key, values={}, reason="high below low", seen=timezone.now())
+    candle.delete()
+    soon(full, "broken")
+    aside.refresh_from_db()
+    assert aside.mended
+    assert Candle.objects.filter(**key, closed=True).exists()
+
+
 def test_what_the_venue_corrects_is_corrected_and_recorded(full: Keeper) -> None:
     at = Candle.objects.filter(symbol="BTCUSDT", closed=True).latest("open_time").open_time - 20 * MINUTE
     row = Candle.objects.get(symbol="BTCUSDT", open_time=at)

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from marketdata.aster.signing import NONCE_AHEAD
 from marketdata.models import SignerNonce
 from marketdata.services.nonces import NEVER_TAKEN, DatabaseNonces, nonces_forget
+from tests.support.tables import tables
 from vibex.lib.env import ROOT
 from vibex.lib.errors import NeedsOperator
 
@@ -161,7 +162,7 @@ print(*(nonces.next("0xabc") for _ in range(60)))
 def test_processes_on_one_sqlite_file_take_nonces_that_rise_and_none_twice(tmp_path):
     env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     env |= {"VIBEX_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "vibex.settings", "VIBEX_ENV": "dev"}
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True, timeout=100)
+    tables(tmp_path)
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(name / 3)], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import DateTimeField, DecimalField, Field, Model
+from django.db.models import BooleanField, DateField, DateTimeField, DecimalField, Field, Model
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -14,10 +15,14 @@ from django.utils.html import format_html
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
 else:
     ModelAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
 
 Column = Callable[[Any], str]
+
+_WRITTEN: dict[tuple[Any, Any], Any] = {}
 
 
 class KeptAdmin(ModelAdmin):
@@ -25,9 +30,16 @@ class KeptAdmin(ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+    times: str = ""
+    """The column by which a list is narrowed to a time. Not Django's hierarchy of dates: that reads the whole table."""
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        stock = [_bounded(self.model, given) for given in super().get_list_filter(request)]
+        return [(self.times, admin.DateFieldListFilter), *stock] if self.times else stock
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [_exactly(self.model, column) for column in super().get_list_display(request)]
+        columns: list[Any] = list(super().get_list_display(request))
+        return [_written(self.model, column) for column in columns]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -43,12 +55,79 @@ class HistoryAdmin(KeptAdmin):
         return False
 
 
+class _First(BaseInlineFormSet):  # type: ignore[type-arg]
+    """The first rows in the order of the inline; the list has all of them."""
+
+    MOST = 100
+
+    def get_queryset(self) -> Any:
+        if not hasattr(self, "_shown"):
+            self._shown = super().get_queryset()[: self.MOST]
+        return self._shown
+
+
+class HistoryInline(TabularInline):
+    """Rows that belong to the row of a page, to look at, each with a link to its own page. `fields` name no foreign keys:
+    each of them would be a query for each row.
+    """
+
+    extra = 0
+    max_num = 0
+    can_delete = False
+    show_change_link = True
+    formset = _First
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return [_written(self.model, field) for field in self.fields or ()]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return self.get_readonly_fields(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class RecentFilter(admin.AllValuesFieldListFilter):
+    """By the values that the newest rows have; looking for all of them would read the whole table."""
+
+    NEWEST = 2_000
+
+    def __init__(
+        self, field: Any, request: HttpRequest, params: Any, model: Any, model_admin: Any, field_path: str
+    ) -> None:
+        super().__init__(field, request, params, model, model_admin, field_path)
+        newest = model._default_manager.order_by("-pk").values_list(field_path, flat=True)[: self.NEWEST]
+        self.lookup_choices: Any = sorted(set(newest), key=lambda value: (value is None, str(value)))
+
+
 class RelatedFilter(admin.RelatedFieldListFilter):
     """The stock filter by a foreign key, with the rows that are needed to name its choices read at once."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         rows = field.remote_field.model._default_manager.select_related().order_by("pk")
         return [(row.pk, str(row)) for row in rows]
+
+
+def _bounded(model: Any, given: Any) -> Any:
+    """Return a filter of a list as it is; where Django would look for all values of a column, one that does not."""
+    field = next((field for field in model._meta.fields if field.name == given), None)
+    if field is None or field.is_relation or field.choices or isinstance(field, BooleanField | DateField):
+        return given
+    return (given, RecentFilter)
+
+
+def _written(model: Any, column: Any) -> Any:
+    """Return a column as `_exactly` does, always the same one: an inline looks for it among those that are read-only."""
+    known = _WRITTEN.get((model, column))
+    if known is None:
+        known = _WRITTEN[model, column] = _exactly(model, column)
+    return known
 
 
 def _exactly(model: type[Model], column: Any) -> Any:

@@ -16,7 +16,8 @@ import environ
 from vibex.lib.account_keys import FILE, FORMS, GivenKeys, KeyForm, Part, Whose, misspelt, suffixes_in, variable_of
 from vibex.lib.errors import Rejected
 from vibex.lib.parsers import MAKE_SEALING_KEY
-from vibex.lib.variables import VARIABLES, Environment, Variable
+from vibex.lib.variable import Variable
+from vibex.lib.variables import VARIABLES, Environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORTEST_SECRET_KEY = 50

@@ -25,6 +25,8 @@ MAKE_SEALING_KEY = (
 )
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _PRIVATE_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
+_RATE = re.compile(r"(?P<count>[0-9]{1,7})/(?P<span>s|min|h|day)")
+_SPANS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
 _ONE_WORD = re.compile(r"[!-~]{1,512}")
 
 
@@ -56,6 +58,14 @@ def number(low: int, high: int) -> Parser:
         return int(raw)
 
     return parse
+
+
+def rate(raw: str) -> tuple[int, int]:
+    """Return how many, and in how many seconds."""
+    found = _RATE.fullmatch(raw)
+    if not found or not int(found["count"]):
+        raise ValueError("must be a number above 0 and a span: 60/s, 60/min, 600/h or 5000/day")
+    return int(found["count"]), _SPANS[found["span"]]
 
 
 def url(*schemes: str) -> Parser:

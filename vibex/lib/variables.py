@@ -6,149 +6,33 @@ Validation at start, `.env.example` and the table of `docs/configuration.md` are
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
 
 from vibex.lib.account_keys import GivenKeys, Whose
 from vibex.lib.parsers import (
-    Parser,
     address,
     assets,
-    host,
-    hosts,
     levels,
     log_level,
     number,
     one_of,
     one_word,
-    origins,
     path,
     postgres_url,
     private_key,
-    sealing_keys,
     text,
     url,
     yes_or_no,
 )
+from vibex.lib.variable import Variable, variable
+from vibex.lib.variables_reach import ReachVariables
 
-type EnvironmentName = Literal["dev", "test", "prod"]
-
-ENVIRONMENTS = ("dev", "test", "prod")
 INTERVALS = ("3m", "5m", "15m", "1h", "4h", "1d")
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """How one variable is read and explained."""
-
-    parse: Parser
-    help: str
-    example: str
-    default: str | Mapping[str, str] | None = None
-    """Text as it would stand in the environment; by environment name where that matters; None leaves it unset."""
-    secret: bool = False
-    by_file: bool = False
-    """Whether it may come from a file though it is no secret, beside one that is."""
-    section: str = ""
-
-    @property
-    def has_file(self) -> bool:
-        """Whether `NAME_FILE` may name a file that holds the value."""
-        return self.secret or self.by_file
-
-    def default_for(self, environment: str) -> str | None:
-        if isinstance(self.default, Mapping):
-            return self.default.get(environment)
-        return self.default
-
-
-def variable(parse: Parser, help: str, *, example: str, **more: Any) -> Any:
-    return field(metadata={"variable": Variable(parse, help, example, **more)})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Environment:
+class Environment(ReachVariables):
     """The validated environment. Variables that are not set are None."""
 
-    VIBEX_ENV: EnvironmentName = variable(
-        one_of(*ENVIRONMENTS),
-        "Which settings apply: development, tests or production.",
-        default="dev",
-        example="prod",
-        section="General",
-    )
-    DEBUG: bool = variable(
-        yes_or_no,
-        "Error pages with details. Refused in production.",
-        default="no",
-        example="yes",
-        section="General",
-    )
-    SECRET_KEY: str | None = variable(
-        text,
-        "Signs sign-ins and tokens. Outside production one is generated into the data folder when unset.",
-        example="50-or-more-random-characters",
-        secret=True,
-        section="General",
-    )
-    CREDENTIALS_KEY: str | None = variable(
-        sealing_keys,
-        "Seals the keys of live accounts in the database: one key or several, newest first; the first one seals, all "
-        "open. Must be given in production; elsewhere one is generated into the data folder when unset.",
-        example="VGhpcy1rZXktaXMtYW4tZXhhbXBsZS1ub3QtYS1rZXk=",
-        secret=True,
-        section="General",
-    )
-    VIBEX_DATA_DIR: Path = variable(
-        path,
-        "Folder of everything a running installation keeps: database file, reply cache, backups.",
-        default="data",
-        example="data",
-        section="General",
-    )
-    VIBEX_SHARED_DATA: Path = variable(
-        path,
-        "Folder of recorded candles and payloads for replays, backtests and tests.",
-        default="../shared/data",
-        example="../shared/data",
-        section="General",
-    )
-    API_HOST: str = variable(
-        host,
-        "Address the server listens on; 0.0.0.0 in a container.",
-        default="127.0.0.1",
-        example="127.0.0.1",
-        section="Server",
-    )
-    API_PORT: int = variable(
-        number(1, 65535), "Port the server listens on.", default="3000", example="3000", section="Server"
-    )
-    ALLOWED_HOSTS: tuple[str, ...] = variable(
-        hosts,
-        "Host names under which the pages may be opened. Must be given in production, without wildcards.",
-        default={"dev": "localhost,127.0.0.1,[::1]", "test": "localhost,127.0.0.1,[::1],testserver", "prod": ""},
-        example="vibex.example.com",
-        section="Server",
-    )
-    CSRF_TRUSTED_ORIGINS: tuple[str, ...] = variable(
-        origins,
-        "Origins that may post forms, with scheme, when a proxy changes the host.",
-        default="",
-        example="https://vibex.example.com",
-        section="Server",
-    )
-    HTTPS: bool = variable(
-        yes_or_no,
-        "A TLS proxy that sets X-Forwarded-Proto stands in front: cookies for HTTPS only, plain HTTP is redirected.",
-        default={"dev": "no", "test": "no", "prod": "yes"},
-        example="yes",
-        section="Server",
-    )
-    PUBLIC_URL: str | None = variable(
-        url("https", "http"),
-        "Address under which people open the pages, for the links in alerts. Unset: alerts carry none.",
-        example="https://vibex.example.com",
-        section="Server",
-    )
     DATABASE_URL: str | None = variable(
         postgres_url,
         "PostgreSQL. Unset: SQLite in the data folder.",

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from datetime import timedelta
 
 from django.utils.csp import CSP
 
@@ -25,6 +26,17 @@ ALLOWED_HOSTS = list(environment.ALLOWED_HOSTS)
 CSRF_TRUSTED_ORIGINS = list(environment.CSRF_TRUSTED_ORIGINS)
 HTTPS = environment.HTTPS
 PUBLIC_URL = (environment.PUBLIC_URL or "").rstrip("/")
+CORS_ALLOWED_ORIGINS = list(environment.CORS_ALLOWED_ORIGINS)
+API_DOCS = environment.API_DOCS
+API_RATE_ADDRESS = environment.API_RATE_ADDRESS
+API_RATE_USER = environment.API_RATE_USER
+API_RATE_KEY = environment.API_RATE_KEY
+API_RATE_TRADE = environment.API_RATE_TRADE
+API_RATE_ADMIN = environment.API_RATE_ADMIN
+SIGN_IN_RATE = environment.SIGN_IN_RATE
+API_MAX_BODY_KB = environment.API_MAX_BODY_KB
+CONFIRM_MINUTES = environment.CONFIRM_MINUTES
+EMAIL_URL = environment.EMAIL_URL
 DATABASE_URL = environment.DATABASE_URL
 REDIS_URL = environment.REDIS_URL
 ALLOW_SQLITE_IN_PRODUCTION = environment.ALLOW_SQLITE_IN_PRODUCTION
@@ -74,7 +86,7 @@ LOG_MAX_TOTAL_MB = environment.LOG_MAX_TOTAL_MB
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "accounts.access.admin_app.AccessAdmin",  # the admin without a door of its own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -83,6 +95,10 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "channels",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
     "django_celery_beat",
     "django_htmx",
     "vibex",
@@ -95,12 +111,16 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "vibex.lib.requests.request_log",
     "django.middleware.security.SecurityMiddleware",
+    "vibex.lib.headers.browser_rules",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "vibex.lib.plain_text.no_nul",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.sign_ins",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # closed by default: a view has to say that it is open
     "accounts.middleware.user_time_zone",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -177,15 +197,66 @@ SECURE_CSP = {
     "base-uri": [CSP.NONE],
 }
 X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 
+# Programs in browsers of other origins: only of those that are named, only at the API, and never with the cookies of a
+# person who is signed in here.
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-none-match", "prefer"]
+CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "idempotency-replayed", "location", "retry-after", "x-request-id"]
+
+# Bodies: small, and never a file. What is larger is refused at the door (`vibex.asgi`) where its length is told.
+DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_KB * 1024
+FILE_UPLOAD_HANDLERS: list[str] = []
+
+# Mail: for passwords that were forgotten. Without a server it is written to the log of a development server.
+globals().update(start.mail(EMAIL_URL))
+EMAIL_FROM = DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.EMAIL_FROM
+EMAIL_TIMEOUT = 10
+PASSWORD_RESET_TIMEOUT = 3600
+
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    # The browsable pages need inline scripts, which the content security policy forbids.
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.access.authentication.KeyAuthentication",
+        "accounts.access.authentication.TokenAuthentication",
+        "accounts.access.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.access.permissions.Closed"],
+    # The first one where a caller does not say. Files are taken nowhere: there is no parser for them.
+    "DEFAULT_RENDERER_CLASSES": ["vibex.lib.api.renderers.PlainJson", "vibex.lib.api.renderers.BrowsablePages"],
+    "DEFAULT_PARSER_CLASSES": ["vibex.lib.api.parsing.StrictJson", "vibex.lib.api.parsing.StrictForm"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "vibex.lib.api.negotiation.Negotiation",
+    "DEFAULT_METADATA_CLASS": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "DEFAULT_PAGINATION_CLASS": "vibex.lib.api.paging.Pages",
+    "DEFAULT_SCHEMA_CLASS": "vibex.lib.api.schema.AddressSchema",
+    "EXCEPTION_HANDLER": "vibex.lib.api.problems.problem_of",
     "PAGE_SIZE": 50,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# Tokens of programs: short access, a refresh token that is used once.
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=10),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "UPDATE_LAST_LOGIN": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Vibex",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    # Choices stand where they are used: names of their own would change with whatever else is called the same.
+    "POSTPROCESSING_HOOKS": ["vibex.lib.api.schema.common_parts"],
+    "GET_MOCK_REQUEST": "vibex.lib.api.schema.mock_request",
 }
 
 # Log: one line per event, masked. `up` is the one process that writes files.
@@ -201,7 +272,7 @@ LOGGING = logging.configuration(
 )
 DEFAULT_EXCEPTION_REPORTER_FILTER = "vibex.lib.reports.MaskedReports"
 
-# Tasks, streams and cache: over Redis when several processes run, else inside this one.
+# Tasks and cache (and streams, `vibex.lib.events`): over Redis when several processes run, else inside this one.
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
 CELERY_TASK_SERIALIZER = "json"
@@ -217,15 +288,20 @@ CELERY_BEAT_SCHEDULER = "vibex.beat:Scheduler"  # the DatabaseScheduler that ove
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL
     CELERY_TASK_ACKS_LATE = True
-    # The layer waits 5 s for a message at a time, as long as the client waits for the socket by itself: an idle stream
-    # would end in a timeout. This one is longer.
-    REDIS_HOST = {"address": REDIS_URL, "socket_timeout": 30}
-    CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_HOST]}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},  # seconds; a call waits for it
+        }
     }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 else:
     CELERY_BROKER_URL = "memory://localhost/"
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.2}
-    CHANNEL_LAYERS = {"default": {"BACKEND": "vibex.lib.layers.EmbeddedChannelLayer"}}
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    # Room for every caller: what is thrown out when it is full is forgotten, budgets too.
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "OPTIONS": {"MAX_ENTRIES": 50_000},
+        }
+    }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from environ import Env
 
@@ -95,7 +96,13 @@ def database(environment: Environment) -> dict[str, Any]:
         config: dict[str, Any] = Env.db_url_config(environment.DATABASE_URL)
         # A pool replaces persistent connections, which Django rules out under ASGI.
         pool = {"min_size": 1, "max_size": 20, "timeout": 10}
-        return {**config, "CONN_MAX_AGE": 0, "OPTIONS": {**config.get("OPTIONS", {}), "pool": pool}}
+        # Checked when it is handed out: after a server that started anew, each that was idle would fail who gets it.
+        return {
+            **config,
+            "CONN_MAX_AGE": 0,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {**config.get("OPTIONS", {}), "pool": pool},
+        }
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": environment.VIBEX_DATA_DIR / "vibex.sqlite3",
@@ -105,6 +112,26 @@ def database(environment: Environment) -> dict[str, Any]:
             # FULL: with NORMAL a power cut takes the last commits back, and with them intents that were sent already.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
+    }
+
+
+def mail(url: str | None) -> dict[str, Any]:
+    """Return Django's mail settings: the server of the URL; without one, mail is only written out.
+
+    `smtp+tls` begins in the open and turns to TLS (STARTTLS), `smtps` is TLS from the first byte.
+    """
+    if url is None:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    found = urlsplit(url)
+    port = {"smtps": 465, "smtp+tls": 587}.get(found.scheme, 25)
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": found.hostname or "localhost",
+        "EMAIL_PORT": found.port or port,
+        "EMAIL_HOST_USER": unquote(found.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(found.password or ""),
+        "EMAIL_USE_TLS": found.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": found.scheme == "smtps",
     }
 
 

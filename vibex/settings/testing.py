@@ -20,6 +20,10 @@ LLM_REPLY_CACHE = False
 ASTERDEX_USER = ASTERDEX_SIGNER = ASTERDEX_PRIVATE_KEY = ASTERDEX_API_KEY = ASTERDEX_API_SECRET = None
 ACCOUNT_KEYS = {}
 PUBLIC_URL = ""
+EMAIL_URL = None
+API_RATE_ADDRESS = API_RATE_USER = API_RATE_KEY = API_RATE_TRADE = API_RATE_ADMIN = (1_000_000, 60)
+API_DOCS = True
+CORS_ALLOWED_ORIGINS = []
 FEATURES = Features()
 ASSETS, INTERVAL = ("BTC", "ETH", "SOL"), "3m"
 MARKET, VENUE, TRADITIONAL_PERPS = "simulated", "aster", False
@@ -30,7 +34,11 @@ ASTERDEX_TRANSPORT = "own"
 LOG_FILES = "no"
 
 if DATABASE_URL:
-    DATABASES["default"]["OPTIONS"].pop("pool")  # an open pool would keep the test database from being dropped
+    # More connections than there are threads in any test, and nothing waits for the disk: no test ends the server.
+    DATABASES["default"]["OPTIONS"] |= {
+        "pool": {"min_size": 1, "max_size": 40, "timeout": 30},
+        "options": "-c synchronous_commit=off",
+    }
 else:
     DATABASES["default"]["NAME"] = ":memory:"
 
@@ -38,7 +46,6 @@ REDIS_URL = None
 CELERY_BROKER_URL = "memory://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.01}
 CELERY_TASK_ACKS_LATE = False
-CHANNEL_LAYERS = {"default": {"BACKEND": "vibex.lib.layers.EmbeddedChannelLayer"}}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

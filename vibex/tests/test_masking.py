@@ -326,3 +326,15 @@ def test_a_key_in_json_inside_json_is_masked(depth: int) -> None:
     for _ in range(depth):
         text = json.dumps(text)
     assert "000000" not in mask_text(f"sent {text}")
+
+
+def test_what_opens_calls_and_streams_never_comes_out(lines):
+    key, jwt = (
+        "vbx_abcdefgh_" + "Ab3-_" * 8 + "xyz",
+        "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoi.KhCDrFihEvBX8GadUTr9x2v",
+    )
+    for say in places(f"GET /ws/positions/?ticket=8wmoF8yqCrEdgdo5&x=1 {key} {jwt} /password/reset/MQ/c1-abcdef0123/"):
+        line = written(lines, say)
+        assert not any(secret in line for secret in (key[-20:], jwt[-20:], "8wmoF8yqCrEdgdo5", "c1-abcdef0123"))
+    assert mask_text(f"by key {key}") == f"by key vbx_abcdefgh_{MASK}"
+    assert mask_text("by key vbx_abcdefgh") == "by key vbx_abcdefgh"

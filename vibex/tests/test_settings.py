@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
 from vibex.lib.env import ROOT
@@ -74,14 +75,79 @@ def test_production_refuses_everything_at_once(tmp_path):
 
 def test_production_is_for_https_behind_a_proxy(tmp_path):
     found = values(
-        tmp_path, "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS", "DEBUG", **PRODUCTION
+        tmp_path,
+        *("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME"),
+        *("SECURE_HSTS_SECONDS", "DEBUG", "API_DOCS"),
+        **PRODUCTION,
     )
     assert found == {
+        "SESSION_COOKIE_NAME": "__Host-vibex",
+        "CSRF_COOKIE_NAME": "__Host-vibex-csrf",
+        "API_DOCS": False,
         "SESSION_COOKIE_SECURE": True,
         "CSRF_COOKIE_SECURE": True,
         "SECURE_HSTS_SECONDS": 31_536_000,
         "DEBUG": False,
     }
+
+
+@pytest.mark.ci
+def test_django_finds_nothing_to_warn_of_in_production(tmp_path):
+    """The schema of the API is made on the way: it has to be without a warning too."""
+    environment = {"PATH": os.environ["PATH"], "VIBEX_DATA_DIR": str(tmp_path), "LOG_FILES": "no"}
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    done = subprocess.run(
+        command, check=False, env=environment | PRODUCTION, cwd=ROOT, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls", "ssl"),
+    [
+        ("smtp://mail.example.com", "mail.example.com", 25, False, False),
+        ("smtp+tls://me:p%40ss@mail.example.com", "mail.example.com", 587, True, False),
+        ("smtps://me:p%40ss@mail.example.com", "mail.example.com", 465, False, True),
+        ("smtps://mail.example.com:1465", "mail.example.com", 1465, False, True),
+    ],
+)
+def test_mail_goes_over_the_server_of_the_url(url, host, port, tls, ssl):
+    mail = start.mail(url)
+    assert (mail["EMAIL_HOST"], mail["EMAIL_PORT"]) == (host, port)
+    assert (mail["EMAIL_USE_TLS"], mail["EMAIL_USE_SSL"]) == (tls, ssl)
+    assert mail["EMAIL_HOST_PASSWORD"] == ("p@ss" if "p%40ss" in url else "")
+
+
+def test_without_a_server_mail_is_only_written_out():
+    assert "console" in start.mail(None)["EMAIL_BACKEND"]
+
+
+def test_pages_of_other_origins_may_call_the_api_only_where_they_are_named(client, settings):
+    def allowed(path: str) -> str | None:
+        answer = client.get(path, headers={"Origin": "https://desk.example.com"})
+        return answer.headers.get("Access-Control-Allow-Origin")
+
+    assert allowed("/api/v1/health/live/") is None
+    settings.CORS_ALLOWED_ORIGINS = ["https://desk.example.com"]
+    assert allowed("/api/v1/health/live/") == "https://desk.example.com"
+    assert allowed("/sign-in/") is None
+    answer = client.get("/api/v1/health/live/", headers={"Origin": "https://desk.example.com"})
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def test_browsers_are_told_to_use_no_device_and_to_embed_nothing_elsewhere(client):
+    for path in ("/api/v1/health/live/", "/sign-in/", "/api/v1/nothing/"):
+        headers = client.get(path).headers
+        assert headers["Cross-Origin-Resource-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert "camera=()" in headers["Permissions-Policy"]
+
+
+def test_no_file_is_ever_taken_and_what_was_sent_beside_it_is_read(rf):
+    request = rf.post("/", {"before": "1", "file": SimpleUploadedFile("a.bin", bytes(300_000)), "name": "by-hand"})
+    assert dict(request.POST.items()) == {"before": "1", "name": "by-hand"}
+    assert not request.FILES
 
 
 def test_postgres_comes_with_a_pool_and_no_persistent_connections(tmp_path):
@@ -91,17 +157,15 @@ def test_postgres_comes_with_a_pool_and_no_persistent_connections(tmp_path):
     assert default["OPTIONS"]["pool"]["max_size"] >= 10
 
 
-def test_redis_carries_tasks_streams_and_cache(tmp_path):
-    found = values(tmp_path, "CELERY_BROKER_URL", "CHANNEL_LAYERS", "CACHES", REDIS_URL="redis://localhost:6379/3")
+def test_redis_carries_tasks_and_cache(tmp_path):
+    found = values(tmp_path, "CELERY_BROKER_URL", "CACHES", REDIS_URL="redis://localhost:6379/3")
     assert found["CELERY_BROKER_URL"] == "redis://localhost:6379/3"
-    assert found["CHANNEL_LAYERS"]["default"]["BACKEND"] == "channels_redis.core.RedisChannelLayer"
     assert found["CACHES"]["default"]["LOCATION"] == "redis://localhost:6379/3"
 
 
 def test_without_redis_everything_stays_in_the_process(tmp_path):
-    found = values(tmp_path, "CELERY_BROKER_URL", "CHANNEL_LAYERS", "CACHES")
+    found = values(tmp_path, "CELERY_BROKER_URL", "CACHES")
     assert found["CELERY_BROKER_URL"] == "memory://localhost/"
-    assert found["CHANNEL_LAYERS"]["default"]["BACKEND"] == "vibex.lib.layers.EmbeddedChannelLayer"
     assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.locmem.LocMemCache"
 
 

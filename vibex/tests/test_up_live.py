@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tables import tables
 from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import Served, serve_in_thread
 from vibex.lib.env import ROOT
@@ -36,6 +37,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 
 def point(up: Up, exchange: Served, market: str) -> None:
+    tables(up.folder)
     up.environment |= {"MARKET": market, "ASTERDEX_REST_URL": exchange.http, "ASTERDEX_STREAM_URL": exchange.ws}
 
 
@@ -114,8 +116,6 @@ def test_a_venue_that_comes_back_is_gone_on_with(up: Up, exchange: Served) -> No
 
 def test_the_stream_command_keeps_a_venue_current_and_stops_in_order(up: Up, exchange: Served) -> None:
     point(up, exchange, "live")
-    migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
-    subprocess.run(migrate, cwd=ROOT, env=up.environment, check=True)
     command = [sys.executable, "manage.py", "stream", "--venue", "aster", "--symbols", "SOLUSDT"]
     process = subprocess.Popen(command, cwd=ROOT, env=up.environment, stdout=subprocess.PIPE, text=True)
     try:
@@ -135,8 +135,7 @@ def test_the_stream_command_keeps_a_venue_current_and_stops_in_order(up: Up, exc
 
 
 def test_an_unknown_venue_is_one_line(up: Up) -> None:
-    migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
-    subprocess.run(migrate, cwd=ROOT, env=up.environment, check=True)
+    tables(up.folder)
     command = [sys.executable, "manage.py", "stream", "--venue", "moon"]
     done = subprocess.run(command, cwd=ROOT, env=up.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -164,8 +163,6 @@ def test_a_command_without_tables_says_what_to_run(up: Up, command: tuple[str, .
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_stream_command_is_stopped_before_it_is_up_with_one_line(up: Up, exchange: Served, number: int) -> None:
     point(up, exchange, "live")
-    migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
-    subprocess.run(migrate, cwd=ROOT, env=up.environment, check=True)
     exchange.control.fault("delay", seconds=5.0)
     process = subprocess.Popen(
         [sys.executable, "manage.py", "stream", "--venue", "aster"],

@@ -11,8 +11,8 @@ from vibex.lib.commands import faults_told
 
 class Command(BaseCommand):
     help = (
-        "Seal the keys of all live accounts, and the addresses that alerts are sent to, with the first key of "
-        "CREDENTIALS_KEY: all of them or none."
+        "Seal the keys of all live accounts, the addresses that alerts are sent to and the second factors of people with the "
+        "first key of CREDENTIALS_KEY: all of them or none."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,7 +24,8 @@ class Command(BaseCommand):
         if done.closed:
             raise CommandError(
                 f"No key of CREDENTIALS_KEY opens what is sealed for {', '.join(done.closed)}; nothing was written. Add the key "
-                "that sealed it, or enter it anew (or delete it) in the admin or on the page of the channels, then start again."
+                "that sealed it, or enter it anew (or delete it) in the admin or on the page of the channels, or remove the second "
+                "factor with `manage.py reset_password --without-second-factor`, then start again."
             )
         for whose in done.resealed:
             self.stdout.write(f"  {whose}")

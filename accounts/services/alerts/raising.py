@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.domain.alerts import WINDOW, EventType, Severity, cut
 from accounts.models import Account, Alert, AlertChannel, AlertDelivery, Bot, Incident, User
-from vibex.lib.events import publish_on_commit
+from vibex.lib.events import publish_to_person_on_commit
 from vibex.lib.masking import mask_text
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def alert_raise(
         Account.objects.select_for_update(no_key=True).filter(pk=account.pk).values_list("pk").first()
         alert = Alert(user_id=account.owner_id, account=account, bot=bot, incident=incident)
         told = _tell(alert, type, severity, message, subject)
-        publish_on_commit(account_id=account.pk, kind="alert", data={"id": told.pk})
+        publish_to_person_on_commit(user_id=account.owner_id, kind="alert", data={"id": told.pk})
     return told
 
 
@@ -59,6 +59,15 @@ def installation_alert(
     with transaction.atomic():
         staff = User.objects.select_for_update(no_key=True).filter(is_staff=True, is_active=True).order_by("pk")
         return [_tell(Alert(user=person, incident=incident), type, severity, message, subject) for person in staff]
+
+
+def person_alert(*, user: User, type: EventType, severity: Severity, message: str, subject: str = "") -> Alert:
+    """Tell one person of something that belongs to no account, as who signs in as them."""
+    with transaction.atomic():
+        person = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        told = _tell(Alert(user=person), type, severity, message, subject)
+        publish_to_person_on_commit(user_id=person.pk, kind="alert", data={"id": told.pk})
+    return told
 
 
 def alert_acknowledge(*, alert: Alert, actor: User) -> bool:

@@ -22,13 +22,13 @@ BEGIN: Final = "<!-- tables: made by manage.py table_diagram -->"
 END: Final = "<!-- end of tables -->"
 
 GROUPS: Final = {
-    "accounts.models": "Accounts",
-    "marketdata.models": "Market data",
-    "decisions.models": "Decisions",
-    "trading.models.books": "Trading",
+    "accounts": "Accounts",
+    "marketdata": "Market data",
+    "decisions": "Decisions",
+    "trading": "Trading",
     "trading.models.paper": "The paper venue",
 }
-"""Modules of models in the order of the page, and their headings."""
+"""Packages and modules of models in the order of the page, and their headings; the longest name that fits counts."""
 
 TYPES: Final = {
     "BigAutoField": "id",
@@ -42,6 +42,8 @@ TYPES: Final = {
     "BooleanField": "boolean",
     "DateTimeField": "time",
     "JSONField": "json",
+    "GenericIPAddressField": "address",
+    "DateField": "day",
     "BigIntegerField": "integer",
     "PositiveIntegerField": "integer",
     "PositiveBigIntegerField": "integer",
@@ -85,8 +87,13 @@ def _between_markers(text: str, page: Path) -> str:
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
 
 
-def _models_of(module: str) -> list[Model]:
-    return [model for model in apps.get_models() if model.__module__ == module]
+def _models_of(group: str) -> list[Model]:
+    return [model for model in apps.get_models() if _group_of(model) == group]
+
+
+def _group_of(model: Model) -> str | None:
+    fitting = [name for name in GROUPS if f"{model.__module__}.".startswith(f"{name}.")]
+    return max(fitting, key=len, default=None)
 
 
 def _group(heading: str, members: list[Model]) -> str:

@@ -73,6 +73,7 @@ class Command(BaseCommand):
         parts: list[serve.Part] = []
         if alone:
             parts = [bootstrap.feed_runner(market), bootstrap.scheduler(), bootstrap.user_streams()]
+        parts.append(bootstrap.jobs())
         if not serve.run(host, port, parts):
             self.stderr.write(
                 "Something was still at work and was cut off; the next start asks the exchange what became of it."
