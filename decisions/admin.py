@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from decisions.domain.visible import visible
 from decisions.models import Afterwards, Approval, Cycle, Decision, DiaryEntry, Interaction
 from decisions.selectors.texts import LONG_TEXTS
-from vibex.lib.admin import Column, HistoryAdmin, RelatedFilter, link_to, link_to_list
+from vibex.lib.admin import Column, HistoryAdmin, HistoryInline, RelatedFilter, link_to, link_to_list
 from vibex.lib.masking import mask_text
 
 LONGEST_SHOWN = 50_000
@@ -39,8 +39,25 @@ def long_text(field: str) -> Column:
     return text
 
 
+class InteractionsInline(HistoryInline):
+    model = Interaction
+    fields = ("at", "purpose", "attempt", "model_requested", "outcome", "reason", "latency_ms", "cost")
+    ordering = ("at", "pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Interaction]:
+        rows: QuerySet[Interaction] = super().get_queryset(request)
+        return rows.defer(*LONG_TEXTS, "parameters")
+
+
+class DecisionsInline(HistoryInline):
+    model = Decision
+    fields = ("sequence", "symbol", "action", "verdict", "asked_quantity", "quantity", "leverage", "confidence")
+    ordering = ("sequence", "pk")
+
+
 @admin.register(Cycle)
 class CycleAdmin(HistoryAdmin):
+    place = 0
     list_display = (
         "id",
         "scheduled_for",
@@ -58,8 +75,11 @@ class CycleAdmin(HistoryAdmin):
     list_filter = ("status", "stage", ("bot", RelatedFilter), "account")
     list_select_related = ("bot__account",)
     search_fields = ("bot__name", "error")
-    date_hierarchy = "scheduled_for"
+    ordering = ("-pk",)  # as they began: by time there is an index for one bot only
+    times = "scheduled_for"
     readonly_fields: ClassVar[Any] = (decision_page,)
+    inlines = (InteractionsInline, DecisionsInline)
+    not_exported = ("seen", "kept", "timings")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Cycle]:
         # What a cycle saw and decided in is for its replay; a list shows none of it.
@@ -69,6 +89,7 @@ class CycleAdmin(HistoryAdmin):
 
 @admin.register(Interaction)
 class InteractionAdmin(HistoryAdmin):
+    place = 2
     list_display = (
         "at",
         link_to("bot"),
@@ -102,7 +123,7 @@ class InteractionAdmin(HistoryAdmin):
     )
     list_select_related = ("bot__account", "cycle")
     search_fields = ("model_requested", "model_served", "reason", "generation_id")
-    date_hierarchy = "at"
+    times = "at"
     exclude = LONG_TEXTS
     readonly_fields: ClassVar[Any] = (decision_page, *map(long_text, LONG_TEXTS))
 
@@ -114,6 +135,7 @@ class InteractionAdmin(HistoryAdmin):
 
 @admin.register(Decision)
 class DecisionAdmin(HistoryAdmin):
+    place = 1
     list_display = (
         "at",
         link_to("bot"),
@@ -133,7 +155,8 @@ class DecisionAdmin(HistoryAdmin):
     list_filter = ("verdict", "action", "kind", "agrees", "symbol", ("bot", RelatedFilter))
     list_select_related = ("bot__account", "cycle")
     search_fields = ("symbol", "justification")
-    date_hierarchy = "at"
+    ordering = ("-at", "-pk")
+    times = "at"
     readonly_fields: ClassVar[Any] = (decision_page,)
 
 
@@ -153,7 +176,7 @@ class AfterwardsAdmin(HistoryAdmin):
     list_filter = ("end", "decision__kind", ("decision__bot", RelatedFilter))
     list_select_related = ("decision",)
     search_fields = ("decision__symbol",)
-    date_hierarchy = "until"
+    times = "until"
 
 
 @admin.register(Approval)
@@ -162,7 +185,7 @@ class ApprovalAdmin(HistoryAdmin):
     list_filter = ("state", ("decision__bot", RelatedFilter))
     list_select_related = ("decision__bot__account", "by", "ruled_again")
     search_fields = ("decision__symbol", "reason", "by__email")
-    date_hierarchy = "created"
+    times = "created"
 
 
 @admin.register(DiaryEntry)
@@ -171,7 +194,7 @@ class DiaryEntryAdmin(HistoryAdmin):
     list_filter = ("kind", "symbol", ("bot", RelatedFilter))
     list_select_related = ("bot__account", "cycle")
     search_fields = ("text", "symbol")
-    date_hierarchy = "at"
+    times = "at"
 
 
 import decisions.admin_prompts  # noqa: E402 - registers its pages

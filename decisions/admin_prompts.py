@@ -55,7 +55,7 @@ class OutsideTextAdmin(AddedAdmin):
     list_filter = (("bot", RelatedFilter),)
     list_select_related = ("bot__account", "author")
     search_fields = ("source", "text")
-    date_hierarchy = "at"
+    times = "at"
     actions = ("end",)
 
     def save_model(self, request: HttpRequest, obj: OutsideText, form: Any, change: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
 from decisions.domain.providers import KEY_OWNERS
@@ -26,7 +27,8 @@ MANAGE = re.compile(r"manage\.py ([a-z_]+)([^`\n|#]*)")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)(?=[`\s])")
 COMMAND_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "github.com", "openrouter.ai"} | {
+HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "desk.example.com", "github.com"} | {
+    "openrouter.ai",
     "fapi.asterdex.com",
     "fstream.asterdex.com",
     "fapi.asterdex-testnet.com",
@@ -121,6 +123,14 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
 
 def test_the_tables_on_the_page_are_those_of_the_models() -> None:
     call_command("table_diagram", "--check")
+
+
+def test_every_table_of_the_project_is_on_the_page() -> None:
+    page = (DOCS / "database.md").read_text()
+    ours = {"accounts", "marketdata", "decisions", "trading"}
+    models = [model.__name__ for model in apps.get_models() if model._meta.app_label in ours]
+    assert len(models) > 40
+    assert [name for name in models if f"    {name} {{" not in page] == []
 
 
 def test_a_page_that_is_out_of_step_fails_the_check_and_is_mended(tmp_path: Path) -> None:

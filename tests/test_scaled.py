@@ -15,10 +15,11 @@ from urllib.request import urlopen
 
 import psycopg
 import pytest
-from channels_redis.core import RedisChannelLayer
 
+from trading.consumers import TradingEvents
 from vibex.lib.env import ROOT
-from vibex.lib.events import account_group
+from vibex.lib.events import account_topic
+from vibex.lib.events.over_redis import RedisLog
 from vibex.tests.running import KEPT, free_port
 
 pytestmark = [pytest.mark.ci, pytest.mark.redis, pytest.mark.timeout(300)]
@@ -99,14 +100,19 @@ def fleet(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Fleet]:
 
 def heard(redis_url: str, account_id: int, seconds: float) -> str:
     """Return the kind of the first event that a watcher of the account gets from another process."""
+    import redis
+
+    client = redis.Redis.from_url(redis_url)
+    (key,) = client.keys("vibex:*:events")
+    log = RedisLog(redis_url, key.decode())
 
     async def listen() -> str:
-        layer = RedisChannelLayer(hosts=[{"address": redis_url, "socket_timeout": 30}])
-        channel = await layer.new_channel()
-        await layer.group_add(account_group(account_id), channel)
-        message = await asyncio.wait_for(layer.receive(channel), seconds)
-        await layer.close_pools()
-        return str(message["kind"])
+        async with asyncio.timeout(seconds):
+            async for batch in log.listen(await log.newest()):
+                for event in batch.events:
+                    if account_topic(account_id) in event.topics:
+                        return event.kind
+        raise AssertionError("unreachable")
 
     return asyncio.run(listen())
 
@@ -121,5 +127,5 @@ def test_four_processes_over_postgresql_and_redis_trade_and_tell_those_who_watch
     fleet.wait_for(lambda: fleet.asks("SELECT 1 FROM decisions_cycle WHERE status = 'done'"))
     fleet.wait_for(fleet.ready)
     assert fleet.asks("SELECT count(*) FROM decisions_decision")[0][0] >= 1
-    assert heard(fleet.redis, account, PATIENCE) in {"cycle", "equity", "bot", "incident"}
+    assert heard(fleet.redis, account, PATIENCE) in TradingEvents.kinds
     assert fleet.end() == {"web": 0, "market": 0, "worker": 0, "beat": 0}

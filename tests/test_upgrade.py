@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-pytestmark = [pytest.mark.ci, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.ci, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
 
 AT = datetime(2025, 10, 10, 21, tzinfo=UTC)
 BEFORE = [("accounts", "0001_initial"), ("marketdata", "0001_initial"), ("decisions", "0001_initial")]
@@ -108,3 +108,62 @@ def test_books_of_a_paper_account_are_kept_when_live_accounts_come_and_on_the_wa
     again = migrated(BEFORE_LIVE)
     assert again.get_model("trading", "Fill").objects.get().order.client_order_id == "vx1"
     assert again.get_model("trading", "Position").objects.get().entry_price == 100
+
+
+BEFORE_COLUMNS = [
+    ("accounts", "0004_models_asked"),
+    ("decisions", "0004_models_asked"),
+    ("trading", "0003_risk_guard_halt"),
+]
+
+
+def test_entries_of_the_audit_trail_learn_which_account_and_bot_they_are_about(newest):
+    old = migrated(BEFORE_COLUMNS)
+    make = {model._meta.object_name: model.objects.create for model in old.get_models()}
+    owner = make["User"](email="a@vibex.local")
+    make["Account"](owner=owner, name="first", venue="sim")
+    account = make["Account"](owner=owner, name="second", venue="sim")
+    make["Bot"](account=account, name="idle", symbols=["BTCUSDT"], timeframes=["3m"])
+    bot = make["Bot"](account=account, name="trend", symbols=["BTCUSDT"], timeframes=["3m"])
+    cycle = make["Cycle"](bot=bot, account=account, scheduled_for=AT, status="done", lease_until=AT)
+    held = make["Position"](
+        account=account, bot=bot, symbol="BTCUSDT", side="long", quantity=1, peak_quantity=1, cost=1, entry_price=1,
+        leverage=1, opened=AT,
+    )  # fmt: skip
+    ours, its = (account.pk, None), (account.pk, bot.pk)
+    expected = {
+        account: ours,
+        make["RiskLimits"](account=account): ours,
+        make["Credentials"](account=account, kind="agent", sealed="x"): ours,
+        make["Incident"](account=account, kind="x", text="x"): ours,
+        make["Incident"](kind="x", text="x"): (None, None),
+        make["Lock"](account=account, reason="x"): ours,
+        bot: its,
+        held: its,
+        make["Order"](account=account, bot=bot, client_order_id="vx1", symbol="BTCUSDT", side="BUY", role="entry",
+                      type="MARKET", quantity=1): its,
+        make["Order"](account=account, client_order_id="vx2", symbol="BTCUSDT", side="BUY", role="entry",
+                      type="MARKET", quantity=1): ours,
+        make["Decision"](bot=bot, cycle=cycle, sequence=0, symbol="BTCUSDT", action="hold", at=AT): its,
+        make["OutsideText"](bot=bot, source="x", text="x", until=AT): its,
+        owner: (None, None),
+    }  # fmt: skip
+    entry, wanted = old.get_model("accounts", "AuditEntry").objects.create, {}
+    for row, keys in expected.items():
+        wanted[entry(action="odd", object_type=row._meta.label_lower, object_id=str(row.pk)).pk] = keys
+    gone, unknown = str(bot.pk + 7), (None, None)
+    for kind, key, keys in [
+        ("accounts.account", gone, (int(gone), None)),
+        ("accounts.bot", gone, (None, int(gone))),
+        ("accounts.bot", "None", unknown),
+        ("trading.order", "9" * 40, unknown),
+        ("trading.order", "-1", unknown),
+        ("trading.position", str(held.pk + 7), unknown),
+        ("of nothing", str(account.pk), unknown),
+    ]:
+        wanted[entry(action="odd", object_type=kind, object_id=key).pk] = keys
+
+    told = migrated(newest).get_model("accounts", "AuditEntry").objects.values_list("pk", "account_id", "bot_id")
+    assert {pk: keys for pk, *keys in told} == {pk: list(keys) for pk, keys in wanted.items()}
+
+    assert migrated(BEFORE_COLUMNS).get_model("accounts", "AuditEntry").objects.count() == len(wanted)

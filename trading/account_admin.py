@@ -19,11 +19,14 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from accounts.access.admin_site import Sent
+from accounts.access.pages import SAFE
 from accounts.admin import AccountAdmin
-from accounts.models import Account, LiveApproval, User
+from accounts.models import Account, Bot, LiveApproval, User
 from trading.halt_admin import HaltActions
+from trading.import_admin import ImportPage
 from trading.limits_admin import RuledLimitsInline
-from vibex.lib.admin import HistoryAdmin, link_to
+from vibex.lib.admin import HistoryAdmin, HistoryInline, link_to
 from vibex.lib.errors import Rejected, VibexError
 
 PAGES: Final = ("check", "promote", "live", "resume", "changes")
@@ -57,14 +60,41 @@ class ResumeForm(forms.Form):
     reason = forms.CharField(label="Why", max_length=200, help_text="It stays on record with your name.")
 
 
+class BotsInline(HistoryInline):
+    model = Bot
+    fields = ("name", "status", "status_reason", "model", "symbols", "interval")
+    ordering = ("pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
+        rows: QuerySet[Bot] = super().get_queryset(request)
+        return rows.select_related("account")  # each is shown with it
+
+
 admin.site.unregister(Account)
 
 
 @admin.register(Account)
-class TradedAccountAdmin(HaltActions, AccountAdmin):
-    actions = ("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate")
+class TradedAccountAdmin(ImportPage, HaltActions, AccountAdmin):
+    actions = (
+        *("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate"),
+        "export_file",
+    )
     change_form_template = "trading/admin/account.html"
     limits_inline = RuledLimitsInline
+    # The actions of the list lead to pages that ask by themselves; the others lower risk or only look.
+    no_risk = frozenset(
+        {
+            *("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate"),
+            *("check_view", "live_view:revoke", "live_view:reconcile", "import_view:look", "export_file"),
+        }
+    )
+
+    def touches_real_money(self, request: HttpRequest, sent: Sent) -> bool:
+        if sent.page == "import_view":
+            return True  # a file may name any account of its owner, and make the first one with real money
+        if sent.page == "promote_view":
+            return Account.objects.filter(pk=sent.key, network=Account.Network.MAINNET).exists()
+        return super().touches_real_money(request, sent)
 
     def get_urls(self) -> list[URLPattern]:
         views: dict[str, Callable[..., HttpResponseBase]] = {
@@ -78,7 +108,13 @@ class TradedAccountAdmin(HaltActions, AccountAdmin):
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(views[name]), name=f"accounts_account_{name}")
             for name in PAGES
         ]
-        return [*mine, *super().get_urls()]
+        imports = path("import/", self.admin_site.admin_view(self.import_view), name="accounts_account_import")
+        return [imports, *mine, *super().get_urls()]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Show the bots of an account too. They are no part of what is sent: a bot is changed on its own page."""
+        stock = super().get_inlines(request, obj)
+        return (*stock, BotsInline) if obj is not None and request.method in SAFE else stock
 
     def has_trade_live_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.trade_live")
@@ -274,11 +310,12 @@ class TradedAccountAdmin(HaltActions, AccountAdmin):
 
 @admin.register(LiveApproval)
 class LiveApprovalAdmin(HistoryAdmin):
+    group = "Trading"
     list_display = ("at", link_to("account"), link_to("actor"), "revoked", link_to("revoked_by"))
     list_filter = (("revoked", admin.EmptyFieldListFilter), "account")
     list_select_related = ("account", "actor", "revoked_by")
     search_fields = ("account__name", "actor__email")
-    date_hierarchy = "at"
+    times = "at"
 
 
 def _actor(request: HttpRequest) -> User:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 import trading.account_admin
 import trading.bot_admin
 import trading.schedule_admin  # noqa: F401 - all of them register what they hold
+from accounts.access.admin_site import MoneyAdmin
 from accounts.models import User
 from trading.models import (
     Claim,
@@ -27,12 +28,31 @@ from trading.models import (
     Position,
     Reconciliation,
 )
-from vibex.lib.admin import HistoryAdmin, link_to, link_to_list
+from vibex.lib.admin import HistoryAdmin, HistoryInline, link_to, link_to_list
 from vibex.lib.errors import Rejected
+
+
+class OrdersInline(HistoryInline):
+    model = Order
+    fields = ("created", "role", "side", "type", "state", "quantity", "filled", "average_price", "trigger", "reason")
+    ordering = ("created", "pk")
+
+
+class FillsInline(HistoryInline):
+    model = Fill
+    fields = ("at", "side", "quantity", "price", "fee", "realised", "maker")
+    ordering = ("at", "pk")
+
+
+class EventsInline(HistoryInline):
+    model = OrderEvent
+    fields = ("sequence", "at", "kind", "state", "data")
+    ordering = ("sequence",)
 
 
 @admin.register(Order)
 class OrderAdmin(HistoryAdmin):
+    place = 3
     list_display = (
         "client_order_id",
         "created",
@@ -55,7 +75,8 @@ class OrderAdmin(HistoryAdmin):
     list_filter = ("state", "role", "origin", "symbol", "account")
     list_select_related = ("account", "position", "decision")
     search_fields = ("client_order_id", "exchange_id", "symbol")
-    date_hierarchy = "created"
+    times = "created"
+    inlines = (EventsInline, FillsInline)
 
 
 @admin.register(OrderEvent)
@@ -64,11 +85,12 @@ class OrderEventAdmin(HistoryAdmin):
     list_filter = ("kind", "state")
     list_select_related = ("order",)
     search_fields = ("order__client_order_id",)
-    date_hierarchy = "at"
+    times = "at"
 
 
 @admin.register(Fill)
 class FillAdmin(HistoryAdmin):
+    place = 4
     list_display = (
         "at",
         link_to("account"),
@@ -85,11 +107,12 @@ class FillAdmin(HistoryAdmin):
     list_filter = ("symbol", "side", "maker", "account")
     list_select_related = ("account", "order", "position")
     search_fields = ("exchange_trade_id", "order__client_order_id", "symbol")
-    date_hierarchy = "at"
+    times = "at"
 
 
 @admin.register(Position)
 class PositionAdmin(HistoryAdmin):
+    place = 2
     list_display = (
         "opened",
         link_to("account"),
@@ -112,10 +135,18 @@ class PositionAdmin(HistoryAdmin):
         link_to_list(Order, "position", "orders"),
         link_to_list(Fill, "position", "fills"),
     )
-    list_filter = (("closed", admin.EmptyFieldListFilter), "exit_reason", "side", "bracket", "symbol", "account")
+    list_filter = (
+        ("closed", admin.EmptyFieldListFilter),
+        "exit_reason",
+        "side",
+        "bracket",
+        "symbol",
+        "account",
+    )
     list_select_related = ("account", "bot__account", "decision")
     search_fields = ("symbol", "bot__name")
-    date_hierarchy = "opened"
+    times = "opened"
+    inlines = (OrdersInline, FillsInline)
 
 
 @admin.register(EquityPoint)
@@ -123,8 +154,8 @@ class EquityPointAdmin(HistoryAdmin):
     list_display = ("at", link_to("account"), "equity", "wallet", "unrealised", "transfers")
     list_filter = ("account",)
     list_select_related = ("account",)
-    date_hierarchy = "at"
-    ordering = ("-at",)
+    times = "at"
+    ordering = ("-pk",)  # as they were written: by time there is an index for one account only
 
 
 @admin.register(IncomeEntry)
@@ -133,33 +164,37 @@ class IncomeEntryAdmin(HistoryAdmin):
     list_filter = ("kind", "symbol", "account")
     list_select_related = ("account",)
     search_fields = ("transaction_id", "trade_id", "symbol")
-    date_hierarchy = "at"
+    times = "at"
 
 
 @admin.register(Reconciliation)
 class ReconciliationAdmin(HistoryAdmin):
+    group = "Operations"
     list_display = ("at", link_to("account"), "trigger", "agreed", "mended", "left")
     list_filter = ("agreed", "trigger", "account")
     list_select_related = ("account",)
-    date_hierarchy = "at"
+    ordering = ("-pk",)
+    times = "at"
 
 
 @admin.register(GuardState)
 class GuardStateAdmin(HistoryAdmin):
+    group = "Operations"
     list_display = (link_to("account"), "at", "full_at", "well", "text", "seconds", "since")
     list_filter = ("well", "account")
     list_select_related = ("account",)
 
 
 @admin.register(Lock)
-class LockAdmin(HistoryAdmin):
+class LockAdmin(MoneyAdmin, HistoryAdmin):
+    place = 5
     list_display = (
         "since", link_to("account"), "symbol", "side", "kind", "reason", "until", "lifted", link_to("lifted_by"),
     )  # fmt: skip
     list_filter = (("lifted", admin.EmptyFieldListFilter), "kind", "symbol", "account")
     list_select_related = ("account", "lifted_by")
     search_fields = ("reason", "symbol")
-    date_hierarchy = "since"
+    times = "since"
     actions = ("lift",)
 
     def has_lift_permission(self, request: HttpRequest) -> bool:
@@ -183,6 +218,7 @@ class LockAdmin(HistoryAdmin):
 
 @admin.register(Claim)
 class ClaimAdmin(HistoryAdmin):
+    group = "Operations"
     list_display = ("symbol", link_to("account"), "holder", "until")
     list_filter = ("symbol", "account")
     list_select_related = ("account",)
@@ -191,6 +227,7 @@ class ClaimAdmin(HistoryAdmin):
 
 @admin.register(PaperAccount)
 class PaperAccountAdmin(HistoryAdmin):
+    group = "Paper venue"
     list_display = (
         link_to("account"),
         "wallet",
@@ -207,6 +244,7 @@ class PaperAccountAdmin(HistoryAdmin):
 
 @admin.register(PaperPosition)
 class PaperPositionAdmin(HistoryAdmin):
+    group = "Paper venue"
     list_display = ("symbol", link_to("paper"), "quantity", "cost", "margin", "leverage", "opened")
     list_filter = ("symbol",)
     list_select_related = ("paper",)
@@ -215,6 +253,7 @@ class PaperPositionAdmin(HistoryAdmin):
 
 @admin.register(PaperOrder)
 class PaperOrderAdmin(HistoryAdmin):
+    group = "Paper venue"
     list_display = (
         "exchange_id",
         "client_order_id",
@@ -232,22 +271,24 @@ class PaperOrderAdmin(HistoryAdmin):
     list_filter = ("status", "type", "symbol")
     list_select_related = ("paper",)
     search_fields = ("client_order_id", "exchange_id", "symbol")
-    date_hierarchy = "created"
+    times = "created"
 
 
 @admin.register(PaperTrade)
 class PaperTradeAdmin(HistoryAdmin):
+    group = "Paper venue"
     list_display = ("at", link_to("paper"), "symbol", "side", "quantity", "price", "fee", "realised", "client_order_id")
     list_filter = ("symbol", "side", "maker")
     list_select_related = ("paper",)
     search_fields = ("client_order_id", "trade_id", "symbol")
-    date_hierarchy = "at"
+    times = "at"
 
 
 @admin.register(PaperIncome)
 class PaperIncomeAdmin(HistoryAdmin):
+    group = "Paper venue"
     list_display = ("at", link_to("paper"), "kind", "symbol", "amount", "transaction_id", "trade_id")
     list_filter = ("kind", "symbol")
     list_select_related = ("paper",)
     search_fields = ("transaction_id", "trade_id", "symbol")
-    date_hierarchy = "at"
+    times = "at"

@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.access.admin_site import MoneyAdmin
 from accounts.admin import AuditedAdmin
 from accounts.models import Bot
 from decisions.models import Cycle, Decision, DiaryEntry
@@ -50,7 +51,9 @@ PARTS = (
 
 
 @admin.register(Bot)
-class BotAdmin(AuditedAdmin):
+class BotAdmin(MoneyAdmin, AuditedAdmin):
+    group = "Trading"
+    place = 1
     list_display = (
         "name",
         link_to("account"),
@@ -70,6 +73,7 @@ class BotAdmin(AuditedAdmin):
     form = BotForm
     readonly_fields = ("status", "status_reason", "created")
     actions = ("start", "pause", "stop")
+    no_risk = frozenset({"pause", "stop"})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Bot | None = None) -> tuple[str, ...]:
         if obj is None:

@@ -89,4 +89,4 @@ class HaltAdmin(HistoryAdmin):
     list_filter = ("keep_positions", ("flat_at", admin.EmptyFieldListFilter), ("lifted", admin.EmptyFieldListFilter))
     list_select_related = ("account", "actor")
     search_fields = ("account__name", "reason", "actor__email")
-    date_hierarchy = "at"
+    times = "at"

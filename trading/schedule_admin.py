@@ -12,11 +12,18 @@ from django_celery_beat.admin import IntervalScheduleAdmin as StockIntervalAdmin
 from django_celery_beat.admin import PeriodicTaskAdmin as StockTaskAdmin
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from accounts.access.admin_site import MoneyAdmin, Sent
+from accounts.access.pages import real_accounts_exist
 from accounts.models import User
 
 
-class FollowedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class FollowedAdmin(MoneyAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """After every write the bots follow their rows, and the person reads what became of it."""
+
+    no_risk = frozenset({"disable_tasks"})
+
+    def touches_real_money(self, request: HttpRequest, sent: Sent) -> bool:
+        return real_accounts_exist()  # a row may start a bot, or hold up what watches over all of them
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -46,6 +53,7 @@ for stock in (PeriodicTask, CrontabSchedule, IntervalSchedule):
 class ScheduleAdmin(FollowedAdmin, StockTaskAdmin):  # type: ignore[misc]
     """Rows of bots can be switched, and given another interval; anything else in them is put back."""
 
+    place = 2
     list_display = ("name", "enabled", "scheduler", "last_run_at", "total_run_count", "description")
     list_filter = ("enabled", "task")
     date_hierarchy = None

@@ -9,6 +9,7 @@ from trading.services import periodic, schedule, waiting, watchers
 from trading.services.guard import guard_run
 from trading.services.guard_pass import guard_pass
 from trading.services.live import cycle_run
+from trading.services.performance import performance_refresh_all
 from trading.services.reconcile import account_reconcile
 
 GUARD_EXPIRES = 25
@@ -78,6 +79,12 @@ def schedules_sync() -> None:
 def approvals_sweep() -> None:
     """End what waited for a person too long, or may not be done any more."""
     waiting.approvals_sweep()
+
+
+@shared_task
+def performance_sum() -> None:
+    """Bring the stored figures of accounts with something new up to date."""
+    performance_refresh_all()
 
 
 @shared_task

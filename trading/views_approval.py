@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,12 +11,16 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.access.acts import Act
+from accounts.access.pages import acting, real_money
 from accounts.models import User
 from accounts.selectors import accounts_of
 from decisions.approvals import decisions_to_answer
 from decisions.models import Decision
-from trading.selectors.approvals import waiting_for
+from trading.selectors.approvals import approval_changed, waiting_for
 from vibex.lib.errors import Rejected
+
+CHANGED: Final = "it has changed since this was shown, and nothing was done. Approve again if it is still meant."
 
 
 @require_safe
@@ -28,12 +32,17 @@ def approvals(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@acting({"approve": Act.TRADE, "reject": Act.END})
 def approval_answer(request: HttpRequest, decision_id: int, act: str) -> HttpResponse:
-    """Approve or reject what waits. Asking twice is harmless: the second time it says what became of it."""
+    """Approve or reject what waits. Asking twice is harmless: the second time it says what became of it.
+
+    Approved is what was shown: where that has changed since, nothing is done.
+    """
     if act not in ("approve", "reject"):
         raise Http404
     rows = decisions_to_answer(request.user).select_related("bot__account")
     decision = get_object_or_404(rows, pk=decision_id)
+    real_money(request, decision.bot.account)
     told, refused = _answer(request, decision, act)
     (messages.error if refused else messages.success)(request, told)
     wanted = request.POST.get("next", "")
@@ -50,6 +59,8 @@ def _answer(request: HttpRequest, decision: Decision, act: str) -> tuple[str, bo
     actor = cast("User", request.user)
     try:
         if act == "approve":
+            if now := approval_changed(decision, request.POST.get("version", "")):
+                return f"{decision.symbol}: {CHANGED} It is now {now}.", True
             return f"{decision.symbol}: {decision_approve(decision=decision, actor=actor).text}", False
         decision_reject(decision=decision, actor=actor, reason=request.POST.get("reason", ""))
     except Rejected as refusal:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from trading.pages import page_of
 from trading.selectors.cycle_text import PARTS, as_file, interaction_to_show, shown
+from trading.selectors.moment import moment_figure
 from trading.selectors.trace import cycle_to_show, trace_of
-from trading.views import page_of
 
 
 @require_safe
@@ -18,6 +19,15 @@ def cycle(request: HttpRequest, cycle_id: int) -> HttpResponse:
     if found is None:
         raise Http404
     return render(request, "trading/cycle.html", page_of(request, found.account) | {"trace": trace_of(found)})
+
+
+@require_safe
+def moment(request: HttpRequest, cycle_id: int, decision_id: int) -> HttpResponse:
+    """Return candles around an entry, what it asked for and what came after, as a plotly figure."""
+    figure = moment_figure(request.user, cycle_id, decision_id)
+    if figure is None:
+        raise Http404
+    return JsonResponse(figure)
 
 
 @require_safe

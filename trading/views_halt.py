@@ -10,6 +10,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.access.acts import Act
+from accounts.access.pages import acting
 from accounts.models import Account, User
 from accounts.selectors import accounts_of
 from trading.selectors.halts import standings_of
@@ -20,6 +22,7 @@ LONGEST_REASON: Final = 300
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@acting(Act.END)
 def halt(request: HttpRequest) -> HttpResponse:
     """Show the accounts of the person; by POST halt one of them, or all."""
     if request.method == "POST":

@@ -10,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.access.acts import Act
+from accounts.access.pages import RIGHT, acting, any_real_money
 from accounts.models import Bot, User
 from accounts.selectors import accounts_of, bots_of
 from decisions.domain.difference import difference
@@ -54,11 +56,14 @@ def prompt_difference(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@acting(Act.MANAGE)
 def prompt_add(request: HttpRequest) -> HttpResponse:
     """Take the next version of a template from staff; what is wrong with it is said at its field."""
     if not _may_add(request):
         raise PermissionDenied
     form = TemplateForm(request.POST) if request.method == "POST" else TemplateForm(initial=_start(request))
+    if request.method == "POST" and form.is_valid():
+        any_real_money(request)  # bots that follow the newest version send it from then on
     if request.method == "POST" and form.is_valid() and (row := _added(request, form)):
         messages.success(request, f"{row} is added. Bots that follow the newest version send it from now on.")
         return redirect("prompt-version", row.name, row.version)
@@ -127,7 +132,7 @@ def _templates(request: HttpRequest) -> list[TemplateRows]:
 
 
 def _may_add(request: HttpRequest) -> bool:
-    return request.user.is_staff and request.user.has_perm(MAY_ADD)
+    return request.user.is_staff and request.user.has_perms((MAY_ADD, RIGHT))
 
 
 def _page(request: HttpRequest) -> dict[str, Any]:

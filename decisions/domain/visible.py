@@ -21,7 +21,10 @@ def visible(text: str) -> str:
     """Return the text with every character that a person cannot see as its number: ⟦U+202E⟧. Line ends and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(_named(char) for char in text.replace("\r\n", "\n"))
+    text = text.replace("\r\n", "\n")
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(map(_named, text))
 
 
 def _named(char: str) -> str:

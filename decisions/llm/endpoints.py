@@ -35,6 +35,26 @@ class Endpoint:
         return self.dialect == "openrouter"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A provider, and why it cannot be asked, "" where it can. Never a key."""
+
+    name: str
+    dialect: str
+    key_variable: str
+    problem: str = ""
+
+
+def standings() -> list[Standing]:
+    """Return the providers that may stand before the first slash of a model's name, in order. One query."""
+    at_base_url = settings.LLM_BASE_URL or ""
+    specs = {**HOUSE, **_rows()}
+    if at_base_url:
+        specs |= {LOCAL: ProviderSpec(LOCAL, "plain", at_base_url, "")}
+        specs["openrouter"] = specs[LOCAL]
+    return [Standing(name, spec.dialect, spec.key_variable, _problem(spec)) for name, spec in sorted(specs.items())]
+
+
 def endpoint_of(provider: str) -> Endpoint:
     """Return the server of a provider, with its key.
 
@@ -90,6 +110,14 @@ def key_in(variable: str) -> str:
 def key_variable_of(endpoint: Endpoint) -> str:
     """Return the variable that holds the key of a server, for a person who has to set it."""
     return KEY_OF_LOCAL if endpoint.provider == LOCAL else spec_of(endpoint.provider).key_variable
+
+
+def _problem(spec: ProviderSpec) -> str:
+    """Return why a provider cannot be asked."""
+    if spec.name == LOCAL:
+        return address_fault(spec.base_url)
+    missing = bool(spec.key_variable) and not key_in(spec.key_variable)
+    return spec_fault(spec, local_url=settings.LLM_BASE_URL or "") or (f"Set {spec.key_variable}." if missing else "")
 
 
 def _rows() -> dict[str, ProviderSpec]:

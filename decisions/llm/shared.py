@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from marketdata.services.budget import without_waiting_for_the_disk
+from vibex.lib.connections import let_go
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -58,15 +59,3 @@ def short_transaction() -> Iterator[None]:
     finally:
         if not stays:
             let_go()
-
-
-def let_go_of_server() -> None:
-    """Give a connection to a database server back before a long wait. A file that is open keeps nobody waiting."""
-    if connection.vendor != "sqlite":
-        let_go()
-
-
-def let_go() -> None:
-    """Give the connection to the database back, where no transaction of somebody else is open."""
-    if not connection.in_atomic_block:
-        connection.close()

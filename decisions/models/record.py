@@ -141,7 +141,8 @@ class Interaction(models.Model):
     class Meta:
         ordering = ["-at"]
         indexes = [
-            models.Index(fields=["bot", "-at"], name="interaction_newest_of_bot"),
+            models.Index(fields=["bot", "-at", "-id"], name="interaction_newest_of_bot"),
+            models.Index(fields=["-at", "-id"], name="interaction_newest"),
             models.Index(fields=["model_requested", "-at"], name="interaction_newest_of_model"),
         ]
 
@@ -199,7 +200,10 @@ class Decision(models.Model):
                 violation_error_message="Leverage must be between 1 and 10.",
             ),
         ]
-        indexes = [models.Index(fields=["bot", "-at"], name="decision_newest_of_bot")]
+        indexes = [
+            models.Index(fields=["bot", "-at", "-id"], name="decision_newest_of_bot"),
+            models.Index(fields=["-at", "-id"], name="decision_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.symbol}: {self.verdict}"
@@ -261,7 +265,10 @@ class DiaryEntry(models.Model):
     class Meta:
         ordering = ["-at", "-id"]
         verbose_name_plural = "diary entries"
-        indexes = [models.Index(fields=["bot", "-at"], name="diary_newest_of_bot")]
+        indexes = [
+            models.Index(fields=["bot", "-at", "-id"], name="diary_newest_of_bot"),
+            models.Index(fields=["-at", "-id"], name="diary_newest"),
+        ]
 
     def __str__(self) -> str:
         return self.text[:80]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -77,7 +77,7 @@ class Agreement:
 def agreement(bot: Bot, *, now: datetime, period: timedelta = PERIOD) -> Agreement:
     """Return how the shadows of a bot compare with it in the period before `now` (wall time), those with most answers first.
 
-    Six statements, however many shadows there are; one where there is none.
+    Five statements, however many shadows there are; one where there is none.
     """
     since = now - period
     calls = Interaction.objects.filter(bot=bot, purpose=Interaction.Purpose.SHADOW, at__gt=since, at__lte=now)
@@ -88,7 +88,8 @@ def agreement(bot: Bot, *, now: datetime, period: timedelta = PERIOD) -> Agreeme
     asked_in = {"interaction__at__gt": since, "interaction__at__lte": now}
     said = Decision.objects.filter(kind=Decision.Kind.SHADOW, bot=bot, **asked_in)
     live = Decision.objects.filter(kind=Decision.Kind.LIVE, bot=bot, cycle__began__gt=since, cycle__began__lte=now)
-    alike, fared = _alike(said, live), _fared(said)
+    entries = list(live.filter(action__in=OPENS).order_by().values_list("cycle_id", "symbol", "verdict", *RESULT))
+    alike, fared = _alike(said, {(cycle, symbol) for cycle, symbol, *_ in entries}), _fared(said)
     shadows = [
         Compared(
             model="/".join(part for part in name if part),
@@ -101,7 +102,7 @@ def agreement(bot: Bot, *, now: datetime, period: timedelta = PERIOD) -> Agreeme
         )
         for name, (answered, skipped) in asked.items()
     ]
-    return Agreement(since, now, _fared_together(live), tuple(sorted(shadows, key=_order)))
+    return Agreement(since, now, _fared_together(entries), tuple(sorted(shadows, key=_order)))
 
 
 def _order(shadow: Compared) -> tuple[int, str]:
@@ -129,8 +130,11 @@ def _costs(calls: QuerySet[Interaction]) -> dict[Name, Decimal]:
     return {(provider, model): (total or Decimal(0)).quantize(CENTS) for provider, model, total in rows}
 
 
-def _alike(said: QuerySet[Decision], live: QuerySet[Decision]) -> defaultdict[Name, tuple[Share, Share]]:
-    """Return by model the shares of equal actions and of equal entries, where both gave a usable answer."""
+def _alike(said: QuerySet[Decision], entered: Set[tuple[int, str]]) -> defaultdict[Name, tuple[Share, Share]]:
+    """Return by model the shares of equal actions and of equal entries, where both gave a usable answer.
+
+    `entered` are cycle and symbol of the entries of the one that decides.
+    """
     both, enters = said.filter(agrees__isnull=False).order_by(), Q(action__in=OPENS)
     counted = both.values_list(*MODEL).annotate(
         equal=Count("pk", filter=Q(agrees=True)),
@@ -138,7 +142,7 @@ def _alike(said: QuerySet[Decision], live: QuerySet[Decision]) -> defaultdict[Na
         same=Count("pk", filter=enters & Q(agrees=True)),
         wanted=Count("pk", filter=enters),
     )
-    missed = _missed(both.exclude(enters), live.filter(enters))
+    missed = _missed(both.exclude(enters), entered)
     found: defaultdict[Name, tuple[Share, Share]] = defaultdict(lambda: (Share(0, 0), Share(0, 0)))
     for provider, model, equal, whole, same, wanted in counted:
         either = wanted + missed[provider, model]
@@ -146,9 +150,8 @@ def _alike(said: QuerySet[Decision], live: QuerySet[Decision]) -> defaultdict[Na
     return found
 
 
-def _missed(others: QuerySet[Decision], entries: QuerySet[Decision]) -> Counter[Name]:
+def _missed(others: QuerySet[Decision], entered: Set[tuple[int, str]]) -> Counter[Name]:
     """Return by model how often the live decision entered and it did not. Entries are few: they are looked at one by one."""
-    entered = set(entries.values_list("cycle_id", "symbol"))
     rows = others.filter(cycle__in={cycle for cycle, _ in entered}).values_list(*MODEL, "cycle_id", "symbol")
     return Counter((provider, model) for provider, model, *case in rows if tuple(case) in entered)
 
@@ -160,8 +163,16 @@ def _fared(said: QuerySet[Decision]) -> dict[Name, Fared]:
     return {name: _sum_of(rows) for name, rows in by_model.items()}
 
 
-def _fared_together(decisions: QuerySet[Decision]) -> Fared:
-    return _sum_of(_allowed(decisions).values_list(*RESULT))
+def _fared_together(entries: Iterable[tuple[Any, ...]]) -> Fared:
+    """Return what became of the entries of the one that decides, of those that `_allowed` would leave."""
+    rows = [(verdict, *result) for _, _, verdict, *result in entries]
+    return _sum_of(result for verdict, *result in rows if verdict != Verdict.REFUSED.value and _followed(result))
+
+
+def _followed(result: Sequence[Any]) -> bool:
+    """Tell whether an entry is followed, and anything of it was allowed. `result` as in RESULT."""
+    end, _, _, quantity, _ = result
+    return end is not None and quantity is not None and quantity > 0
 
 
 def _allowed(decisions: QuerySet[Decision]) -> QuerySet[Decision]:

@@ -134,6 +134,24 @@ def cost_of_account(
     return spans
 
 
+def cost_by_bot_and_model(
+    account: Account, *, borders: Sequence[datetime], since: datetime, until: datetime
+) -> list[tuple[int, int, Slice]]:
+    """Return what each model of each bot cost in each span of time: place of the span, key of the bot, slice.
+
+    One query, one more for each bot with rows of before there were estimates.
+    """
+    calls = _between(Interaction.objects.filter(bot__account=account), since, until)
+    earlier = [When(at__lt=border, then=Value(place)) for place, border in enumerate(borders)]
+    span = Case(*earlier, default=Value(len(borders)), output_field=IntegerField())
+    groups = calls.order_by().annotate(span=span).values("span", "bot_id", "provider", "model_requested")
+    return [
+        (row["span"], row["bot_id"], Slice(model_name(row["provider"], row["model_requested"]), _spent(row, usual)))
+        for row in groups.annotate(**_SUMS)
+        for usual in (lambda bot_id=row["bot_id"]: usual_cost(bot_id),)
+    ]
+
+
 def cost_by_model(bot: Bot, *, since: datetime | None = None) -> list[Slice]:
     """Return what each model of a bot cost, the dearest first."""
     rows = _calls(bot, since, None).order_by().values("provider", "model_requested").annotate(**_SUMS)
@@ -200,10 +218,12 @@ def _slices(bot: Bot, rows: Any) -> list[Slice]:
             usual.append(usual_cost(bot))
         return usual[0]
 
-    return [Slice(_named(row["provider"], row["model_requested"]), _spent(row, once), row.get("day")) for row in rows]
+    return [
+        Slice(model_name(row["provider"], row["model_requested"]), _spent(row, once), row.get("day")) for row in rows
+    ]
 
 
-def _named(provider: str, model: str) -> str:
+def model_name(provider: str, model: str) -> str:
     """Return a model with its provider in front, once."""
     return model if not provider or model.startswith(f"{provider}/") else f"{provider}/{model}"
 

@@ -21,10 +21,10 @@ from django.utils import timezone
 from accounts.models import Bot
 from decisions.deciders.ports import BudgetUsed, NoPurse, Purse, Reservation
 from decisions.domain.till import UNITS, Allowed, Entry, Till, Tills, no_room
-from decisions.llm.shared import let_go
 from decisions.selectors.spending import cost_on, local_day
 from decisions.services.tills_database import DatabaseTills
 from decisions.services.tills_redis import RedisTills
+from vibex.lib.connections import let_go
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from decisions.domain.proposal import RuleHit, Ruling
 from decisions.domain.question import Answer, Attempt, Outcome, Prompt, Question, Reading, Usage
 from decisions.llm.formats import formats_write
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
+from vibex.lib.events import publish_on_commit
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,8 @@ def decisions_record(
         if approval is not None and kept:
             approval.ruled_again = kept[0]
             approval.save(update_fields=["ruled_again"])
+        if kept:
+            publish_on_commit(account_id=cycle.account_id, kind="decision", data={"ids": [row.pk for row in kept]})
     return kept
 
 
@@ -188,7 +191,7 @@ def diary_write(
     data: Mapping[str, Any] | None = None,
 ) -> DiaryEntry:
     """Add a line to the diary of a bot. Raises ValueError for an unknown kind."""
-    return DiaryEntry.objects.create(
+    entry = DiaryEntry.objects.create(
         bot=bot,
         cycle=cycle,
         at=at,
@@ -197,6 +200,8 @@ def diary_write(
         text=_storable(text),
         data=dict(data or {}),
     )
+    publish_on_commit(account_id=bot.account_id, kind="diary", data={"id": entry.pk})
+    return entry
 
 
 def _reason(answer: Answer, reading: Reading) -> str:

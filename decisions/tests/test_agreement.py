@@ -177,7 +177,7 @@ def test_the_statements_do_not_grow_with_the_shadows(house, django_assert_num_qu
     wants = {f"m{number}": {"A": HOLD, "B": ENTER} for number in range(12)}
     for _ in range(3):
         house.cycle({"A": HOLD}, **wants)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         assert len(house.compared().shadows) == 12
 
 
@@ -186,7 +186,7 @@ def test_the_page_of_the_bot_shows_them_to_its_owner(house, client):
         house.cycle({"A": ENTER}, **{"<b>one": {"A": ENTER}})
     house.ends(Decision.objects.filter(kind="shadow").first(), "stop", Decimal("-4.2"), -1.0)
     client.force_login(house.bot.account.owner)
-    page = client.get(f"/bots/{house.bot.pk}/").content.decode()
+    page = client.get(f"/bots/{house.bot.pk}/shadows/").content.decode()
     assert "peer/&lt;b&gt;one" in page
     assert "100&nbsp;%<small>7 of 7, 65 to 100&nbsp;%</small>" in page
     assert "−1.00" in page

@@ -9,6 +9,7 @@ missing, a cycle holds and says why.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.test import Client
-from django.urls import get_resolver, reverse
+from django.urls import reverse
 
 from accounts.domain.credentials import AsterV3Keys
 from accounts.models import Account, Bot, User
@@ -33,13 +34,15 @@ from decisions.tests.builders import MODEL
 from decisions.tests.llm_server import model_server
 from marketdata.domain.snapshot import Quote
 from tests.acceptance.kit import answering, decisions_text, looked_at
+from tests.api.isolation_kit import ADMIN_OPEN, OPEN
 from tests.support.demo import person
+from tests.support.walk import Route, routes
 from trading.models import Order
 from trading.services import live
 from trading.services.live import cycle_run
 from trading.tests.builders import make_bot
+from trading.tests.listening import Listener, cookie_of, listening
 from trading.tests.live_kit import BUY, live_house
-from trading.tests.test_isolation import OPEN, accepted, filled, patterns, watch
 from trading.tests.venue_support import NOON, StillMarket
 from vibex.lib import env
 from vibex.lib.clock import SimulatedClock
@@ -50,34 +53,45 @@ WORDS = ("change-me", "password", "admin", "vibex", "secret")
 LLM_KEY = "sk-or-v1-of-an-acceptance-test-0123456789"
 
 
-def all_routes() -> list[str]:
-    found = sorted(path for path, _ in patterns(get_resolver()) if not path.startswith("__"))
+def all_routes() -> list[Route]:
+    found = list(routes())
     assert len(found) > 100
     return found
 
 
-def address_of(route: str, key: int) -> str:
-    return filled(route, key).replace("<path:object_id>", str(key))
+def address_of(route: Route, key: int) -> str:
+    """Return an address of a route with `key` for every object in it."""
+    path = re.sub(r"\(\?P<format>[^)]*\)/?\??|\\Z|\$|\^", "", route.pattern)
+    path = re.sub(r"\(\?P<\w+>[^()]*(\([^()]*\))?[^()]*\)", str(key), path)
+    path = re.sub(r"<(?:int|path):\w+>|<id>", str(key), path)
+    return "/" + re.sub(r"<str:\w+>|<slug:\w+>", "stop", path).replace("\\.", ".")
 
 
 def test_10_every_route_and_stream_is_closed_and_what_is_anothers_is_not_found(client):
     bot = make_bot("alices")
     for route in all_routes():
         address = address_of(route, bot.account_id)
-        if route in OPEN or address in ("/admin/login/", "/admin/jsi18n/"):
+        if route.pattern in {*OPEN, *ADMIN_OPEN}:
             continue
         for method in ("get", "post", "put", "delete"):
             answer = getattr(client, method)(address)
             assert answer.status_code in (302, 401, 403), f"{method} {address}: {answer.status_code}"
             assert answer.status_code != 302 or "/sign-in/" in answer["Location"] or "/login/" in answer["Location"]
     stranger = person("mallory@vibex.local")
-    for nobody in (None, stranger):
-        assert not async_to_sync(accepted)(watch(nobody, bot.account_id))
+    address = f"/ws/bots/{bot.pk}/stream/"
+    assert not async_to_sync(Listener(address).open)()
+    assert async_to_sync(heard)(address, cookie_of(stranger)) == {"type": "closed", "code": 4004}
     client.force_login(stranger)
     for address in (f"/accounts/{bot.account_id}/", f"/api/v1/accounts/{bot.account_id}/", f"/api/v1/bots/{bot.pk}/"):
         assert client.get(address).status_code == 404
     client.force_login(bot.account.owner)
     assert client.get(f"/api/v1/accounts/{bot.account_id}/").status_code == 200
+
+
+async def heard(address: str, cookie: str) -> dict[str, Any]:
+    """Return what a stream says first to who subscribes."""
+    async with listening(address, cookie) as listener:
+        return await listener.subscribe()
 
 
 # -- secrets -------------------------------------------------------------------------------------------------------
@@ -109,8 +123,9 @@ def test_10b_no_secret_is_in_a_response_a_page_a_log_a_prompt_or_a_column(lived,
     own.force_login(bot.account.owner)
     client.force_login(User.objects.create_superuser("boss@vibex.local"))
     for route in all_routes():
-        if not route.startswith("admin/") or "/<path:object_id>/change/" in route or "accounts/" in route:
-            reader, address = client if route.startswith("admin/") else own, address_of(route, bot.account_id)
+        pattern = route.pattern
+        if not route.admin or "/<path:object_id>/change/" in pattern or "accounts/" in pattern:
+            reader, address = client if route.admin else own, address_of(route, bot.account_id)
             said = reader.get(address).content.decode(errors="replace")
             assert not any(secret in said for secret in secrets), address
     for model in apps.get_models():

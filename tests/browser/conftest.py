@@ -11,6 +11,13 @@ from conftest import missing
 from tests.support import browser as support
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the first test wait for the server as long as the server may take."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.timeout(300))
+
+
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[support.Served]:
     served = support.Served(tmp_path_factory.mktemp("served"))
@@ -24,6 +31,9 @@ def chromium() -> Iterator[Any]:
     """Start the browser, for one module only: its driver keeps an event loop running, and others want one of their own."""
     if support.chromium() is None:
         missing("Chromium")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)  # a busy machine is no fault of the page; what has to be quick says how quick
     with support.browser() as started:
         yield started
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -14,7 +15,15 @@ from tests.support.browser import complaints_of, sign_in
 
 pytestmark = pytest.mark.browser
 
+DESK = "/accounts/1/"
 OPERATORS = [path for who, path in PAGES.values() if who == "operator@vibex.local" and path != "/nothing/"]
+
+
+@pytest.fixture
+def page(page: Any, served: Any) -> Any:
+    """Return the desk of the paper account, signed in."""
+    page.goto(served.url + DESK)
+    return page
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -52,6 +61,7 @@ def test_results_move_without_a_reload(page):
 def test_what_one_window_does_shows_in_the_other_at_once(page, chromium, served):
     other = chromium.new_context().new_page()
     sign_in(other, served.url)
+    other.goto(served.url + DESK)
     expect(other.locator("#connection")).to_have_text("live")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#bot .status").first).to_have_text("paused")
@@ -62,10 +72,11 @@ def test_what_one_window_does_shows_in_the_other_at_once(page, chromium, served)
 
 
 def test_stopping_asks_first_and_says_what_stays(page):
-    said = []
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    page.get_by_role("button", name="Stop").click()
-    assert "Open positions keep their stop" in said[0]
+    page.locator("#bot").get_by_role("link", name="Stop").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("keep stop and target")
+    dialog.get_by_role("link", name="Leave it as it is").click()
+    expect(dialog).to_have_count(0)
     expect(page.locator("#bot .status").first).to_have_text("running")
 
 
@@ -107,6 +118,7 @@ def test_without_scripts_the_desk_shows_the_state_and_the_buttons_work(chromium,
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     sign_in(page, served.url)
+    page.goto(served.url + DESK)
     expect(page.locator("#positions")).to_contain_text("BTCUSDT")
     expect(page.locator(".chart svg polyline")).to_have_count(1)
     page.get_by_role("button", name="Pause").click()
@@ -117,7 +129,7 @@ def test_without_scripts_the_desk_shows_the_state_and_the_buttons_work(chromium,
 
 
 def test_the_diary_can_be_narrowed_from_the_desk(page):
-    page.get_by_label("Kind").select_option("trade")
+    page.locator("form.filter").get_by_label("Kind").select_option("trade")
     page.get_by_role("button", name="Show").click()
     page.wait_for_url(re.compile("kind=trade"))
     expect(page.locator(".entry-hold")).to_have_count(0)
@@ -126,7 +138,7 @@ def test_the_diary_can_be_narrowed_from_the_desk(page):
 
 def test_everything_on_the_desk_is_reached_by_keyboard(page):
     reached = set()
-    for _ in range(60):
+    for _ in range(80):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.textContent.trim()"))
     assert {"Skip to the content", "Diary", "Pause", "Stop", "Sign out"} <= reached

@@ -81,6 +81,7 @@ def test_without_scripts_the_page_shows_prices_and_another_chart_can_be_chosen(c
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     sign_in(page, served.url)
+    page.goto(f"{served.url}/accounts/1/")
     page.get_by_role("link", name="Market", exact=True).click()
     expect(page.locator(".chart svg polyline")).to_have_count(1)
     page.get_by_label("Symbol").select_option("ETHUSDT")

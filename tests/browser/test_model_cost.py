@@ -18,7 +18,7 @@ def bot_id(served) -> int:
 
 
 def test_cost_stands_beside_the_result(page, served, bot_id):
-    page.goto(served.url)
+    page.goto(f"{served.url}/accounts/1/")
     expect(page.locator("#strip")).to_contain_text("Model cost")
     page.goto(f"{served.url}/bots/{bot_id}/")
     panel = page.get_by_role("region", name="Result and model cost")

@@ -39,11 +39,11 @@ POINTS: Final = (
 def main() -> None:
     django.setup()
     import pytest
-    from django.core.management import call_command
 
+    from tests.support.tables import tables_made
     from trading.tests.live_kit import live_exchange, live_house
 
-    call_command("migrate", verbosity=0)
+    tables_made()
     with live_exchange() as served:
         for number, point in enumerate(POINTS):
             _the_weight_is_forgotten(served)

@@ -164,12 +164,12 @@ class Cell:
 
 
 @contextmanager
-def a_cell(monkeypatch: pytest.MonkeyPatch, served: Served) -> Iterator[Cell]:
+def a_cell(monkeypatch: pytest.MonkeyPatch, served: Served, name: str = "live") -> Iterator[Cell]:
     """Open a fresh account at a running exchange. Our client is impatient, so that late is soon."""
     served.control.clear()
     _impatient(monkeypatch)
     naps: list[float] = []
-    with live_house(monkeypatch, served=served, sleep=naps.append) as house:
+    with live_house(monkeypatch, served=served, sleep=naps.append, name=name) as house:
         try:
             yield Cell(house, naps)
         finally:

@@ -37,13 +37,13 @@ WARM_UP: Final = 2
 def main(seed: int, kills: int) -> None:
     django.setup()
     import pytest
-    from django.core.management import call_command
     from django.utils import timezone
 
     from tests.faults.random_kills import PHASES
+    from tests.support.tables import tables_made
     from trading.tests.live_kit import live_exchange, live_house
 
-    call_command("migrate", verbosity=0)
+    tables_made()
     with (
         live_exchange(start=timezone.now()) as served,
         pytest.MonkeyPatch.context() as patch,

@@ -32,19 +32,22 @@ def served() -> Iterator[Served]:
 def test_a_life_goes_on(monkeypatch, served, call: Struck, fault: Column):
     expected = end_of(call, fault)
     ended = _lived(monkeypatch, served, call, fault)
-    if ended is End.MENDED and expected is End.THROUGH:
-        # What is asked again within three seconds takes longer on a busy machine, and is then the guard's to mend.
-        ended = _lived(monkeypatch, served, call, fault)
+    if ended is None or (ended is End.MENDED and expected is End.THROUGH):
+        # On a busy machine what is asked again within three seconds takes longer, or is not asked again in time: it is then
+        # the guard's to mend.
+        ended = _lived(monkeypatch, served, call, fault, name="live again")
+    assert ended is not None, "the call was never made"
     assert ended == expected or (ended, expected) == (End.THROUGH, End.MENDED), "it may be better than told, not worse"
 
 
-def _lived(monkeypatch, served, call: Struck, fault: Column) -> End:
-    """Go through a life that is struck once, and return how it ended."""
-    with a_cell(monkeypatch, served) as cell:
+def _lived(monkeypatch, served, call: Struck, fault: Column, *, name: str = "live") -> End | None:
+    """Go through a life that is struck once, and return how it ended; None when the call that was to fail was never made."""
+    with a_cell(monkeypatch, served, name) as cell:
         cell.live_until(call.phase)
         cell.strike(call, fault)
         cell.step(call.phase)
-        assert cell.struck(), "the call was never made"
+        if not cell.struck():
+            return None
         late_ones_land(fault)
         clean = cell.clean(call.phase)
         cell.recover()

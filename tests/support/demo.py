@@ -359,12 +359,12 @@ def _around(made: Demo) -> None:
     )  # fmt: skip
     AuditEntry.objects.create(
         actor=made.user, action="limits-change", object_type="accounts.risklimits", object_id=str(account.limits.pk),
-        before={"risk_per_trade": "0.020000", "losing_pause_minutes": 90, "trailing_stop": "0.015000"},
+        account_id=account.pk, before={"risk_per_trade": "0.020000", "losing_pause_minutes": 90, "trailing_stop": "0.015000"},
         after={"risk_per_trade": "0.010000", "losing_pause_minutes": 240, "trailing_stop": None}, at=now - timedelta(hours=50),
     )  # fmt: skip
     AuditEntry.objects.create(
-        actor=made.user, action="bot-running", object_type="accounts.bot", object_id=str(made.bot.pk), before={"status": "stopped"},
-        after={"status": "running"}, at=now - timedelta(hours=71),
+        actor=made.user, action="bot-running", object_type="accounts.bot", object_id=str(made.bot.pk), account_id=account.pk,
+        bot_id=made.bot.pk, before={"status": "stopped"}, after={"status": "running"}, at=now - timedelta(hours=71),
     )  # fmt: skip
     Lock.objects.create(
         account=account, symbol="DOGEUSDT", reason="Two stops in a row were refused by the exchange.", since=now

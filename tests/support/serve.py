@@ -18,20 +18,23 @@ import django
 django.setup()  # what follows imports models
 
 from daphne.server import Server  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db.models import F  # noqa: E402
 from django.db.models.functions import Greatest, Least  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts.models import Account, User  # noqa: E402
+from accounts.models import Account, Role, User  # noqa: E402
 from accounts.services import account_create  # noqa: E402
 from accounts.services.promotion import account_promote  # noqa: E402
 from decisions.models import PromptTemplate  # noqa: E402
 from decisions.services import SEEDS, prompt_template_add, prompt_template_install  # noqa: E402
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
 from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
+from tests.support.demo_arena import arena  # noqa: E402
 from tests.support.demo_market import candles  # noqa: E402
 from tests.support.demo_way import ways  # noqa: E402
+from tests.support.tables import tables_made  # noqa: E402
+from trading.services.performance import performance_rebuild  # noqa: E402
+from trading.services.periodic import system_heartbeat, system_schedules_install  # noqa: E402
 from vibex.asgi import application  # noqa: E402
 
 
@@ -45,6 +48,8 @@ def seed() -> None:
     beginner = person("beginner@vibex.local")
     bot_of(account_of(beginner))
     person("nobody@vibex.local")
+    person("newcomer@vibex.local")
+    person("viewer@vibex.local", role=Role.VIEWER)
     second = account_of(User.objects.get(email="operator@vibex.local"), "replay", venue="recorded")
     bot_of(second, "replayed", interval="1h", timeframes=["1h", "4h"])
     now = timezone.now()
@@ -53,7 +58,20 @@ def seed() -> None:
         running=False,
     )  # fmt: skip
     _at_a_venue(second.owner)
+    system_schedules_install()
+    performance_rebuild(Account.objects.get(pk=1))
+    arena(now)
     Account.objects.filter(pk=second.pk).update(state="reducing", state_reason="The daily loss limit was reached.")
+    _keeper()
+
+
+def _keeper() -> None:
+    """Write somebody with real money, whose bot stands still: the gate is shut."""
+    keeper = person("keeper@vibex.local")
+    main = account_promote(
+        paper=account_create(owner=keeper, name="kept", venue="aster"), name="kept-live", actor=keeper
+    )
+    bot_of(main, "careful", symbols=["BTCUSDT"])
 
 
 def _prompts(owner: User) -> None:
@@ -87,6 +105,7 @@ def move_prices(stop: threading.Event) -> None:
         # No period that the page's own could meet, and no price twice: whoever looks again sees another one.
         factor = Decimal("1.0004") if step % 7 < 4 else Decimal("0.9995")
         Feed.objects.filter(venue="sim").update(heartbeat=timezone.now())
+        system_heartbeat()
         Ticker.objects.filter(venue="sim").update(mark=F("mark") * factor, at=timezone.now())
         move_candles()
 
@@ -108,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    call_command("migrate", verbosity=0)
+    tables_made()
     seed()
     stop = threading.Event()
     threading.Thread(target=move_prices, args=[stop], daemon=True).start()

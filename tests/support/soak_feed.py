@@ -21,7 +21,6 @@ django.setup()  # what follows imports models
 
 import numpy as np  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 
 from accounts.models import Incident  # noqa: E402
 from marketdata import selectors  # noqa: E402
@@ -31,6 +30,7 @@ from marketdata.feed import FeedRunner  # noqa: E402
 from marketdata.models import Candle, CandleCorrection, QuarantinedCandle, Ticker  # noqa: E402
 from marketdata.services import keeper  # noqa: E402
 from marketdata.services.live import LiveFeed, live_open  # noqa: E402
+from tests.support.tables import tables_made  # noqa: E402
 from tests.support.timelapse import Timelapse  # noqa: E402
 from vibex.lib.clock import from_ms  # noqa: E402
 
@@ -84,7 +84,7 @@ def accelerate(speed: float) -> None:
 
 
 def work(speed: float) -> None:
-    call_command("migrate", verbosity=0)
+    tables_made()
     selectors.SHORTEST_WARM_UP = timedelta(hours=12)
     accelerate(speed)
     live_open(venue=VENUE, seconds=30.0)

@@ -78,3 +78,10 @@ def trailed(side: Side, *, mark: Decimal, stop: Decimal, distance: Decimal, spec
 def on_its_side(side: Side, *, stop: Decimal, mark: Decimal) -> bool:
     """Return whether a stop waits where the position loses: below the mark of a long, above that of a short."""
     return stop < mark if side is Side.LONG else stop > mark
+
+
+def beyond_liquidation(side: Side, *, stop: Decimal, liquidation: Decimal | None) -> bool:
+    """Return whether the venue would liquidate the position before its stop could fire."""
+    if liquidation is None or liquidation <= 0:
+        return False
+    return stop <= liquidation if side is Side.LONG else stop >= liquidation

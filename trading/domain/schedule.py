@@ -12,6 +12,8 @@ from typing import Final
 
 from marketdata.domain.intervals import INTERVAL_MS, interval_ms
 
+HEARTBEAT_ROW: Final = "system:heartbeat"
+"""Name of the row whose task proves that beat sends and a worker runs."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 WIDEST_OFFSET: Final = timedelta(seconds=60)
 ALWAYS_FRESH: Final = timedelta(minutes=5)

@@ -14,11 +14,13 @@ from trading.models.books import (
     UserStreamState,
 )
 from trading.models.paper import PaperAccount, PaperIncome, PaperOrder, PaperPosition, PaperTrade
+from trading.models.performance import EquityHour, PerformanceDay, PerformanceState
 from trading.models.watch import GuardState, Halt, LossWatch
 
 __all__ = [
     "AccountTerms",
     "Claim",
+    "EquityHour",
     "EquityPoint",
     "Fill",
     "GuardState",
@@ -33,6 +35,8 @@ __all__ = [
     "PaperOrder",
     "PaperPosition",
     "PaperTrade",
+    "PerformanceDay",
+    "PerformanceState",
     "Position",
     "Reconciliation",
     "UserStreamState",

@@ -77,7 +77,12 @@ class Position(models.Model):
                 violation_error_message="An open position has a quantity, a closed one has none.",
             ),
         ]
-        indexes = [models.Index(fields=["account", "closed"], name="position_open")]
+        indexes = [
+            models.Index(fields=["account", "closed"], name="position_open"),
+            models.Index(fields=["account", "-opened", "-id"], name="position_newest_of_account"),
+            models.Index(fields=["-opened", "-id"], name="position_newest"),
+            models.Index(fields=["bot", "-opened", "-id"], name="position_newest_of_bot"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} {self.symbol}"
@@ -148,7 +153,9 @@ class Order(models.Model):
         ]
         indexes = [
             models.Index(fields=["account", "state"], name="order_state"),
-            models.Index(fields=["account", "-created"], name="order_newest"),
+            models.Index(fields=["account", "-created", "-id"], name="order_newest_of_account"),
+            models.Index(fields=["-created", "-id"], name="order_newest"),
+            models.Index(fields=["bot", "-created", "-id"], name="order_newest_of_bot"),
         ]
 
     def __str__(self) -> str:
@@ -196,7 +203,10 @@ class Fill(models.Model):
             models.UniqueConstraint(fields=["account", "symbol", "exchange_trade_id"], name="fill_booked_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0, price__gt=0), name="fill_positive"),
         ]
-        indexes = [models.Index(fields=["account", "at"], name="fill_at")]
+        indexes = [
+            models.Index(fields=["account", "-at", "-id"], name="fill_newest_of_account"),
+            models.Index(fields=["-at", "-id"], name="fill_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} {self.symbol} at {self.price}"

@@ -1,8 +1,7 @@
-"""Orders, trades, closed positions and the diary of one account."""
+"""Lines of the books of one account: its diary, cycles, ledger and comparisons, and how orders and trades are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -11,8 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import Account, Bot
 from decisions.models import Cycle, DiaryEntry
-from trading.domain.orders import FINAL
-from trading.models import Fill, IncomeEntry, Lock, Order, Position, Reconciliation
+from trading.models import Fill, Order, Position
 from trading.selectors.standing import Rules
 
 
@@ -28,6 +26,7 @@ class FillLine:
     rules: Rules
     net: Decimal
     """Realised result less the fee."""
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +38,6 @@ class ClosedLine:
     net: Decimal
     share: Decimal | None
     lasted: timedelta
-
-
-def working_orders(account: Account, rules: Mapping[str, Rules], limit: int = 40) -> list[OrderLine]:
-    """Return the orders that are not over, by symbol."""
-    rows = Order.objects.filter(account=account).exclude(state__in=FINAL).order_by("symbol", "role", "-created")
-    return [OrderLine(row, rules.get(row.symbol, Rules())) for row in rows[:limit]]
-
-
-def recent_fills(account: Account, rules: Mapping[str, Rules], limit: int = 10) -> list[FillLine]:
-    """Return the newest executions with the order each belongs to."""
-    rows = Fill.objects.filter(account=account).select_related("order").order_by("-at", "-id")
-    return [FillLine(row, rules.get(row.symbol, Rules()), row.realised - row.fee) for row in rows[:limit]]
-
-
-def closed_positions(account: Account, rules: Mapping[str, Rules], limit: int = 10) -> list[ClosedLine]:
-    """Return the positions that were closed last."""
-    rows = Position.objects.filter(account=account, closed__isnull=False).order_by("-closed", "-id")
-    return [_closed(row, rules.get(row.symbol, Rules())) for row in rows[:limit]]
 
 
 def diary_of(account: Account) -> QuerySet[DiaryEntry]:
@@ -75,22 +56,8 @@ def last_cycle(account: Account) -> Cycle | None:
     return Cycle.objects.filter(account=account).defer("kept").order_by("-began").first()
 
 
-def ledger(account: Account, limit: int = 30) -> QuerySet[IncomeEntry]:
-    """Return the newest lines of the exchange's own ledger."""
-    return IncomeEntry.objects.filter(account=account).order_by("-at", "-id")[:limit]
-
-
-def locks(account: Account) -> QuerySet[Lock]:
-    """Return the limits that fired and are not lifted."""
-    return Lock.objects.filter(account=account, lifted__isnull=True)
-
-
-def reconciliations(account: Account, limit: int = 10) -> QuerySet[Reconciliation]:
-    """Return the newest comparisons of the books with the exchange."""
-    return Reconciliation.objects.filter(account=account)[:limit]
-
-
-def _closed(position: Position, rules: Rules) -> ClosedLine:
+def closed_line(position: Position, rules: Rules) -> ClosedLine:
+    """Return a closed position with its result."""
     net = position.realised - position.fees + position.funding
     cost = position.peak_quantity * position.entry_price
     lasted = (position.closed or position.opened) - position.opened

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from django.db.models import CharField, Model, Q, QuerySet
-from django.db.models.functions import Cast
+from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 
 from accounts.domain.limit_words import KINDS, Kind, words
-from accounts.models import Account, AuditEntry, Bot, Credentials, Incident, RiskLimits
-from trading.models import Lock
+from accounts.models import Account, AuditEntry, Bot, RiskLimits, User
 
-OWNED: Final[Sequence[type[Model]]] = (RiskLimits, Bot, Credentials, Lock, Incident)
-"""Rows whose changes are told with their account."""
 NUMBERS: Final = frozenset({Kind.SHARE, Kind.TIMES, Kind.AMOUNT, Kind.NUMBER})
+A_CALL: Final = "call"
 UNSAID: Final = frozenset({"id", "account"})
 NOTHING: Final = "–"
 ACTIONS: Final[Mapping[str, str]] = {
@@ -36,10 +33,19 @@ ACTIONS: Final[Mapping[str, str]] = {
     "credentials-save": "entered keys",
     "credentials-delete": "took keys away",
     "credentials-reseal": "sealed keys anew",
+    "position-close": "closed a position",
+    "position-stop": "moved the stop of a position",
+    "position-target": "moved the target of a position",
+    "order-cancel": "cancelled an order",
+    "decision-approve": "approved a decision",
+    "decision-reject": "rejected a decision",
+    "outside-text-add": "showed a bot a text from outside",
+    "outside-text-end": "ended a text from outside",
 }
 ENDINGS: Final = (
     ("create", "made"),
     ("change", "changed"),
+    ("delete", "deleted"),
     ("running", "started"),
     ("paused", "paused"),
     ("stopped", "stopped"),
@@ -70,12 +76,42 @@ class Told:
 
 
 def changes_of(account: Account) -> QuerySet[AuditEntry]:
-    """Return the entries about an account, its limits, bots, keys, locks and incidents, newest first."""
-    about = Q(object_type=Account._meta.label_lower, object_id=str(account.pk))
-    for table in OWNED:
-        mine = table._default_manager.filter(account=account).values(key=Cast("pk", CharField()))
-        about |= Q(object_type=table._meta.label_lower, object_id__in=mine)
-    return AuditEntry.objects.filter(about).select_related("actor").order_by("-at", "-pk")
+    """Return the entries about an account and all that is on it, newest first.
+
+    That a call was made is none: what it changed has entries of its own.
+    """
+    return _newest(AuditEntry.objects.filter(account_id=account.pk).exclude(action=A_CALL))
+
+
+def entries_seen(person: User, account_ids: Collection[int] | None) -> QuerySet[AuditEntry]:
+    """Return what `person` did and what was done to the accounts `account_ids`; all entries for None, whoever did it.
+
+    Each may be narrowed by whether it is `mine`.
+    """
+    entries = AuditEntry.objects.all()
+    if account_ids is not None:
+        entries = entries.filter(Q(actor=person) | Q(account_id__in=account_ids))
+    return _newest(_with_mine(entries, person))
+
+
+def entries_about(person: User, account_ids: Collection[int] | None) -> QuerySet[AuditEntry]:
+    """Return those of them that may be narrowed by account and bot: not what `person` did to an account of others.
+
+    Whoever acted on what is another's is not told whose it is.
+    """
+    entries = AuditEntry.objects.all()
+    if account_ids is not None:
+        entries = entries.filter(account_id__in=account_ids)
+    return _newest(_with_mine(entries, person))
+
+
+def _with_mine(entries: QuerySet[AuditEntry], person: User) -> QuerySet[AuditEntry]:
+    mine = Case(When(actor=person, then=Value(True)), default=Value(False), output_field=BooleanField())
+    return entries.alias(mine=mine)
+
+
+def _newest(entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+    return entries.select_related("actor").order_by("-at", "-pk")
 
 
 def told(entries: Sequence[AuditEntry], account: Account) -> list[Told]:
@@ -94,7 +130,8 @@ def _what(entry: AuditEntry, bots: Mapping[str, str]) -> str:
         return known
     if entry.object_type == Bot._meta.label_lower:
         act = next((done for ending, done in ENDINGS if entry.action.endswith(ending)), entry.action.replace("-", " "))
-        return f"{act} the bot {bots.get(entry.object_id, entry.object_id)}"
+        name = bots.get(entry.object_id) or entry.before.get("name") or entry.after.get("name") or entry.object_id
+        return f"{act} the bot {name}"
     return entry.action.replace("-", " ")
 
 

@@ -38,9 +38,17 @@ class Gauge:
 def gauges_of(account: Account, standing: Standing) -> tuple[Gauge, ...]:
     """Return the gauges of an account with its limits read already; none for one without limits."""
     limits: RiskLimits | None = getattr(account, "limits", None)
-    if limits is None:
-        return ()
-    return (*_losses(losses_of(account), limits), *_sizes(standing, limits))
+    return () if limits is None else gauges_from(losses_of(account), standing, limits)
+
+
+def gauges_from(losses: Losses | None, standing: Standing, limits: RiskLimits) -> tuple[Gauge, ...]:
+    """Return the gauges of an account whose losses are read already."""
+    return (*_losses(losses, limits), *_sizes(standing, limits))
+
+
+def day_gauge(losses: Losses | None, limits: RiskLimits) -> Gauge:
+    """Return the gauge of the day's loss alone."""
+    return next(_losses(losses, limits))
 
 
 def _losses(losses: Losses | None, limits: RiskLimits) -> Iterator[Gauge]:

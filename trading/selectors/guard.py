@@ -46,7 +46,11 @@ def looked_last(account_ids: Sequence[int]) -> list[LookedAt]:
 
 def guard_of(account: Account, *, now: datetime) -> GuardView:
     """Return how an account is looked after, at the wall time `now`."""
-    state = GuardState.objects.filter(account=account).first()
+    return guard_from(GuardState.objects.filter(account=account).first(), now=now)
+
+
+def guard_from(state: GuardState | None, *, now: datetime) -> GuardView:
+    """Return how an account is looked after, by its row that was read already."""
     if state is None:
         return GuardView(now)
     in_play = state.since is not None

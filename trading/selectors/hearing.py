@@ -38,7 +38,11 @@ def hearing_of(account: Account, *, now: datetime) -> Hearing | None:
     """Return how the events of an account are heard at the wall time `now`; None for one on paper."""
     if not account.live:
         return None
-    state = UserStreamState.objects.filter(account=account).first()
+    return hearing_from(UserStreamState.objects.filter(account=account).first(), now=now)
+
+
+def hearing_from(state: UserStreamState | None, *, now: datetime) -> Hearing:
+    """Return how the events of a live account are heard, by its row that was read already."""
     if state is None:
         return Hearing()
     silent = state.heard_at is None or now - state.heard_at > SILENT_AFTER

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 
-from accounts.models import Account
+from accounts.models import Account, RiskLimits
 from trading.domain.losses import KINDS, Watch, day_loss, drawdown
 from trading.models import Lock, LossWatch
 
@@ -46,10 +46,15 @@ class Losses:
 
 def losses_of(account: Account) -> Losses | None:
     """Return losses and limits of an account (with its limits read already: two queries). None before its first point."""
-    watch, limits = watch_of(account), account.limits
+    watch = watch_of(account)
     if watch is None:
         return None
     locks = Lock.objects.filter(account=account, kind__in=KINDS, lifted__isnull=True).order_by("since", "pk")
+    return losses_from(watch, account.limits, tuple(locks))
+
+
+def losses_from(watch: Watch, limits: RiskLimits, locks: tuple[Lock, ...] = ()) -> Losses:
+    """Return losses and limits of an account whose watch is known already."""
     at_peak = watch.equity * watch.peak / watch.unit if watch.unit else watch.equity
     return Losses(
         at=watch.at,
@@ -68,7 +73,7 @@ def losses_of(account: Account) -> Losses | None:
         drawdown_lost_limit=limits.max_drawdown * at_peak,
         floor=limits.equity_floor,
         flattens=limits.flatten_on_loss,
-        locks=tuple(locks),
+        locks=locks,
     )
 
 

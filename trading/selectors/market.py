@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePath
 
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import Account, Bot
-from accounts.selectors import Person, accounts_of, market_name
 from marketdata.models import Feed
 from marketdata.selectors import clock_of, follows_wall_clock
 from trading.domain.schedule import due, length_of, offset_for, slot_at
@@ -47,16 +45,6 @@ def view_of(feed: Feed | None, venue: str) -> MarketView:
         return MarketView("missing", f"No market: {venue}", "", timezone.now(), 1.0, missing)
     title, detail = _words(feed)
     return MarketView(feed.kind, title, detail, clock_of(feed).now(), _pace(feed), _problem(feed), feed.note)
-
-
-def account_to_show(person: Person) -> Account | None:
-    """Return the account whose market moves and whose bot runs, as far as there is one; else the newest."""
-    moving = Feed.objects.filter(venue=OuterRef("priced_at"), running=True)
-    running = Bot.objects.filter(account=OuterRef("pk"), status=Bot.Status.RUNNING)
-    accounts = (
-        accounts_of(person).alias(priced_at=market_name()).annotate(moves=Exists(moving), decides=Exists(running))
-    )
-    return accounts.order_by("-moves", "-decides", "-pk").first()
 
 
 def next_decision(bot: Bot, market: MarketView) -> datetime | None:

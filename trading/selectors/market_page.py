@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import Account, Bot, Incident
 from marketdata.models import CandleCorrection, CandleHole, Feed, Instrument, QuarantinedCandle, Ticker
-from marketdata.selectors import clock_of
+from marketdata.selectors import clock_of, specs_of
 from trading.models import Fill
 from trading.selectors.chart import (
     Bars,
@@ -37,6 +37,7 @@ from trading.selectors.standing import Rules
 from vibex.lib.errors import Rejected
 
 if TYPE_CHECKING:
+    from marketdata.domain.instruments import InstrumentSpec
     from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 
 INCIDENTS: Final = 8
@@ -127,15 +128,19 @@ def feed_with_tick(venue: str, symbol: str) -> Feed | None:
     return Feed.objects.filter(venue=venue).annotate(tick=Subquery(tick)).first()
 
 
-def offers_of(feed: Feed, bots: Sequence[Bot]) -> tuple[Offers, dict[str, Rules]]:
+def contracts_of(feed: Feed) -> list[Instrument]:
+    """Return the contracts of a venue in order, read once for all that is shown of them."""
+    return list(Instrument.objects.filter(venue=feed.venue).order_by("symbol"))
+
+
+def offers_of(feed: Feed, bots: Sequence[Bot], contracts: Sequence[Instrument]) -> tuple[Offers, dict[str, Rules]]:
     """Return what can be chosen, and how the numbers of each symbol are written."""
-    rows = Instrument.objects.filter(venue=feed.venue).order_by("symbol")
-    known = {row[0]: row for row in rows.values_list("symbol", "followed", "tick_size", "step_size")}
+    known = {row.symbol: row for row in contracts}
     traded = [symbol for symbol in _in_order(symbol for bot in bots for symbol in bot.symbols) if symbol in known]
-    others = [symbol for symbol, row in known.items() if row[1] and symbol not in traded]
+    others = [symbol for symbol, row in known.items() if row.followed and symbol not in traded]
     intervals = intervals_of(feed)
     usual = next((bot.interval for bot in bots if bot.interval in intervals), intervals[-1])
-    rules = {symbol: Rules(row[2], row[3]) for symbol, row in known.items()}
+    rules = {symbol: Rules(row.tick_size, row.step_size) for symbol, row in known.items()}
     return Offers(tuple(traded), tuple(others), intervals, usual), rules
 
 
@@ -166,7 +171,14 @@ def figure_choice(feed: Feed, given: QueryDict) -> Choice:
     return Choice(symbol, interval, show_of(given.getlist("show")), bars_asked(given.get("bars", "")))
 
 
-def look_of(feed: Feed, symbol: str, bots: Sequence[Bot], offers: Offers, rules: Mapping[str, Rules]) -> Look:
+def look_of(
+    feed: Feed,
+    symbol: str,
+    bots: Sequence[Bot],
+    offers: Offers,
+    rules: Mapping[str, Rules],
+    contracts: Iterable[Instrument],
+) -> Look:
     """Return prices of `symbol`, and how fresh everything is that the bots of the account trade, and it."""
     wanted = [each for each in _in_order((*offers.traded, symbol)) if each in rules]
     if not wanted:
@@ -175,7 +187,7 @@ def look_of(feed: Feed, symbol: str, bots: Sequence[Bot], offers: Offers, rules:
         return _standing_look(feed, symbol, wanted, rules)
     given = [name for bot in bots for name in bot.timeframes if name in offers.intervals]
     timeframes = sorted(_in_order(given), key=offers.intervals.index) or [feed.interval]
-    snapshot = _snapshot(feed, wanted, timeframes)
+    snapshot = _snapshot(feed, wanted, timeframes, specs_of(contracts))
     views = snapshot.symbols
     quote = views[symbol].quote if symbol in views and views[symbol].quote.last else None
     fresh = [_fresh(view, timeframes[0], snapshot.at) for view in views.values()]
@@ -218,11 +230,14 @@ def trades_of(account: Account, symbol: str) -> QuerySet[Fill]:
     return mine.order_by("-at", "-id")[:TRADES]
 
 
-def _snapshot(feed: Feed, symbols: Sequence[str], timeframes: Sequence[str]) -> MarketSnapshot:
+def _snapshot(
+    feed: Feed, symbols: Sequence[str], timeframes: Sequence[str], specs: Mapping[str, InstrumentSpec]
+) -> MarketSnapshot:
     from marketdata.database_market import DatabaseMarket
 
     clock = clock_of(feed)
-    return DatabaseMarket(feed.venue, clock).snapshot(symbols=symbols, timeframes=timeframes, at=clock.now())
+    market = DatabaseMarket(feed.venue, clock, specs=specs, feed=feed)
+    return market.snapshot(symbols=symbols, timeframes=timeframes, at=clock.now())
 
 
 def _fresh(view: SymbolView, shortest: str, at: datetime) -> Fresh:

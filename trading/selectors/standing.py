@@ -7,17 +7,21 @@ equity point may be older than both, so it only stands in for a ledger of which 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Max, Sum
+from django.db.models import Max, Model, OuterRef, QuerySet, Subquery, Sum
 
 from accounts.models import Account
 from marketdata.models import Instrument, Ticker
+from marketdata.selectors import brackets_of
+from trading.domain.matching.margin import liquidation_in
+from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import MOVED, SETTLED_IN
-from trading.models import EquityPoint, IncomeEntry, Position
+from trading.models import AccountTerms, EquityPoint, IncomeEntry, Position
 from trading.selectors.opening import Opening, opening_of
 from vibex.lib.money import booked
 
@@ -45,11 +49,39 @@ class PositionLine:
     """Unrealised result ÷ cost."""
     to_stop: Decimal | None = None
     to_target: Decimal | None = None
+    liquidation: Decimal | None = None
+    """Mark price that ends it, by the brackets of its contract and the margin that opened it; None when none does."""
 
     @property
     def margin(self) -> Decimal:
         """Margin that opened it: cost ÷ leverage."""
         return Decimal(self.position.cost / self.position.leverage)
+
+    @property
+    def to_liquidation(self) -> Decimal | None:
+        """Way from the mark to the liquidation price, as a fraction of the mark."""
+        if self.mark is None or self.liquidation is None:
+            return None
+        return (self.mark - self.liquidation) * self._sign / self.mark
+
+    @property
+    def at_stop(self) -> Decimal | None:
+        """Result in quote units when the stop ends it at its price, before fees; None without a stop."""
+        position = self.position
+        if position.stop is None:
+            return None
+        return Decimal((position.stop - position.entry_price) * position.quantity * self._sign)
+
+    @property
+    def risk(self) -> Decimal | None:
+        """Quote units that are lost from now on when the stop ends it, before fees; None without a stop or a mark."""
+        if self.at_stop is None or self.unrealised is None:
+            return None
+        return self.unrealised - self.at_stop
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.position.side == Position.Side.LONG else -1
 
     @property
     def notional(self) -> Decimal:
@@ -94,18 +126,35 @@ def rules_of(venue: str) -> dict[str, Rules]:
     return {symbol: Rules(tick, step) for symbol, tick, step in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of the money of an account: by its ledger, and as the exchange stated it."""
+
+    opening: Opening
+    moved: Sequence[tuple[datetime, Decimal]]
+    """Deposits and withdrawals, oldest first, and what lay there before the ledger begins."""
+    newest: tuple[datetime, Decimal] | None
+    """When the exchange stated the wallet last, and how much it was."""
+    before: Decimal
+    """Equity when the trading day began; what it began with for an account younger than that."""
+    ledger_at: datetime | None
+    ledger_sum: Decimal
+
+
 def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) -> Standing:
     """Return where `account` stands at the market time `now`."""
-    lines = _lines(account, rules)
-    opening, moved = opening_of(account), _transfers(account)
-    stated_at, wallet = _wallet(account, deposited=bool(moved))
+    return standing_from(account, _lines(account, rules), _stored(account, now), now=now)
+
+
+def standing_from(account: Account, lines: tuple[PositionLine, ...], stored: Stored, *, now: datetime) -> Standing:
+    """Return where an account stands whose positions and money are read already."""
+    stated_at, wallet = _wallet(account, stored)
     if wallet is None:
         return Standing(lines)
-    unrealised = sum((line.unrealised or ZERO for line in lines), ZERO)
+    opening, unrealised = stored.opening, sum((line.unrealised or ZERO for line in lines), ZERO)
     equity = wallet + unrealised
-    later, began = _later(opening, moved), day_start(now, account.time_zone)
-    before = _equity_at(account, began, opening)
-    day = equity - before - sum((amount for at, amount in later if at > began), ZERO)
+    later, began = _later(opening, stored.moved), day_start(now, account.time_zone)
+    day = equity - stored.before - sum((amount for at, amount in later if at > began), ZERO)
     total = equity - opening.equity - sum((amount for _, amount in later), ZERO)
     return Standing(
         positions=lines,
@@ -114,7 +163,7 @@ def standing_of(account: Account, *, now: datetime, rules: Mapping[str, Rules]) 
         equity=equity,
         unrealised=unrealised,
         day=day,
-        day_share=day / before if before else None,
+        day_share=day / stored.before if stored.before else None,
         total=total,
         total_share=total / opening.equity if opening.equity > 0 else None,
     )
@@ -126,34 +175,41 @@ def day_start(now: datetime, zone: str) -> datetime:
     return midnight.astimezone(UTC)
 
 
-def _equity_at(account: Account, at: datetime, opening: Opening) -> Decimal:
-    """Return equity at a moment; what it began with for an account younger than that."""
-    point = EquityPoint.objects.filter(account=account, at__lte=at).order_by("-at").first()
-    equity: Decimal = point.equity if point else opening.equity
-    return equity
+def _stored(account: Account, now: datetime) -> Stored:
+    points = EquityPoint.objects.filter(account=account).order_by("-at")
+    opening = opening_of(account)
+    before = points.filter(at__lte=day_start(now, account.time_zone)).first()
+    ledger = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN)
+    booked_so_far = ledger.aggregate(sum=Sum("amount"), at=Max("at"))
+    return Stored(
+        opening=opening,
+        moved=list(transfers_of(account).values_list("at", "amount")),
+        newest=points.values_list("at", "wallet").first(),
+        before=before.equity if before else opening.equity,
+        ledger_at=booked_so_far["at"],
+        ledger_sum=booked_so_far["sum"] or ZERO,
+    )
 
 
-def _wallet(account: Account, *, deposited: bool) -> tuple[datetime | None, Decimal | None]:
+def _wallet(account: Account, stored: Stored) -> tuple[datetime | None, Decimal | None]:
     """Return the wallet by the ledger, or as stated last where nothing of the ledger is copied, and of when that is.
 
     A ledger without any deposit began after the starting balance was there.
     """
-    point = EquityPoint.objects.filter(account=account).order_by("-at").values_list("at", "wallet").first()
-    ledger = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN).aggregate(sum=Sum("amount"), at=Max("at"))
-    if ledger["at"] is None:
-        return point or (None, None)
-    opening = ZERO if deposited else account.starting_balance
-    return max(ledger["at"], point[0] if point else ledger["at"]), booked(opening + ledger["sum"])
+    if stored.ledger_at is None:
+        return stored.newest or (None, None)
+    began_with = ZERO if stored.moved else account.starting_balance
+    stated_at = max(stored.ledger_at, stored.newest[0]) if stored.newest else stored.ledger_at
+    return stated_at, booked(began_with + stored.ledger_sum)
 
 
-def _transfers(account: Account) -> list[tuple[datetime, Decimal]]:
+def transfers_of(account: Account) -> QuerySet[IncomeEntry]:
     """Return deposits and withdrawals, oldest first, and what lay there before the ledger begins."""
     kinds = [kind.value for kind in MOVED]
-    lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN, kind__in=kinds)
-    return list(lines.order_by("at", "id").values_list("at", "amount"))
+    return IncomeEntry.objects.filter(account=account, asset=SETTLED_IN, kind__in=kinds).order_by("at", "id")
 
 
-def _later(opening: Opening, moved: list[tuple[datetime, Decimal]]) -> list[tuple[datetime, Decimal]]:
+def _later(opening: Opening, moved: Sequence[tuple[datetime, Decimal]]) -> Sequence[tuple[datetime, Decimal]]:
     """Return the transfers without those that the account began with, which are no result."""
     if opening.at is not None:
         return [(at, amount) for at, amount in moved if at > opening.at]
@@ -161,19 +217,67 @@ def _later(opening: Opening, moved: list[tuple[datetime, Decimal]]) -> list[tupl
     return moved[1:] if first else moved
 
 
+def open_lines(account: Account) -> tuple[PositionLine, ...]:
+    """Return the open positions at the present mark, with liquidation price and trading rules. One query."""
+    held = Position.objects.filter(account=account, closed__isnull=True).order_by("symbol")
+    return tuple(line_from(position) for position in with_market(held, account))
+
+
+def with_market(positions: QuerySet[Position], account: Account) -> QuerySet[Position]:
+    """Add to positions what `line_from` reads besides: mark, tick, step, and the steps of the maintenance margin."""
+    here = {"venue": account.market, "symbol": OuterRef("symbol")}
+    rules = Instrument.objects.filter(**here)
+    terms = AccountTerms.objects.filter(account=account, symbol=OuterRef("symbol"))
+    priced: QuerySet[Position] = with_rules(positions, account.market).annotate(
+        mark=Subquery(Ticker.objects.filter(**here).values("mark")[:1]),
+        steps=Subquery(rules.values("brackets")[:1]),
+        own_steps=Subquery(terms.values("brackets")[:1]),
+    )
+    return priced
+
+
+def with_rules(rows: QuerySet[Any], venue: str) -> QuerySet[Any]:
+    """Add tick and step of their symbol to rows, for `rules_from`."""
+    rules = Instrument.objects.filter(venue=venue, symbol=OuterRef("symbol"))
+    ruled: QuerySet[Any] = rows.annotate(
+        tick=Subquery(rules.values("tick_size")[:1]), step=Subquery(rules.values("step_size")[:1])
+    )
+    return ruled
+
+
+def rules_from(row: Model) -> Rules:
+    """Return how prices and quantities of a row that `with_rules` gave are written."""
+    found = vars(row)
+    return Rules(found["tick"] or DEFAULT_TICK, found["step"] or Rules().step)
+
+
+def line_from(position: Position) -> PositionLine:
+    """Return an open position that `with_market` gave."""
+    found = vars(position)
+    line = line_of(position, rules_from(position), found["mark"])
+    return replace(line, liquidation=_liquidation(position, found["own_steps"] or found["steps"] or ()))
+
+
+def _liquidation(position: Position, steps: Sequence[dict[str, Any]]) -> Decimal | None:
+    """Return the mark price that liquidates a position: by the formula of the matching engine, with isolated margin."""
+    if not position.quantity:
+        return None
+    sign = 1 if position.side == Position.Side.LONG else -1
+    margin = position.cost / position.leverage
+    record = PositionRecord(
+        position.symbol, position.quantity * sign, position.cost * sign, margin, position.leverage, position.opened
+    )
+    return liquidation_in(brackets_of(steps), record, margin)
+
+
 def _lines(account: Account, rules: Mapping[str, Rules]) -> tuple[PositionLine, ...]:
-    held = list(Position.objects.filter(account=account, closed__isnull=True).select_related("decision"))
-    marks = _marks(account.market, [position.symbol for position in held])
-    return tuple(_line(position, rules.get(position.symbol, Rules()), marks.get(position.symbol)) for position in held)
+    held = Position.objects.filter(account=account, closed__isnull=True).order_by("symbol")
+    lines = (line_from(position) for position in with_market(held, account))
+    return tuple(replace(line, rules=rules.get(line.position.symbol, line.rules)) for line in lines)
 
 
-def _marks(venue: str, symbols: Sequence[str]) -> dict[str, Decimal]:
-    if not symbols:
-        return {}
-    return dict(Ticker.objects.filter(venue=venue, symbol__in=symbols).values_list("symbol", "mark"))
-
-
-def _line(position: Position, rules: Rules, mark: Decimal | None) -> PositionLine:
+def line_of(position: Position, rules: Rules, mark: Decimal | None) -> PositionLine:
+    """Return an open position at a mark price; without one nothing is known of its result."""
     if mark is None:
         return PositionLine(position, rules)
     sign = 1 if position.side == Position.Side.LONG else -1

@@ -12,11 +12,12 @@ from django.db.models import OuterRef, Q, Subquery
 
 from accounts.selectors import Person
 from decisions.domain.proposal import Action
-from decisions.models import Cycle, Decision, DiaryEntry
+from decisions.models import Approval, Cycle, Decision, DiaryEntry
 from decisions.selectors.texts import LONG_TEXTS
 from trading.domain.way import Way
 from trading.models import Order, Position
 from trading.selectors.asked import Asking, Spent, askings_of, interactions_of, spent_on
+from trading.selectors.moment import Moment, candles_kept, moment_of
 from trading.selectors.standing import Rules, rules_of
 from trading.selectors.way import life_of, way_of_cycle
 
@@ -33,6 +34,13 @@ class Ruled:
     orders: tuple[Order, ...]
     position: Position | None = None
     later: tuple[Order, ...] = ()
+    moment: Moment | None = None
+    """Of an entry: its prices, for the picture beside it."""
+
+    @property
+    def pictured(self) -> bool:
+        """Whether candles of the moment are still there."""
+        return bool(getattr(self.decision, "candles", False))
 
     @property
     def net(self) -> Decimal:
@@ -72,6 +80,17 @@ class Trace:
     steps: tuple[Step, ...]
 
     @property
+    def pictured(self) -> bool:
+        """Whether there is any picture to draw."""
+        return any(each.moment and each.pictured for each in self.ruled)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether an entry waits for a person."""
+        answers = (getattr(each.decision, "approval", None) for each in self.ruled)
+        return any(answer is not None and answer.state == Approval.State.AWAITING for answer in answers)
+
+    @property
     def total_ms(self) -> float:
         return sum(step.ms or 0.0 for step in self.steps)
 
@@ -101,7 +120,7 @@ def trace_of(cycle: Cycle) -> Trace:
     decisions = _decisions_of(cycle)
     live = [row for row in decisions if row.kind == Decision.Kind.LIVE]
     votes = [row for row in decisions if row.kind == Decision.Kind.VOTE]
-    ruled = tuple(_with_orders(live, own, orders, rules))
+    ruled = tuple(_with_orders(live, own, orders, rules, cycle))
     interactions = interactions_of(cycle)
     entries = tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id"))
     return Trace(
@@ -125,19 +144,25 @@ def _orders_of(cycle: Cycle) -> list[Order]:
 
 
 def _decisions_of(cycle: Cycle) -> list[Decision]:
-    rows = Decision.objects.filter(cycle=cycle).order_by("kind", "interaction", "sequence")
+    rows = Decision.objects.filter(cycle=cycle).annotate(candles=candles_kept(cycle.account.market))
+    rows = rows.order_by("kind", "interaction", "sequence")
     related = ("approval__by", "approved_from__by", "afterwards", "interaction")
     return list(rows.select_related(*related).defer(*(f"interaction__{name}" for name in LONG_TEXTS)))
 
 
 def _with_orders(
-    decisions: Iterable[Decision], own: Sequence[Order], all_orders: Sequence[Order], rules: Mapping[str, Rules]
+    decisions: Iterable[Decision],
+    own: Sequence[Order],
+    all_orders: Sequence[Order],
+    rules: Mapping[str, Rules],
+    cycle: Cycle,
 ) -> Iterator[Ruled]:
     for row in decisions:
         mine = tuple(order for order in own if _follows(order, row))
         position = life_of(mine)
         later = tuple(_later(position, own, all_orders)) if position else ()
-        yield Ruled(row, rules.get(row.symbol, Rules()), mine, position, later)
+        moment = moment_of(row, cycle.seen) if Action(row.action).opens else None
+        yield Ruled(row, rules.get(row.symbol, Rules()), mine, position, later, moment)
 
 
 def _later(position: Position, own: Sequence[Order], orders: Iterable[Order]) -> Iterator[Order]:

@@ -28,6 +28,7 @@ from trading.domain.venue import (
 from trading.models import EquityPoint, Fill, IncomeEntry, LossWatch, Order, Position
 from trading.selectors.losses import watch_from
 from trading.services.fills import places
+from vibex.lib.events import publish_on_commit
 from vibex.lib.money import booked
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,7 +76,7 @@ def orders_take_in(*, account: Account, reports: Sequence[OrderReport]) -> list[
 def position_book_stated(*, account: Account, held: VenuePosition, at: datetime) -> None:
     """Book a position as the exchange states it. Its trades lie too far back to be read; what it made is not known."""
     value = booked(held.quantity * held.entry_price)
-    Position.objects.get_or_create(
+    row, new = Position.objects.get_or_create(
         account=account,
         symbol=held.symbol,
         closed=None,
@@ -91,6 +92,8 @@ def position_book_stated(*, account: Account, held: VenuePosition, at: datetime)
             "opened": at,
         },
     )
+    if new:
+        publish_on_commit(account_id=account.pk, kind="position", data={"id": row.pk})
 
 
 def trades_since(*, account: Account, symbol: str) -> datetime:
@@ -151,6 +154,7 @@ def equity_record(*, account: Account, state: AccountState) -> Watch | None:
             unique_fields=["account", "at"],
             update_fields=["wallet", "unrealised", "equity", "transfers"],
         )
+        publish_on_commit(account_id=account.pk, kind="equity")
         return _watch_carry(account, point)
 
 
@@ -231,6 +235,7 @@ def _book_funding(account: Account, line: Income) -> None:
     row = held.filter(Q(closed=None) | Q(closed__gte=line.at)).order_by("-opened").first()
     if row is not None:
         Position.objects.filter(pk=row.pk).update(funding=row.funding + line.amount)
+        publish_on_commit(account_id=account.pk, kind="position", data={"id": row.pk})
 
 
 def _entry(account: Account, line: Income) -> IncomeEntry:

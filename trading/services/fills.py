@@ -22,6 +22,7 @@ from trading.models import Fill, Order, OrderEvent, Position
 from trading.services.funding import funding_assign
 from trading.services.journal.rows import event_of, facts_of
 from trading.services.telling import entry_tell, exit_tell
+from vibex.lib.events import publish_on_commit
 
 AT_ONCE: Final = 400
 """Rows of one statement: below what SQLite takes as parameters."""
@@ -112,6 +113,19 @@ class _Book:
         _orders_filled(self.account, {fill.order_id: fill.order for fill in self.fills})
         for position in self.ended:
             exit_tell(position)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Tell of everything that was booked, each kind once."""
+        positions = {fill.position_id for fill in self.fills if fill.position_id is not None}
+        told = {
+            "fill": [fill.pk for fill in self.fills],
+            "order": sorted({fill.order_id for fill in self.fills}),
+            "position": sorted(positions.union(self.changed)),
+        }
+        for kind, ids in told.items():
+            if ids:
+                publish_on_commit(account_id=self.account.pk, kind=kind, data={"ids": ids})
 
     def _put(self, row: Position | None, position: BookedPosition, order: Order, trade: Trade) -> Position:
         values = _values(position)

@@ -27,7 +27,6 @@ from trading.services.standing import account_reduce
 from trading.services.user_events import takeovers_note
 from trading.services.world import World
 from vibex.lib.errors import NeedsOperator, Retryable
-from vibex.lib.events import publish_on_commit
 from vibex.lib.logging import bound
 
 PASSING = ("guard-blind", "books-behind", "cancel-unanswered", "target-failed", "stop-not-moved", "not-attended")
@@ -93,7 +92,6 @@ def _look(account: Account) -> _Look:
     settled.see(losses_check(world, limits, settled.state).state)
     wrong = positions_check(account, world, settled.state, limits, before=began)
     incidents_clear(account, world, before=began, shown=settled.state)
-    publish_on_commit(account_id=account.pk, kind="equity")
     unclosed = () if as_wanted else ("it is halted and not flat yet",)
     return _Look(settled, (*unclosed, *settled.left, *wrong), settled.mended)
 

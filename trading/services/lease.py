@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from accounts.models import Bot
 from decisions.models import Cycle
 from trading.services.claims import claims_clear
+from vibex.lib.events import publish_on_commit
 
 LEASE = timedelta(seconds=90)
 """Three times the longest single step, the ask. Wall time."""
@@ -21,7 +22,7 @@ def cycle_acquire(*, bot: Bot, scheduled_for: datetime) -> Cycle | None:
     cycles_abandon(account_id=bot.account_id, before=now)
     try:
         with transaction.atomic():
-            return Cycle.objects.create(
+            cycle = Cycle.objects.create(
                 bot=bot,
                 account_id=bot.account_id,
                 scheduled_for=scheduled_for,
@@ -30,6 +31,8 @@ def cycle_acquire(*, bot: Bot, scheduled_for: datetime) -> Cycle | None:
                 began=now,
                 stage="snapshot",
             )
+            _tell(cycle)
+            return cycle
     except IntegrityError:
         return None
 
@@ -54,7 +57,14 @@ def cycle_renew(*, cycle: Cycle) -> bool:
 def cycle_finish(*, cycle: Cycle, status: Cycle.Status, **changes: object) -> bool:
     """End a running cycle in the step it is in. False when it was abandoned meanwhile: its record is left as it is."""
     running = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING)
-    return running.update(status=status, ended=datetime.now(UTC), **_so_far(cycle), **changes) == 1
+    ended = running.update(status=status, ended=datetime.now(UTC), **_so_far(cycle), **changes) == 1
+    if ended:
+        _tell(cycle)
+    return ended
+
+
+def _tell(cycle: Cycle) -> None:
+    publish_on_commit(account_id=cycle.account_id, kind="cycle", data={"id": cycle.pk})
 
 
 def _so_far(cycle: Cycle) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def cycle_skip(*, bot: Bot, scheduled_for: datetime, reason: str) -> Cycle | Non
     now = datetime.now(UTC)
     try:
         with transaction.atomic():
-            return Cycle.objects.create(
+            cycle = Cycle.objects.create(
                 bot=bot,
                 account_id=bot.account_id,
                 scheduled_for=scheduled_for,
@@ -78,6 +88,8 @@ def cycle_skip(*, bot: Bot, scheduled_for: datetime, reason: str) -> Cycle | Non
                 ended=now,
                 error=reason,
             )
+            _tell(cycle)
+            return cycle
     except IntegrityError:
         return None
 

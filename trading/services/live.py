@@ -47,7 +47,6 @@ from trading.services.terms import termed
 from trading.services.waiting import approvals_expire, approvals_void, cycle_await, cycle_rest
 from trading.services.world import Care, Run, World
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable, VibexError
-from vibex.lib.events import publish_on_commit
 from vibex.lib.installation import installation_tag
 from vibex.lib.logging import bound
 
@@ -281,7 +280,6 @@ def _ended(cycle: Cycle, status: Cycle.Status, text: str, approval: Approval | N
             kind="error",
             text=f"The cycle ended early; nothing more was done. {text}",
         )
-        publish_on_commit(account_id=cycle.account_id, kind="cycle")
     return CycleRun(status.value, text, cycle.pk)
 
 

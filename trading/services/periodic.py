@@ -17,6 +17,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from accounts.models import Bot
 from trading.domain.schedule import (
     CRONTABS,
+    HEARTBEAT_ROW,
     Crontab,
     expiry_seconds,
     interval_of_crontab,
@@ -28,13 +29,15 @@ from vibex.lib.clock import Clock, WallClock
 
 PREFIX: Final = "bot:"
 TICK: Final = "trading.tasks.bot_tick"
-HEARTBEAT: Final = "system:heartbeat"
+HEARTBEAT: Final = HEARTBEAT_ROW
 SYSTEM: Final[dict[str, tuple[str, int]]] = {
     HEARTBEAT: ("trading.tasks.beat_heartbeat", 10),
     "system:guard": ("trading.tasks.guard_all", 30),
     "system:watch": ("trading.tasks.service_watch", 60),
     "system:alerts": ("accounts.tasks.alerts_send", 30),
     "system:schedules": ("trading.tasks.schedules_sync", 60),
+    "system:performance": ("trading.tasks.performance_sum", 60),
+    "system:calls": ("accounts.tasks.calls_prune", 3600),
     "system:approvals": ("trading.tasks.approvals_sweep", 30),
     "system:reconcile": ("trading.tasks.reconcile_all", 3600),
     "system:catalogues": ("decisions.tasks.catalogues_keep", 3600),

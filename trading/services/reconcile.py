@@ -79,7 +79,7 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
             left=left,
             seconds=round(seconds, 3),
         )
-        publish_on_commit(account_id=account.pk, kind="reconcile")
+        publish_on_commit(account_id=account.pk, kind="reconcile", data={"id": record.pk})
     return Reconciled(account, found, money, settled.mended, left, seconds, record)
 
 

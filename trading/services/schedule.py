@@ -190,7 +190,9 @@ def _refuse_shorter_than_candles(venue: str, interval: str) -> None:
 
 def _move(bot: Bot, to: str, *, actor: User | None, reason: str, clock: Clock) -> bool:
     """Compare and swap the status, with audit entry, diary line and schedule. False when it has it already."""
-    before = Bot.objects.values_list("status", flat=True).get(pk=bot.pk)
+    before = Bot.objects.filter(pk=bot.pk).values_list("status", flat=True).first()
+    if before is None:
+        raise Rejected("The bot is gone: somebody has deleted it.", code="not-found")
     if before == to:
         bot.status = to
         return False

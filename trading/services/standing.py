@@ -50,7 +50,7 @@ def lock_put(
         )
         if kind in KINDS:
             _limit_tell(account, kind, reason)
-        publish_on_commit(account_id=account.pk, kind="lock")
+        publish_on_commit(account_id=account.pk, kind="lock", data={"id": lock.pk})
     return lock
 
 
@@ -79,7 +79,7 @@ def lock_lift(*, lock: Lock, actor: User) -> bool:
             before={"reason": lock.reason, "kind": lock.kind, **lock.data},
             after=after,
         )
-        publish_on_commit(account_id=lock.account_id, kind="lock")
+        publish_on_commit(account_id=lock.account_id, kind="lock", data={"id": lock.pk})
     return True
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
 
-from trading.domain.protection import on_its_side, trailed
+from trading.domain.protection import beyond_liquidation, on_its_side, trailed
 from trading.domain.venue import OrderReport, VenuePosition
 from trading.services.closing import flatten
 from trading.services.execution import position_of
@@ -16,6 +16,10 @@ from trading.services.journal.base import TrackedPosition
 from trading.services.protection import secure, secure_target
 from trading.services.world import World
 from vibex.lib.errors import Rejected, Retryable
+
+
+class AtWork(Retryable):
+    """Another writer holds the symbol just now."""
 
 
 class Moved(StrEnum):
@@ -29,8 +33,9 @@ class Moved(StrEnum):
 
 
 def move_stop(world: World, symbol: str, to: Decimal) -> Moved:
-    """Move the stop of a position. Raises Rejected without a position, or for a stop on the side where it gains.
+    """Move the stop of a position.
 
+    Raises Rejected without a position, for a stop on the side where it gains, and for one that liquidation forestalls.
     Who gives a stop to a position that Vibex did not open asks Vibex to look after it.
     """
     with _alone(world, symbol):
@@ -41,6 +46,9 @@ def move_stop(world: World, symbol: str, to: Decimal) -> Moved:
             raise Rejected(
                 f"The stop of a {held.side} {symbol} has to be {side} the mark price {held.mark_price:f}.", code="stop"
             )
+        if to <= 0 or beyond_liquidation(held.side, stop=to, liquidation=held.liquidation_price):
+            where = "zero" if held.liquidation_price is None else f"the liquidation price {held.liquidation_price:f}"
+            raise Rejected(f"A stop of {symbol} at {to:f} would never fire: {where} comes first.", code="liquidation")
         if position.foreign:
             world.journal.adopted(symbol, stop=to)
         secure(world, replace(position, stop=to, foreign=False), held, shown)
@@ -92,9 +100,9 @@ def trail(world: World, symbol: str, held: VenuePosition) -> list[str]:
 
 @contextmanager
 def _alone(world: World, symbol: str) -> Iterator[None]:
-    """Be the only writer of the symbol meanwhile. Raises Retryable where another one is: the guard looks every 30 s."""
+    """Be the only writer of the symbol meanwhile. Raises AtWork where another one is: the guard looks every 30 s."""
     if not world.journal.claim(symbol):
-        raise Retryable(f"Another writer is at work on {symbol}: try again in a few seconds.")
+        raise AtWork(f"Another writer is at work on {symbol}: try again in a few seconds.")
     try:
         yield
     finally:

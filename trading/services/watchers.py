@@ -18,6 +18,7 @@ from django_celery_beat.models import PeriodicTask
 from accounts.domain.alerts import EventType, Severity
 from accounts.models import Account, Incident
 from accounts.services import alert_raise, incident_open, incident_resolve
+from accounts.services.jobs import jobs_sweep
 from decisions.models import Cycle
 from trading.selectors.guard import LATE_AFTER, looked_last
 from trading.services.guard_state import in_play_note
@@ -59,6 +60,7 @@ def service_watch() -> list[Late]:
     _resolve({(one.account.pk if one.account else None, one.subject) for one in late})
     # Last: what nobody holds any more is ended, and so is not late at the next look.
     cycles_abandon(before=now - LEASE_GRACE)
+    jobs_sweep()
     return late
 
 

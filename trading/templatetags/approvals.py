@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import template
+from django.template import Context
 
 from accounts.models import Account
 from accounts.selectors import Person
@@ -12,10 +13,11 @@ from trading.selectors.approvals import Waiting, waiting_for
 register = template.Library()
 
 
-@register.simple_tag
-def waiting_of(person: Person, account: Account) -> list[Waiting]:
-    """Return what waits on an account."""
-    return waiting_for(person, account=account)
+@register.simple_tag(takes_context=True)
+def waiting_of(context: Context, person: Person, account: Account) -> list[Waiting]:
+    """Return what waits on an account, at the market time that the page has read already."""
+    market = context.get("market")
+    return waiting_for(person, account=account, now=market.now if market else None)
 
 
 @register.simple_tag

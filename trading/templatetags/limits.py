@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from django import template
 from django.db.models import QuerySet
 from django.template import Context
@@ -49,13 +52,16 @@ def rule_doc(rule: str) -> str:
 @register.simple_tag(takes_context=True)
 def limit_gauges(context: Context, account: Account) -> tuple[Gauge, ...]:
     """Return how near an account is to its limits, from where it stands if the page has read that already."""
+    if (known := context.get("gauges")) is not None:
+        return cast("tuple[Gauge, ...]", known)
     standing = context.get("standing")
     if standing is None:
         standing = standing_of(account, now=context["market"].now, rules=rules_of(account.market))
     return gauges_of(account, standing)
 
 
-@register.filter
-def locks_in_force(account: Account) -> QuerySet[Lock]:
-    """Return the locks that bar entries now."""
-    return locks_of(account).order_by("since")
+@register.simple_tag(takes_context=True)
+def locks_in_force(context: Context, account: Account) -> Sequence[Lock] | QuerySet[Lock]:
+    """Return the locks that bar entries now, oldest first; as the page has read them already, if it has."""
+    known: Sequence[Lock] | None = context.get("locks")
+    return locks_of(account).order_by("since") if known is None else known

@@ -8,6 +8,7 @@ from django import template
 from django.utils.html import format_html
 
 from decisions.domain.shares import Share
+from trading.domain.calibration import Bucket
 from trading.templatetags.figures import MINUS, NOTHING
 
 register = template.Library()
@@ -25,6 +26,23 @@ def counted(share: Share) -> str:
         share.whole,
         f"{share.low * 100:.0f}",
         f"{share.high * 100:.0f}",
+    )
+
+
+@register.simple_tag
+def reliability(bucket: Bucket) -> str:
+    """Draw how often trades of a bucket won, with the interval, against what was stated. The cells beside it say the same."""
+    hits, places = bucket.hits, "{:.1f}"
+    return format_html(
+        '<svg viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="rail" y="3" width="100" height="6"/>'
+        '<rect class="between" x="{}" y="3" width="{}" height="6"/>'
+        '<rect class="rate" x="{}" y="1.5" width="1.2" height="9"/>'
+        '<rect class="stated" x="{}" width="0.7" height="12"/></svg>',
+        places.format(hits.low * 100),
+        places.format((hits.high - hits.low) * 100),
+        places.format((hits.value or 0.0) * 98.8),
+        places.format(bucket.stated * 99.3),
     )
 
 

@@ -28,9 +28,9 @@ POINTS = ("used up", "ruled again", "sending", "accepted")
 
 def main() -> None:
     django.setup()
-    from django.core.management import call_command
+    from tests.support.tables import tables_made
 
-    call_command("migrate", verbosity=0)
+    tables_made()
     for number, point in enumerate(POINTS):
         account_id, bot_id = _in_child(lambda number=number: _ask(number))
         died = _in_child(lambda point=point, bot_id=bot_id: _approve_until(point, bot_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,10 +16,11 @@ from decisions.domain.proposal import Action, Proposal
 from decisions.models import Approval, Cycle, Decision
 from trading.models import PaperOrder, Position
 from trading.selectors import approvals
+from trading.selectors import market as market_views
 from trading.services import live, schedule
 from trading.services.approval import Answered, decision_approve
 from trading.services.live import CycleRun, cycle_run
-from trading.tests.builders import make_bot
+from trading.tests.builders import make_bot, make_trader
 from trading.tests.venue_support import NOON, StillMarket
 from vibex.lib.clock import SimulatedClock
 
@@ -84,6 +85,7 @@ def asking_house(monkeypatch: pytest.MonkeyPatch, name: str = "paper", **bot: An
     market, clock = StillMarket(), SimulatedClock(NOON)
     given = {"model": "rules/scripted", "approval": True, "status": "running", **bot}
     house = AskingHouse(make_bot(name, **given), market, clock)
+    make_trader(house.owner)
 
     def scripted(question: Any) -> tuple[Proposal, ...]:
         house.seen.append(question)
@@ -93,6 +95,8 @@ def asking_house(monkeypatch: pytest.MonkeyPatch, name: str = "paper", **bot: An
     monkeypatch.setattr(live, "market_for", lambda venue: market)
     for module in (live, schedule, approvals):
         monkeypatch.setattr(module, "market_clock", lambda venue: clock)
+    viewed = market_views.view_of  # pages look at the same clock
+    monkeypatch.setattr(market_views, "view_of", lambda feed, venue: replace(viewed(feed, venue), now=clock.now()))
     return house
 
 

@@ -1,6 +1,7 @@
 """Builders for tests: the smallest rows that hold."""
 
-from accounts.models import Account, Bot, RiskLimits, User
+from accounts.models import Account, Bot, RiskLimits, Role, User
+from accounts.services.roles import role_set, roles_ensure
 
 
 def make_account(name: str = "paper", *, venue: str = "sim", **fields: object) -> Account:
@@ -18,3 +19,10 @@ def make_bot(name: str = "paper", *, account: Account | None = None, **fields: o
     bot = Bot.objects.create(account=account or make_account(name), name=name, **fields)
     bot.refresh_from_db()
     return bot
+
+
+def make_trader(person: User) -> User:
+    """Let a person act on what is theirs. Returns them anew, since rights are read once."""
+    roles_ensure()
+    role_set(user=person, role=Role.TRADER, actor=None)
+    return User.objects.get(pk=person.pk)

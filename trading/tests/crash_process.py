@@ -26,9 +26,9 @@ STEP = timedelta(minutes=3)
 
 def main() -> None:
     django.setup()
-    from django.core.management import call_command
+    from tests.support.tables import tables_made
 
-    call_command("migrate", verbosity=0)
+    tables_made()
     for number, point in enumerate((*STAGES, *MOMENTS)):
         account_id, bot_id = _in_child(lambda number=number: _prepare(number))
         died = _in_child(lambda point=point, bot_id=bot_id: _run_until(point, bot_id))

@@ -27,9 +27,9 @@ SYMBOL = "BTCUSDT"
 
 def main() -> None:
     django.setup()
-    from django.core.management import call_command
+    from tests.support.tables import tables_made
 
-    call_command("migrate", verbosity=0)
+    tables_made()
     importlib.import_module("trading.exchange.paper")  # before the forks, so that they begin to trade at once
     importlib.import_module("trading.tests.paper_kit")
     account_id = _in_child(_open)

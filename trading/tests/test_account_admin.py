@@ -21,6 +21,7 @@ from accounts.services.credentials import credentials_save
 from accounts.services.promotion import account_promote
 from decisions.models import Cycle, Decision
 from marketdata.models import Feed
+from tests.support.access import confirmed
 from tests.support.demo import person
 from trading.models import Reconciliation
 from trading.services.live_gate import live_allowed
@@ -36,7 +37,7 @@ LIST = "admin:accounts_account_changelist"
 def boss(client: Any) -> Any:
     client.user = person("boss@vibex.local", is_staff=True, is_superuser=True)
     client.force_login(client.user)
-    return client
+    return confirmed(client)
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def staff(client: Any, *permissions: str) -> User:
     user = person("staff@vibex.local", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client.force_login(user)
+    confirmed(client)
     return user
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal as D
 
@@ -59,8 +60,9 @@ def test_the_list_takes_few_queries_however_much_waits(client, house, django_ass
     for sequence in range(1, 12):
         again = Decision.objects.filter(pk=first.pk).values().get() | {"id": None, "sequence": sequence}
         Approval.objects.create(decision=Decision.objects.create(**again), until=NEXT)
-    with django_assert_num_queries(3):  # session, user, rows with prices and rules
-        assert client.get("/api/v1/approvals/").json()["count"] == 12
+    client.get("/api/v1/approvals/")  # the first request of a session makes its row
+    with django_assert_num_queries(3):  # session, person, rows with prices and rules
+        assert len(client.get("/api/v1/approvals/").json()["results"]) == 12
 
 
 def test_without_a_price_what_follows_from_one_is_left_open(client, house):
@@ -72,7 +74,7 @@ def test_without_a_price_what_follows_from_one_is_left_open(client, house):
 
 def test_the_api_approves_and_answers_with_the_new_ruling_and_what_was_done(client, house):
     said = answer(client, house.asked(), "approve")
-    told = said.json()
+    told = said.json()["result"]
     assert (said.status_code, told["state"], told["ruling"]["verdict"]) == (200, "approved", "accepted")
     assert told["ruling"]["quantity"] == "0.02"
     assert told["done"] == [{"symbol": "BTCUSDT", "action": "buy_to_enter", "text": "long 0.02 at 100005"}]
@@ -81,7 +83,7 @@ def test_the_api_approves_and_answers_with_the_new_ruling_and_what_was_done(clie
 
 def test_the_api_says_when_risk_refuses_at_the_price_of_now(client, house):
     house.market.price = D(97_000)
-    told = answer(client, house.asked(), "approve").json()
+    told = answer(client, house.asked(), "approve").json()["result"]
     assert (told["ruling"]["verdict"], told["done"]) == ("refused", [])
     assert "stop.side" in told["ruling"]["rules"]
 
@@ -89,7 +91,7 @@ def test_the_api_says_when_risk_refuses_at_the_price_of_now(client, house):
 def test_the_api_rejects_with_the_reason(client, house):
     said = answer(client, house.asked(), "reject", reason="no")
     assert (said.status_code, said.json()["state"], said.json()["reason"]) == (200, "rejected", "no")
-    assert client.get("/api/v1/approvals/").json()["count"] == 0
+    assert client.get("/api/v1/approvals/").json()["results"] == []
 
 
 @pytest.mark.parametrize("act", ["approve", "reject"])
@@ -103,7 +105,7 @@ def test_the_api_answers_a_second_time_with_a_conflict_that_says_why(client, hou
 
 def test_the_api_answers_with_a_conflict_when_it_is_too_late(client, house):
     house.clock.move_to(NEXT)
-    assert client.get("/api/v1/approvals/").json()["count"] == 0
+    assert client.get("/api/v1/approvals/").json()["results"] == []
     late = answer(client, house.asked(), "approve")
     assert (late.status_code, late.json()["code"]) == (409, "expired")
 
@@ -114,7 +116,7 @@ def test_what_is_anothers_does_not_exist(client, house, act):
         client.force_login(person)
         assert answer(client, house.asked(), act).status_code == 404
         assert client.post(f"/decisions/{house.asked().pk}/{act}/").status_code == 404
-        assert client.get("/api/v1/approvals/").json()["count"] == 0
+        assert client.get("/api/v1/approvals/").json()["results"] == []
         assert b"it rises" not in client.get("/approvals/").content
     assert house.states() == ["awaiting"]
 
@@ -161,12 +163,35 @@ def test_the_desk_is_put_anew_with_it_and_hides_the_panel_when_nothing_waits(cli
 
 def test_a_form_without_scripts_leads_back_and_says_what_came_of_it(client, house):
     back = f"/accounts/{house.bot.account_id}/"
-    page = client.post(f"/decisions/{house.asked().pk}/approve/", {"next": back}, follow=True)
+    given = {"next": back, "version": shown_version(client, back)}
+    page = client.post(f"/decisions/{house.asked().pk}/approve/", given, follow=True)
     assert page.redirect_chain == [(back, 302)]
     assert "Approved and accepted: BTCUSDT: long 0.02 at 100005." in page.content.decode()
     again = client.post(f"/decisions/{house.asked().pk}/reject/", {"next": "https://evil.example/"}, follow=True)
     assert again.redirect_chain == [("/approvals/", 302)]
     assert "It was approved already" in again.content.decode()
+
+
+def shown_version(client, path: str) -> str:
+    return re.search(r'name="version" value="([^"]+)"', client.get(path).content.decode())[1]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"quantity": "0.03"}, {"stop_loss": "97000"}, {"until": NEXT + timedelta(minutes=1)}]
+)
+def test_what_has_changed_since_it_was_shown_is_not_approved_and_said_as_it_is_now(client, house, changed):
+    version = shown_version(client, "/approvals/")
+    rows = Approval.objects if "until" in changed else Decision.objects
+    rows.all().update(**changed)
+    page = client.post(f"/decisions/{house.asked().pk}/approve/", {"version": version}, follow=True)
+    said = page.content.decode()
+    assert "it has changed since this was shown, and nothing was done" in said
+    size, stop = changed.get("quantity", "0.02"), "97,000" if "stop_loss" in changed else "98,000"
+    assert f"It is now {size} with a stop at {stop}, until " in said
+    assert house.states() == ["awaiting"]
+    assert house.entries() == 0
+    client.post(f"/decisions/{house.asked().pk}/approve/", {"version": shown_version(client, "/approvals/")})
+    assert house.states() == ["approved"]
 
 
 def test_htmx_is_sent_back_with_what_came_of_it(client, house):

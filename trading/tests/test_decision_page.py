@@ -381,7 +381,7 @@ def test_the_page_costs_the_same_few_queries_however_much_there_is(client, made)
         queries_of(client, large),
         queries_of(client, small),
     )
-    assert queries_of(client, large) <= 15
+    assert queries_of(client, large) <= 12
 
 
 def test_the_admin_leads_to_the_page_and_lists_no_long_text(client, made):

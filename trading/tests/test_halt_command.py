@@ -33,8 +33,8 @@ DEAD = "redis://127.0.0.1:1/0"
 SETUP = """
 import django
 django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
+from tests.support.tables import tables_made
+tables_made()
 from accounts.domain.credentials import AsterV3Keys
 from accounts.services.credentials import credentials_save
 from marketdata.services.live import live_open

@@ -41,19 +41,18 @@ def state(account: Account) -> str:
 
 def test_the_api_halts_tells_how_it_went_and_may_be_asked_twice(owner, account):
     address = f"/api/v1/accounts/{account.pk}/halt/"
-    assert owner.get(address).json() == {
-        "account": account.pk,
-        "name": "desk",
-        "badge": "paper",
-        "halted": False,
-        "state": "active",
-    }
+    before = owner.get(address).json()
+    told_before = {"account": account.pk, "name": "desk", "badge": "paper", "halted": False, "state": "active"}
+    assert before | told_before == before
+    assert before["flat"] is None, "there is no halt"
     told = owner.post(address, {"reason": "test"}, content_type="application/json")
-    assert told.status_code == 200
-    one = told.json()
+    assert told.status_code == 200, told.content
+    one = told.json()["result"]
     assert (one["latched"], one["flat"], one["state"], one["note"], one["problem"]) == (True, True, "halted", "", "")
     assert (one["cancelled"], one["closed"], one["reason"], one["badge"]) == ([], [], "test", "paper")
-    assert not owner.post(address).json()["latched"], "without a body, and for the second time"
+    assert not owner.post(address, content_type="application/json").json()["result"]["latched"], (
+        "without a body, and for the second time"
+    )
     assert Halt.objects.get().actor == account.owner
     assert owner.get(address).json()["reason"] == "test; emergency stop"
 
@@ -75,7 +74,7 @@ def test_nobody_halts_or_lifts_what_is_anothers(client, account, operator):
         for act in ("halt", "resume"):
             address = f"/api/v1/accounts/{account.pk}/{act}/"
             answer = client.post(address, {"reason": "x"}, content_type="application/json")
-            assert answer.status_code == (404 if person else 403)
+            assert answer.status_code == (403 if person else 401), "who may see all halts only what is theirs"
     assert state(account) == "active"
 
 
@@ -95,7 +94,7 @@ def test_the_api_lifts_a_halt_for_a_person_with_the_permission_a_reason_and_the_
     assert (answer.status_code, answer.json()["code"]) == (409, "not-flat")
     account_halt(account=account, reason="again")
     answer = client.post(address, {"reason": "looked at"}, content_type="application/json")
-    assert (answer.status_code, answer.json()["state"]) == (200, "active"), answer.content
+    assert (answer.status_code, answer.json()["result"]["state"]) == (200, "active"), answer.content
     answer = client.post(address, {"reason": "looked at"}, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (409, "active")
 

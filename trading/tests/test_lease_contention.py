@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.ci, pytest.mark.timeout(120)]
 ROOT = Path(__file__).resolve().parents[2]
 SETUP = """
 import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
+from tests.support.tables import tables_made
+tables_made()
 from trading.tests.builders import make_bot
 print(make_bot("contended").pk)
 """

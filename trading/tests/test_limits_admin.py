@@ -10,14 +10,16 @@ from django.urls import reverse
 
 from accounts.domain.limit_words import KINDS, summary
 from accounts.models import AuditEntry
-from accounts.services import account_create, limits_change
+from accounts.services import account_create, audit_write, limits_change
+from accounts.services.bots import bot_delete
 from accounts.services.promotion import limits_confirm
 from accounts.tests.test_admin import change
+from decisions.services.outside import outside_text_add, outside_text_end
 from tests.support.demo import account_of, bot_of, person
 from tests.support.demo_market import NOW, market
 from trading.domain.risk import RULES
 from trading.limits_admin import OTHERS
-from trading.models import EquityPoint
+from trading.models import EquityPoint, Position
 from trading.services.load_accounts import accounts_load, file_check
 from trading.services.schedule import bot_start, bot_stop
 from trading.services.standing import lock_lift, lock_put
@@ -45,6 +47,13 @@ def form_of(page):
 
 def changes_page(client, account, query=""):
     return client.get(reverse("admin:accounts_account_changes", args=[account.pk]) + query)
+
+
+def position_of(account):
+    return Position.objects.create(
+        account=account, symbol="BTCUSDT", side="long", quantity=1, peak_quantity=1, cost=1, entry_price=1, leverage=1,
+        opened=AT,
+    )  # fmt: skip
 
 
 def told(client, account):
@@ -108,7 +117,7 @@ def test_what_clashes_is_refused_at_its_field_and_changes_nothing(boss, entered,
     assert said in " ".join(errors[field])
     parts = {part.name: part for part in next(iter(answer.context["inline_admin_formsets"][0]))}
     assert not any(part.is_collapsible for part in parts.values() if field in part.fields), "the part with it is open"
-    assert not AuditEntry.objects.exists()
+    assert not AuditEntry.objects.exclude(action="sign-in").exists()
 
 
 def test_what_is_unwise_is_saved_and_asked_about(boss):
@@ -166,6 +175,25 @@ def test_every_way_to_change_something_is_told_newest_first_in_words(boss):
     assert changed["set its first limits"]["daily loss"][1] == "3 %"
 
 
+def test_what_was_done_to_what_is_on_the_account_is_told_too_also_of_a_bot_that_is_gone(boss):
+    owner = person()
+    account = account_of(owner)
+    bot, position = bot_of(account), position_of(account)
+    audit_write(actor=boss.user, action="position-stop", obj=position, before={"stop": "90"}, after={"stop": "95"})
+    text = outside_text_add(bot=bot, source="desk", text="the venue closes at noon", author=owner)
+    outside_text_end(text=text, actor=owner)
+    bot_delete(bot=bot, actor=owner)
+    audit_write(actor=owner, action="prompt-template-add", obj=owner)
+    found = told(boss, account)
+    assert [(who, what) for who, what, _ in found] == [
+        (str(owner), "deleted the bot trend"),
+        (str(owner), "ended a text from outside"),
+        (str(owner), "showed a bot a text from outside"),
+        ("boss@vibex.local", "moved the stop of a position"),
+    ]
+    assert found[-1][2] == {"stop": ("90", "95")}
+
+
 def test_what_belongs_to_another_account_is_not_told(boss):
     mine, other = account_of(person()), account_of(person("other@vibex.local"))
     other.limits.max_leverage = 2
@@ -183,6 +211,7 @@ def test_the_page_is_paged_and_costs_the_same_however_long_the_trail_is(boss, dj
             action="limits-change",
             object_type="accounts.risklimits",
             object_id=str(account.limits.pk),
+            account_id=account.pk,
             before={"opens_per_day": number},
             after={"opens_per_day": number + 1},
             at=AT + timedelta(minutes=number),
@@ -200,6 +229,7 @@ def test_what_somebody_wrote_is_text_and_values_that_are_none_are_said_as_they_a
         action="limits-change",
         object_type="accounts.risklimits",
         object_id=str(account.limits.pk),
+        account_id=account.pk,
         before={"daily_loss": "<script>", "gone_limit": "1"},
         after={"daily_loss": "0.030000", "gone_limit": "2"},
     )

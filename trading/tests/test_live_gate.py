@@ -197,6 +197,7 @@ def test_a_person_opens_the_gate_and_what_was_seen_is_kept(live: Account, actor:
     assert approval.evidence["decisions"] == 50
     entry = AuditEntry.objects.get(action="live-approve")
     assert (entry.actor, entry.object_id, entry.after) == (actor, str(live.pk), approval.evidence)
+    assert entry.account_id == live.pk
 
 
 @pytest.mark.usefixtures("_on")
@@ -207,7 +208,8 @@ def test_it_is_closed_with_a_reason_and_opened_again(live: Account, actor: User)
         live_revoke(account=live, actor=actor, reason="  ")
     ended = live_revoke(account=live, actor=actor, reason="the model misbehaves")
     assert (ended.revoked_by, ended.revoked is None) == (actor, False)
-    assert AuditEntry.objects.get(action="live-revoke").after == {"reason": "the model misbehaves"}
+    entry = AuditEntry.objects.get(action="live-revoke")
+    assert (entry.account_id, entry.after) == (live.pk, {"reason": "the model misbehaves"})
     assert "Nobody has let main trade" in live_allowed(live)
     with pytest.raises(Rejected, match="no approval"):
         live_revoke(account=live, actor=actor, reason="again")

@@ -214,7 +214,7 @@ def owner(client, bot):
 def test_the_page_of_a_bot_says_what_its_models_cost(owner, bot):
     position(bot, "12.50", "1.25", "-0.25")
     call(bot, "0.0043", at=timezone.now(), cycle=cycle_of(bot, 3))
-    page = owner.get(f"/bots/{bot.pk}/").content.decode()
+    page = owner.get(f"/bots/{bot.pk}/spent/").content.decode()
     assert "Result and model cost" in page
     assert "0.0043 USD in 1 call" in page
     assert "0.0043 of 2.00 USD, 110 tokens" in " ".join(page.split())

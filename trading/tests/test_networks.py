@@ -13,7 +13,7 @@ from tests.support.demo import PASSWORD
 from tests.support.demo_market import market as demo_market
 from trading.exchange.paper import open_paper_account
 from trading.forms import BotForm
-from trading.selectors.market import account_to_show, market_view
+from trading.selectors.market import market_view
 from trading.services.live import world_for
 from trading.services.schedule import accounts_in_play, bot_start, tick_of
 from trading.tests import schedule_house as house
@@ -48,7 +48,6 @@ def test_its_world_and_its_page_are_of_that_market(account: Account) -> None:
     assert world_for(account).clock.speed == 7.0
     assert open_paper_account(account).account_id == account.pk
     assert market_view(account).title == "Recorded candles at 7× speed"
-    assert account_to_show(account.owner) == account
 
 
 def test_without_that_market_its_bot_does_not_start(account: Account) -> None:

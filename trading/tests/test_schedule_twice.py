@@ -18,6 +18,7 @@ KEPT = ("PATH", "HOME", "LANG")
 SCHEDULERS = 4
 SECONDS = 4
 
+TABLES = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'vibex.settings'; import django; django.setup(); from tests.support.tables import tables_made; tables_made()"
 CYCLES = """
 from decisions.models import Cycle
 for cycle in Cycle.objects.order_by("began"):
@@ -72,7 +73,7 @@ def on_postgres(tmp_path: Path, postgres_url: str) -> Iterator[House]:
 @pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
 def test_several_schedulers_at_once_give_one_cycle_per_candle(database: str, request: pytest.FixtureRequest) -> None:
     house: House = request.getfixturevalue(database)
-    house.ask("manage.py", "migrate", "--verbosity", "0")
+    house.ask("-c", TABLES)
     bot_id = house.ask("-m", "trading.tests.schedule_race", "seed")
     race = [house.begin("-m", "trading.tests.schedule_race", "tick", bot_id, str(SECONDS)) for _ in range(SCHEDULERS)]
     errors = [process.communicate(timeout=60)[1] for process in race]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from marketdata.domain.instruments import Bracket, InstrumentSpec
@@ -32,7 +33,12 @@ def liquidation_price(spec: InstrumentSpec, position: PositionRecord, balance: D
     with cross margin the wallet plus the other positions' unrealised profit minus their maintenance margin.
     The bracket is the one in which the notional at that very price lies.
     """
-    for bracket in spec.brackets:
+    return liquidation_in(spec.brackets, position, balance)
+
+
+def liquidation_in(brackets: Sequence[Bracket], position: PositionRecord, balance: Decimal) -> Decimal | None:
+    """Return the same from the brackets alone."""
+    for bracket in brackets:
         price = _price_in(bracket, position, balance)
         if bracket.floor <= position.size * price <= bracket.cap:
             return price if price > 0 else None

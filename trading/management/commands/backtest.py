@@ -19,9 +19,13 @@ from vibex.lib.commands import moment, names
 from vibex.lib.errors import VibexError
 
 if TYPE_CHECKING:
+    from marketdata.recorded_market import RecordedMarket
     from trading.services.backtest import BacktestPlan
 
 USAGE = 2
+SHARES = 20
+"""How often progress is told."""
+PROGRESS = "progress: "
 
 
 class Command(BaseCommand):
@@ -29,7 +33,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--data", type=Path, required=True, help="Folder with SYMBOL-interval.csv.gz files.")
+        where = parser.add_mutually_exclusive_group(required=True)
+        where.add_argument("--data", type=Path, help="Folder with SYMBOL-interval.csv.gz files.")
+        where.add_argument("--venue", help="Market whose stored candles are taken: aster, sim, …")
         parser.add_argument("--symbols", type=names, required=True, help="BTCUSDT,ETHUSDT,…")
         parser.add_argument("--from", dest="start", type=moment, required=True, help="2025-09-15, UTC, included.")
         parser.add_argument("--to", dest="end", type=moment, required=True, help="2025-10-15, UTC, not included.")
@@ -45,20 +51,26 @@ class Command(BaseCommand):
         parser.add_argument("--max-stop", type=_amount, help="Farthest stop as a share of price, for example 0.10.")
         parser.add_argument("--approval", action="store_true", help="As a bot that asks first, approved at once.")
         parser.add_argument("--json", action="store_true", help="Print the whole report as JSON.")
+        parser.add_argument("--progress", action="store_true", help="Say on standard error how far it is.")
+        parser.add_argument(
+            "--end-with-input",
+            action="store_true",
+            help="End when standard input does: with the process that began it.",
+        )
 
     def handle(self, **options: Any) -> None:
         # Imported here: the engine and TA-Lib are of no use to the other commands.
-        from marketdata.recorded_market import RecordedMarket
-        from marketdata.venues.recorded import read_folder
         from trading.services.backtest import BacktestPlan, backtest_run
+        from trading.services.backtest_job import end_with_parent
         from trading.services.backtest_report import lines_of, report_of
 
+        if options["end_with_input"]:
+            end_with_parent()
         try:
             plan = _plan(BacktestPlan, options)
-            folder = read_folder(options["data"], plan.symbols)
-            market = RecordedMarket(folder.recordings.values(), timeframes=plan.timeframes)
-            notes = [f"left out: {candle.reason}" for candle in folder.quarantined]
-            backtest = backtest_run(plan=plan, market=market, notes=notes)
+            market, notes = _market(plan, options)
+            told = self._progress if options["progress"] else _nobody
+            backtest = backtest_run(plan=plan, market=market, notes=notes, on_cycle=told)
             report = report_of(backtest)
         except VibexError as fault:
             raise CommandError(str(fault)) from None
@@ -68,6 +80,33 @@ class Command(BaseCommand):
         for line in lines_of(report):
             self.stdout.write(line)
         self.stdout.write(f"{len(backtest.milliseconds)} cycles, median {backtest.median_ms:.2f} ms")
+
+    def _progress(self, number: int, count: int, _: Any) -> None:
+        if number % max(1, count // SHARES) == 0:
+            self.stderr.write(f"{PROGRESS}{number} of {count} cycles")
+            self.stderr.flush()
+
+
+def _nobody(number: int, count: int, _: Any) -> None:
+    """Tell nobody."""
+
+
+def _market(plan: BacktestPlan, options: dict[str, Any]) -> tuple[RecordedMarket, list[str]]:
+    """Return the recorded candles, from files or from the tables, and what was left out of them."""
+    from marketdata.recorded_market import RecordedMarket
+
+    if options["venue"]:
+        from marketdata.stored_recordings import stored_recordings
+
+        stored = stored_recordings(
+            options["venue"], plan.symbols, start=plan.start, end=plan.end, timeframes=plan.timeframes
+        )
+        return RecordedMarket(stored, timeframes=plan.timeframes), []
+    from marketdata.venues.recorded import read_folder
+
+    folder = read_folder(options["data"], plan.symbols)
+    notes = [f"left out: {candle.reason}" for candle in folder.quarantined]
+    return RecordedMarket(folder.recordings.values(), timeframes=plan.timeframes), notes
 
 
 def _plan(plan_type: type[BacktestPlan], options: dict[str, Any]) -> BacktestPlan:

@@ -19,7 +19,6 @@ from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Ruling
 from decisions.domain.question import Member
-from decisions.llm.shared import let_go_of_server
 from decisions.models import Approval, Cycle, Decision, DiaryEntry, Interaction
 from decisions.services import decisions_record, interactions_record
 from decisions.services.votes import shadows_record, votes_record
@@ -51,6 +50,7 @@ from trading.services.live_gate import live_allowed
 from trading.services.model_faults import model_faults_note
 from trading.services.standing import account_reduce, lock_put, locks_of
 from trading.services.telling import data_tell, entry_tell, model_tell, refusals_tell
+from vibex.lib.connections import let_go_of_server
 from vibex.lib.events import publish_on_commit
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,8 @@ class OrmJournal:
 
     def adopted(self, symbol: str, *, stop: Decimal) -> None:
         held = self.account.positions.filter(symbol=symbol, closed__isnull=True)
-        held.update(adopted=datetime.now(UTC), stop=stop)
+        if held.update(adopted=datetime.now(UTC), stop=stop):
+            self._tell_position(symbol)
 
     def book_income(self, income: Sequence[Income]) -> set[str]:
         return bookkeeping.income_book(account=self.account, income=income)
@@ -198,7 +199,9 @@ class OrmJournal:
     ) -> None:
         given = {"stop": stop, "target": target, "leverage": leverage, "protected_at": verified_at}
         changes = {name: value for name, value in given.items() if value is not None}
-        self.account.positions.filter(symbol=symbol, closed__isnull=True).update(bracket=state.value, **changes)
+        held = self.account.positions.filter(symbol=symbol, closed__isnull=True)
+        if held.update(bracket=state.value, **changes):
+            self._tell_position(symbol)
 
     def equity(self, state: AccountState) -> None:
         self.watched = bookkeeping.equity_record(account=self.account, state=state) or self.watched
@@ -253,6 +256,8 @@ class OrmJournal:
         if self.cycle is None:
             return
         self.cycle.stage = stage.value
+        told = {"id": self.cycle.pk, "bot": self.cycle.bot_id, "stage": stage.value}
+        publish_on_commit(account_id=self.account.pk, kind="stage", data=told)
         # The lease covers the short steps; it is renewed around the ask, and with every order. Between the two a reply is
         # read and kept, also for a cycle that was overtaken: it was paid for.
         if stage in (Stage.ASK, Stage.RULE) and not self._renewed():
@@ -317,14 +322,22 @@ class OrmJournal:
 
     def diary(self, lines: Sequence[Line]) -> None:
         if self.cycle is not None:
-            DiaryEntry.objects.bulk_create(
+            rows = DiaryEntry.objects.bulk_create(
                 DiaryEntry(bot_id=self.cycle.bot_id, cycle=self.cycle, **asdict(line)) for line in lines
             )
+            if rows:
+                told = {"ids": [row.pk for row in rows]}
+                publish_on_commit(account_id=self.account.pk, kind="diary", data=told)
 
     def publish(self, kind: str) -> None:
-        publish_on_commit(account_id=self.account.pk, kind=kind)
+        data = {"id": self.cycle.pk} if self.cycle else None
+        publish_on_commit(account_id=self.account.pk, kind=kind, data=data)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _tell_position(self, symbol: str) -> None:
+        """Tell those who watch that the open position of a symbol is another now; which one it is they look up."""
+        publish_on_commit(account_id=self.account.pk, kind="position", data={"open": symbol})
 
     def _held(self, symbol: str) -> Position | None:
         return self.account.positions.filter(symbol=symbol, closed__isnull=True).first()

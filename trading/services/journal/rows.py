@@ -14,6 +14,7 @@ from trading.domain.orders import OrderFacts, OrderState, Step
 from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
 from trading.models import Order, OrderEvent, Position
 from trading.services.journal.base import Bracket, TrackedOrder, TrackedPosition
+from vibex.lib.events import publish_on_commit
 
 
 def order_create(
@@ -41,6 +42,7 @@ def order_create(
         **values,
     )
     OrderEvent.objects.create(order=row, sequence=1, kind="planned", state=OrderState.PLANNED.value)
+    publish_on_commit(account_id=account.pk, kind="order", data={"id": row.pk})
     return row
 
 
@@ -62,6 +64,7 @@ def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> bool:
     }
     Order.objects.filter(pk=row.pk).update(**changes)
     event_of(row, after, kind, sequence=row.events.count() + 1).save()
+    publish_on_commit(account_id=row.account_id, kind="order", data={"id": row.pk})
     return True
 
 
@@ -112,7 +115,7 @@ def tracked_entry(row: Order) -> TrackedPosition:
 
 def tracked_position(row: Position) -> TrackedPosition:
     """Return a position row as the journal port shows it. Until the stop is armed its decision says where it belongs."""
-    decision = row.decision
+    decision, unarmed = row.decision, row.bracket == Position.Bracket.NONE
     return TrackedPosition(
         symbol=row.symbol,
         side=Side(row.side),
@@ -121,7 +124,7 @@ def tracked_position(row: Position) -> TrackedPosition:
         leverage=row.leverage,
         opened_at=row.opened,
         stop=row.stop if row.stop is not None or decision is None else decision.stop_loss,
-        target=row.target if row.target is not None or decision is None else decision.profit_target,
+        target=decision.profit_target if row.target is None and decision and unarmed else row.target,
         bracket=Bracket(row.bracket),
         plan=decision.invalidation_condition if decision else "",
         confidence=decision.confidence if decision else None,

@@ -4,7 +4,8 @@ from trading.services.load_accounts.apply import accounts_load, owner_of
 from trading.services.load_accounts.difference import Difference, Item
 from trading.services.load_accounts.faults import BadFile, FileFault
 from trading.services.load_accounts.form import AccountsFile, file_check
-from trading.services.load_accounts.text import file_read
+from trading.services.load_accounts.text import file_read, text_read
+from trading.services.load_accounts.written import file_written
 
 __all__ = [
     "AccountsFile",
@@ -15,5 +16,7 @@ __all__ = [
     "accounts_load",
     "file_check",
     "file_read",
+    "file_written",
     "owner_of",
+    "text_read",
 ]

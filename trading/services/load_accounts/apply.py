@@ -56,13 +56,18 @@ def owner_of(email: str | None) -> User:
 
 
 def accounts_load(
-    *, given: AccountsFile, owner: User, write: bool, expected: tuple[Item, ...] | None = None
+    *,
+    given: AccountsFile,
+    owner: User,
+    write: bool,
+    expected: tuple[Item, ...] | None = None,
+    actor: User | None = None,
 ) -> tuple[Item, ...]:
     """Return what differs, and with `write` make it so. Raises BadFile with all faults; then nothing was written.
 
     With `expected`, what was shown before, it raises Rejected when something has changed in between.
     """
-    load = _Load(owner)
+    load = _Load(owner, actor)
     with transaction.atomic():
         load.run(given)
         if load.faults:
@@ -79,8 +84,8 @@ def accounts_load(
 class _Load:
     """One pass over the file: everything is done, and what could not be is noted."""
 
-    def __init__(self, owner: User) -> None:
-        self._owner = owner
+    def __init__(self, owner: User, actor: User | None = None) -> None:
+        self._owner, self._actor = owner, actor
         self._names: set[str] = set()
         self.items: list[Item] = []
         self.faults: list[FileFault] = []
@@ -102,7 +107,7 @@ class _Load:
         for number, bot in enumerate(given.bots):
             where = f"{path}.bots[{number}]"
             with self._told(where):
-                self._add(bot_load(account, bot, partial(self._fault, where)))
+                self._add(bot_load(account, bot, partial(self._fault, where), self._actor))
 
     def _account(self, given: AccountIn, path: str) -> Account | None:
         """Return the account as it is to be; one without a key when it could not be made; None when nothing follows."""
@@ -119,7 +124,9 @@ class _Load:
         values = {name: getattr(given, name) for name in (*FIXED, *CHANGEABLE)}
         account = Account(owner=self._owner, name=given.name, **values)
         with self._told(path):
-            account = account_create(owner=self._owner, name=given.name, promoted_from=paper, actor=None, **values)
+            account = account_create(
+                owner=self._owner, name=given.name, promoted_from=paper, actor=self._actor, **values
+            )
             fields = created(values | {"promoted_from": given.promoted_from})
             self._add(Item("account", given.name, given.name, "create", fields))
         return account
@@ -135,7 +142,7 @@ class _Load:
         changed = differences({name: getattr(known, name) for name in new}, new)
         with self._told(path):
             if changed:
-                account_change(account=known, actor=None, **new)
+                account_change(account=known, actor=self._actor, **new)
             self._add(Item("account", known.name, known.name, "change" if changed else "unchanged", changed))
         return known
 
@@ -161,7 +168,7 @@ class _Load:
             if account._state.adding:
                 limits.full_clean(exclude=["account"])
             elif changed:
-                limits_change(limits=limits, actor=None, equity=equity_of(account.pk))
+                limits_change(limits=limits, actor=self._actor, equity=equity_of(account.pk))
         if stated and not account._state.adding:
             self._add(Item("limits", account.name, "limits", "change" if changed else "unchanged", changed))
 
@@ -179,7 +186,7 @@ class _Load:
         if not account._state.adding:
             with self._told(path):
                 changed = _of_keys(row, account, keys)
-                credentials_save(account=account, keys=keys, actor=None)
+                credentials_save(account=account, keys=keys, actor=self._actor)
                 action: Action = "create" if row is None else "change" if changed else "unchanged"
                 self._add(Item("keys", account.name, "keys", action, changed))
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from accounts.models import Account, Bot
+from accounts.models import Account, Bot, User
 from accounts.services import bot_change, bot_create
 from marketdata.domain.intervals import INTERVAL_MS
 from trading.domain.schedule import timeframes_for
-from trading.forms import ASKING, LISTS, BotForm
+from trading.forms import LISTS, BotForm
+from trading.services.bot_checks import ASKING
 from trading.services.load_accounts.difference import Item, created, differences
 from trading.services.load_accounts.form import BotIn
 
@@ -29,7 +30,7 @@ class _LoadedBotForm(BotForm):
         fields = tuple(field for field in BotForm.Meta.fields if field != "account")  # type: ignore[assignment]
 
 
-def bot_load(account: Account, given: BotIn, fault: Fault) -> Item | None:
+def bot_load(account: Account, given: BotIn, fault: Fault, actor: User | None = None) -> Item | None:
     """Make or change one bot; None when something was wrong with it, which `fault` was told."""
     known = Bot.objects.filter(account=account, name=given.name).first() if not account._state.adding else None
     stated = {name: getattr(given, name) for name in FIELDS if name in given.model_fields_set}
@@ -39,14 +40,14 @@ def bot_load(account: Account, given: BotIn, fault: Fault) -> Item | None:
     if not _is_valid(account, given.name, values, fault) or account._state.adding:
         return None
     if known is None:
-        bot_create(account=account, name=given.name, actor=None, **values)
+        bot_create(account=account, name=given.name, actor=actor, **values)
         return Item("bot", account.name, given.name, "create", created(values))
     changed = differences({name: getattr(known, name) for name in stated}, stated)
     if changed and known.status != Bot.Status.STOPPED:
         fault("", f"{given.name} is {known.status} and does not change under its own feet: stop it first")
         return None
     if changed:
-        bot_change(bot=known, actor=None, **stated)
+        bot_change(bot=known, actor=actor, **stated)
     return Item("bot", account.name, given.name, "change" if changed else "unchanged", changed)
 
 

@@ -54,17 +54,23 @@ def file_read(file: Path) -> Any:
         _refuse(file, f"is larger than {LARGEST:,} bytes: split it")
     try:
         text = file.read_text(encoding="utf-8")
-        return _json(text) if file.suffix.lower() == ".json" else yaml.load(text, Loader=_Narrow)  # noqa: S506 - a SafeLoader
     except UnicodeDecodeError:
         _refuse(file, "is not UTF-8 text")
+    return text_read(text, str(file), is_json=file.suffix.lower() == ".json")
+
+
+def text_read(text: str, name: str, *, is_json: bool) -> Any:
+    """Return what a text says that somebody calls `name`. Raises BadFile as `file_read` does."""
+    try:
+        return _json(text) if is_json else yaml.load(text, Loader=_Narrow)  # noqa: S506 - a SafeLoader
     except json.JSONDecodeError as error:
-        _refuse(file, f"is not JSON at line {error.lineno}, column {error.colno}")
+        _refuse(name, f"is not JSON at line {error.lineno}, column {error.colno}")
     except yaml.YAMLError as error:
-        _refuse(file, _of_yaml(error))
+        _refuse(name, _of_yaml(error))
     except RecursionError:
-        _refuse(file, "is nested too deep")
+        _refuse(name, "is nested too deep")
     except ValueError as error:
-        _refuse(file, f"cannot be read: {error}" if isinstance(error, _OfJson) else "holds a value that is none")
+        _refuse(name, f"cannot be read: {error}" if isinstance(error, _OfJson) else "holds a value that is none")
 
 
 class _OfJson(ValueError):
@@ -91,5 +97,5 @@ def _of_yaml(error: yaml.YAMLError) -> str:
     return f"is not YAML{where}; text with special characters stands in quotes"
 
 
-def _refuse(file: Path, wrong: str) -> NoReturn:
+def _refuse(file: Path | str, wrong: str) -> NoReturn:
     raise BadFile([FileFault(str(file), wrong)]) from None
