@@ -48,6 +48,8 @@ class Cell:
         """Bring the position to where the fault shall strike."""
         if phase is not Phase.ENTER:
             self.house.cycle(BUY)
+            if not self.clean(phase):
+                self.house.guard()  # on a busy machine our impatient client asks for the ledger in vain
             self.whole()
             assert self.protected()
         if phase is Phase.STOPPED:
