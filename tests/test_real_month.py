@@ -53,7 +53,7 @@ def reckless_month(market: RecordedMarket) -> Backtest:
 
 
 def reckless(question: Question) -> tuple[Proposal, ...]:
-    return tuple(_farther(question, proposal) for proposal in trend.decide(question))
+    return tuple(_farther(question, proposal) for proposal in trend.Trend().decide(question))
 
 
 def _farther(question: Question, proposal: Proposal) -> Proposal:

@@ -12,14 +12,14 @@ from accounts.domain.limits import DEFAULTS
 from decisions.deciders.rules import rules_decider
 from decisions.domain.proposal import Action, Side
 from decisions.domain.question import Outcome
-from decisions.domain.trend import decide
+from decisions.domain.trend import Trend
 from decisions.tests.builders import BTC, DOWNTREND, ETH, NO_TREND, UPTREND, position, question, view
 from vibex.lib.clock import Deadline
 
 
 def only(values, *, positions=(), **changes):
     """What is asked for ETH alone in a market of these values."""
-    return decide(question(view(ETH, values), positions=positions, **changes))
+    return Trend().decide(question(view(ETH, values), positions=positions, **changes))
 
 
 def test_an_uptrend_with_momentum_is_bought_with_stop_and_target():
@@ -56,7 +56,7 @@ def test_without_trend_momentum_room_or_candles_it_holds_and_says_so(values, why
 
 
 def test_a_symbol_with_a_problem_is_held_with_the_reason():
-    (proposal,) = decide(question(view(ETH, UPTREND, problem="the candle of 19:00 is missing")))
+    (proposal,) = Trend().decide(question(view(ETH, UPTREND, problem="the candle of 19:00 is missing")))
     assert (proposal.action, proposal.justification) == (
         Action.HOLD,
         "No usable data: the candle of 19:00 is missing",
@@ -65,7 +65,7 @@ def test_a_symbol_with_a_problem_is_held_with_the_reason():
 
 def test_a_symbol_that_the_market_lacks_is_held():
     asked = question(view(ETH))
-    (proposal,) = decide(replace(asked, snapshot=replace(asked.snapshot, symbols={})))
+    (proposal,) = Trend().decide(replace(asked, snapshot=replace(asked.snapshot, symbols={})))
     assert proposal.action is Action.HOLD
 
 
@@ -86,7 +86,7 @@ def test_a_position_is_only_closed_when_the_other_side_has_no_momentum():
 
 def test_the_strongest_trend_takes_the_last_place():
     views = (view(BTC, UPTREND | {"ema20": 115000.0, "ema50": 110000.0}), view(ETH, UPTREND | {"adx14": 45.0}))
-    asked = decide(question(*views, limits=replace(DEFAULTS, max_positions=1)))
+    asked = Trend().decide(question(*views, limits=replace(DEFAULTS, max_positions=1)))
     assert [(proposal.symbol, proposal.action) for proposal in asked] == [
         ("ETHUSDT", Action.BUY),
         ("BTCUSDT", Action.HOLD),
@@ -96,19 +96,19 @@ def test_the_strongest_trend_takes_the_last_place():
 
 def test_one_timeframe_is_enough():
     asked = question(view(ETH))
-    (entry,) = decide(replace(asked, bot=replace(asked.bot, timeframes=("1h",))))
+    (entry,) = Trend().decide(replace(asked, bot=replace(asked.bot, timeframes=("1h",))))
     assert "1h EMA20" in entry.justification
 
 
 def test_capital_bounds_the_size():
     asked = question(view(ETH))
-    (entry,) = decide(replace(asked, bot=replace(asked.bot, capital=Decimal(1_000))))
+    (entry,) = Trend().decide(replace(asked, bot=replace(asked.bot, capital=Decimal(1_000))))
     assert entry.quantity == Decimal("0.109")
 
 
 def test_an_account_too_small_for_the_minimum_holds():
     asked = question(view(ETH))
-    (proposal,) = decide(replace(asked, portfolio=replace(asked.portfolio, wallet=Decimal(3))))
+    (proposal,) = Trend().decide(replace(asked, portfolio=replace(asked.portfolio, wallet=Decimal(3))))
     assert proposal.action is Action.HOLD
     assert "minimum" in proposal.justification
 
@@ -130,7 +130,7 @@ def test_a_stop_never_lies_nearer_than_five_times_the_costs():
 def test_every_entry_is_sound_in_any_market(atr, rsi, histogram, averages, adx, equity):
     values = {"atr14": atr, "rsi14": rsi, "macd_hist": histogram, "adx14": adx}
     asked = question(view(ETH, values | {"ema20": averages[0], "ema50": averages[1]}))
-    (proposal,) = decide(replace(asked, portfolio=replace(asked.portfolio, wallet=equity)))
+    (proposal,) = Trend().decide(replace(asked, portfolio=replace(asked.portfolio, wallet=equity)))
     assert proposal.justification
     if not proposal.action.opens:
         return
@@ -153,11 +153,11 @@ def test_nothing_after_the_last_closed_candle_is_needed():
     """The newest value of each array is all that is read: the past may be anything."""
     asked = question(view(ETH))
     frames = asked.snapshot.symbols["ETHUSDT"].timeframes
-    expected = decide(asked)
+    expected = Trend().decide(asked)
     for frame in frames.values():
         for values in frame.indicators.values():
             values[:-2] = np.nan
-    assert decide(asked) == expected
+    assert Trend().decide(asked) == expected
 
 
 def test_the_decider_answers_without_prompt_and_says_what_it_thinks():
@@ -166,7 +166,7 @@ def test_the_decider_answers_without_prompt_and_says_what_it_thinks():
     reading = decider.read(asked, answer)
     assert not decider.wants_prompt
     assert reading.outcome is Outcome.ANSWERED
-    assert reading.proposals == decide(asked)
+    assert reading.proposals == Trend().decide(asked)
     assert answer.notes["ETHUSDT"] == reading.proposals[0].justification
 
 

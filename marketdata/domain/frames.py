@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketdata.domain.candles import Candles, interval_ms
-from marketdata.domain.indicators import Values, compute
+from marketdata.domain.indicators import Indicators, Values
 from marketdata.domain.resample import resample
 from marketdata.domain.snapshot import Timeframe
 
@@ -49,7 +49,7 @@ class Frame:
     def __init__(self, candles: Candles) -> None:
         self.candles = candles
         self.length = interval_ms(candles.interval)
-        self.indicators = compute(candles)
+        self.indicators = Indicators(candles)
         self.fingerprint = fingerprints(candles)
 
     def count_at(self, at_ms: int) -> int:

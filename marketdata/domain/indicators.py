@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -30,8 +31,56 @@ NAMES: Final = (
 )
 """Keys of `compute`, in its order."""
 
+LEAST_PERIOD: Final = {"ema": 2, "sma": 2, "rsi": 2, "atr": 1, "adx": 2, "high": 2, "low": 2}
+"""TA-Lib takes no shorter ones."""
 WARM_UP: Final = 50
 """Candles after which every indicator has a value (EMA50 is the slowest)."""
+
+OF_PERIOD: Final = re.compile(r"(ema|sma|rsi|atr|adx|high|low)([1-9][0-9]{0,2})")
+"""Indicators that can be had of any period up to 999, such as ema12 or rsi9; high20 is the highest high of 20 candles."""
+
+
+class Indicators(dict[str, Values]):
+    """The indicators of `compute`, and any of `OF_PERIOD` as soon as somebody asks for it by name.
+
+    Iterating yields those of `compute` alone: what is kept of a moment does not depend on who asked for what. Raises
+    KeyError for a name that is none.
+    """
+
+    __slots__ = ("_asked", "_candles")
+
+    def __init__(self, candles: Candles) -> None:
+        super().__init__(compute(candles))
+        self._candles = candles
+        self._asked: dict[str, Values] = {}
+
+    def __missing__(self, name: str) -> Values:
+        if name not in self._asked:
+            self._asked[name] = of_period(self._candles, name)
+        return self._asked[name]
+
+
+def of_period(candles: Candles, name: str) -> Values:
+    """Return the indicator of a name such as ema12, an array as long as the candles. Raises KeyError for no such name."""
+    import talib
+
+    found = OF_PERIOD.fullmatch(name)
+    if found is None:
+        raise KeyError(name)
+    kind, period = found[1], int(found[2])
+    if len(candles) <= period or period < LEAST_PERIOD.get(kind, 1):
+        return np.full(len(candles), np.nan)
+    high, low, close = candles.high, candles.low, candles.close
+    values: Values = {
+        "ema": lambda: talib.EMA(close, period),
+        "sma": lambda: talib.SMA(close, period),
+        "rsi": lambda: _unmoved_is_nan(talib.RSI(close, period), close, period),
+        "atr": lambda: talib.ATR(high, low, close, period),
+        "adx": lambda: talib.ADX(high, low, close, period),
+        "high": lambda: talib.MAX(high, period),
+        "low": lambda: talib.MIN(low, period),
+    }[kind]()
+    return values
 
 
 def compute(candles: Candles) -> dict[str, Values]:

@@ -10,7 +10,7 @@ import pytest
 from decisions.domain.portfolio import Role
 from decisions.domain.prompt import build_prompt
 from decisions.domain.question import Question
-from decisions.domain.trend import decide
+from decisions.domain.trend import Trend
 from decisions.services import SEEDS
 from decisions.tests.builders import question
 from marketdata.domain.quality import gaps
@@ -90,6 +90,6 @@ def test_no_prompt_about_a_recorded_hour_has_a_value_that_means_nothing_in_it(sh
             one = asked_about(view, at)
             prompt = build_prompt(one, ARENA)
             assert not MEANINGLESS.search(prompt.system + prompt.user), (symbol, at)
-            decide(one)
+            Trend().decide(one)
             asked += view.problem is None
     assert asked > 100

@@ -7,10 +7,10 @@ deposits and withdrawals do not change, with the highest value it had. Amounts a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from accounts.domain.limits import Limits
@@ -50,6 +50,13 @@ class Watch:
     """Value of a unit of the account: 1 when it began."""
     peak: Decimal
     """Highest value of a unit since it began, or since a lift."""
+    units: Decimal | None = field(default=None, compare=False)
+    """How many units the account has; None: as many as `equity` ÷ `unit`. It is kept between statements that no transfer
+    parts, so that the value of a unit depends on the equity alone and not on how often somebody looked. It is not stored."""
+
+    def stored(self) -> dict[str, Any]:
+        """Return what is kept of it, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "units"}
 
     @property
     def day_moved(self) -> Decimal:
@@ -102,8 +109,13 @@ def advance(watch: Watch, *, equity: Decimal, transfers: Decimal, at: datetime, 
         )
     if (equity, transfers) == (watch.equity, watch.transfers):
         return replace(watch, at=at)
-    unit = _unit(watch.unit * _kept(watch.equity, transfers - watch.transfers, equity))
-    return replace(watch, at=at, equity=equity, transfers=transfers, unit=unit, peak=max(watch.peak, unit))
+    units = _units(watch)
+    if units is None or transfers != watch.transfers:
+        unit, units = _unit(watch.unit * _kept(watch.equity, transfers - watch.transfers, equity)), None
+    else:
+        unit = _unit(max(ZERO, equity / units))
+    peak = max(watch.peak, unit)
+    return replace(watch, at=at, equity=equity, transfers=transfers, unit=unit, peak=peak, units=units)
 
 
 def carried(watch: Watch | None, *, equity: Decimal, transfers: Decimal, at: datetime, zone: str) -> Watch:
@@ -154,7 +166,7 @@ def day_anew(watch: Watch) -> Watch:
 
 def peak_anew(watch: Watch) -> Watch:
     """Let the value of now be the highest: a person lifted the lock of the drawdown. A unit worth nothing begins anew."""
-    return replace(watch, peak=watch.unit) if watch.unit else replace(watch, unit=ONE, peak=ONE)
+    return replace(watch, peak=watch.unit) if watch.unit else replace(watch, unit=ONE, peak=ONE, units=None)
 
 
 def net_transfers(moved: Decimal, untold: Decimal, *, overdue: bool) -> Decimal:
@@ -211,6 +223,13 @@ def _kept(before: Decimal, moved: Decimal, equity: Decimal) -> Decimal:
     """
     base, left = (before, equity - moved) if before >= EMPTY else (before + moved, equity)
     return max(ZERO, left / base) if base >= EMPTY else ONE
+
+
+def _units(watch: Watch) -> Decimal | None:
+    """Return how many units there are; None for an account that is empty, or whose units are worth nothing."""
+    if watch.equity < EMPTY or not watch.unit:
+        return None
+    return watch.equity / watch.unit if watch.units is None else watch.units
 
 
 def _unit(value: Decimal) -> Decimal:

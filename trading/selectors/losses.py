@@ -85,4 +85,4 @@ def watch_of(account: Account) -> Watch | None:
 
 def watch_from(row: LossWatch) -> Watch:
     """Return a row as plain data."""
-    return Watch(**{column.name: getattr(row, column.name) for column in fields(Watch)})
+    return Watch(**{column.name: getattr(row, column.name) for column in fields(Watch) if column.name != "units"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -160,11 +159,11 @@ def equity_record(*, account: Account, state: AccountState) -> Watch | None:
 
 def _watch_carry(account: Account, point: EquityPoint) -> Watch:
     told = partial(carried, equity=point.equity, transfers=point.transfers, at=point.at, zone=account.time_zone)
-    row, new = LossWatch.objects.select_for_update().get_or_create(account=account, defaults=asdict(told(None)))
+    row, new = LossWatch.objects.select_for_update().get_or_create(account=account, defaults=told(None).stored())
     before = watch_from(row)
     watch = before if new else told(before)
     if watch != before:
-        LossWatch.objects.filter(pk=row.pk).update(**asdict(watch))
+        LossWatch.objects.filter(pk=row.pk).update(**watch.stored())
     return watch
 
 

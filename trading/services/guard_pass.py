@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -117,7 +117,7 @@ def _watches_carry(equities: dict[int, Equity], zones: dict[int, str]) -> None:
         carried = [
             LossWatch(
                 account_id=row.account_id,
-                **asdict(watch_on(row, equities[row.account_id], zone=zones[row.account_id])),
+                **watch_on(row, equities[row.account_id], zone=zones[row.account_id]).stored(),
             )
             for row in rows
         ]

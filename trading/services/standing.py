@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -93,7 +92,7 @@ def _count_anew(lock: Lock) -> dict[str, str]:
         _refuse_below_floor(lock.account_id, watch.equity)
         return {"equity": str(watch.equity)}
     anew = day_anew(watch) if lock.kind == DAY else peak_anew(watch)
-    changed = {name: value for name, value in asdict(anew).items() if value != getattr(watch, name)}
+    changed = {name: value for name, value in anew.stored().items() if value != getattr(watch, name)}
     LossWatch.objects.filter(pk=row.pk).update(**changed)
     return {name: str(value) for name, value in changed.items()}
 
