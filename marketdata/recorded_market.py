@@ -112,6 +112,18 @@ class RecordedMarket:
         index = series.index_of(to_ms(at))
         return None if index is None else series.bar(index)
 
+    def series(self, symbol: str) -> Recording:
+        """Return all that was recorded of a symbol. For the exchange, not the bot: it reaches into the future."""
+        return self._of(symbol).recording
+
+    def frame(self, symbol: str, interval: str) -> Frame:
+        """Return all closed candles of an interval with their indicators. Errors as the constructor's."""
+        return self._of(symbol).frame(interval)
+
+    def bar(self, symbol: str, number: int) -> Bar:
+        """Return a base candle by its number, from 0. For the exchange, not the bot."""
+        return self._of(symbol).bar(number)
+
     def has_mark(self, symbol: str) -> bool:
         """Return whether mark prices of the base interval were recorded."""
         return self._of(symbol).mark is not None
@@ -128,6 +140,7 @@ class _Series:
     """One symbol of a recorded market."""
 
     def __init__(self, recording: Recording, spread: Decimal, lookback: int) -> None:
+        self.recording = recording
         self.spec = recording.spec
         self.candles = recording.candles
         self.mark = recording.mark

@@ -55,12 +55,22 @@ class SimulatedExchange:
         self.funding = self.engine.on_funding
         self.needs = self.engine.needs
         """needs(symbol): False while neither a position nor an order waits for its prices; bars may then be skipped."""
+        self.held = self.engine.positions
         self.quiet_range = self.engine.quiet_range
         """quiet_range(symbol): a bar strictly between the two prices meets nothing and may be skipped as well."""
 
     def pending(self, openings: Callable[[], Iterable[Opening]] | None) -> None:
         """Say what the next open is; asked for only when something is placed or cancelled. None forgets it."""
         self._pending = openings
+
+    @property
+    def wallet(self) -> Decimal:
+        return self.engine.wallet
+
+    @property
+    def unread(self) -> bool:
+        """Whether something has happened that nobody asked about yet."""
+        return self.engine.unread
 
     def urgent(self) -> SimulatedExchange:
         return self  # nothing queues here

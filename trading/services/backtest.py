@@ -10,21 +10,22 @@ from functools import partial
 from statistics import median
 
 from accounts.domain.limits import DEFAULTS, Limits
-from decisions.deciders.base import BotView
+from decisions.deciders.base import BotView, Decider
 from decisions.deciders.registry import decider_for
-from marketdata.domain.bars import Bar
+from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.intervals import interval_ms
-from marketdata.domain.snapshot import Quote
-from marketdata.market import FundingSettlement
 from marketdata.recorded_market import RecordedMarket
 from trading.domain.losses import DAY, DRAWDOWN, FLOOR
+from trading.domain.matching import EngineSettings
 from trading.domain.risk import Standing
-from trading.exchange.simulated import Opening, SimulatedExchange
-from trading.services.cycle import CycleResult, run_cycle
-from trading.services.invariants import check
+from trading.exchange.simulated import SimulatedExchange
+from trading.services.backtest_jump import Jump, Landing, due_of
+from trading.services.backtest_time import openings, pass_time
+from trading.services.cycle import run_cycle
+from trading.services.invariants import BrokenPromise, check
 from trading.services.journal.memory import MemoryJournal
 from trading.services.settle import settle
-from trading.services.world import Run, World
+from trading.services.world import Care, Run, World
 from vibex.lib.clock import SimulatedClock, from_ms, to_ms
 from vibex.lib.errors import Rejected
 
@@ -43,6 +44,12 @@ class BacktestPlan:
     limits: Limits = field(default=DEFAULTS)
     approval: bool = False
     """Whether the bot asks a person before it enters."""
+    fee: Decimal | None = None
+    """Share of the notional that every fill costs; None: as each contract says."""
+    fills: EngineSettings = field(default_factory=EngineSettings)
+    """How orders are filled: spread, slippage and what else the venue does."""
+    jump: bool = True
+    """Whether steps are passed over at which nothing can happen. It changes how long a run takes, and nothing else."""
 
     def __post_init__(self) -> None:
         if self.start >= self.end:
@@ -61,6 +68,8 @@ class Backtest:
     market: str
     """What the prices were, in words."""
     notes: tuple[str, ...] = ()
+    steps: int = 0
+    """Moments of decision; as many cycles as `milliseconds` has were really run."""
 
     @property
     def median_ms(self) -> float:
@@ -73,37 +82,108 @@ def backtest_run(
     plan: BacktestPlan,
     market: RecordedMarket,
     notes: Sequence[str] = (),
-    on_cycle: Callable[[int, int, CycleResult], None] = lambda *_: None,
+    on_cycle: Callable[[int, int], None] = lambda *_: None,
 ) -> Backtest:
-    """Run the bot over the window. `on_cycle` is told after each cycle: its number, how many there are, its result.
+    """Run the bot over the window. `on_cycle` is told after each step that was run: its number, how many there are.
 
     `notes` on the data go into the report. Raises Rejected for a plan that the data cannot serve, BrokenPromise when
     something happens that the design rules out.
     """
     _within_the_recording(plan, market)
-    clock, journal = SimulatedClock(plan.start), MemoryJournal()
-    exchange = SimulatedExchange(
-        instruments={symbol: market.instrument(symbol) for symbol in plan.symbols}, clock=clock, deposit=plan.capital
-    )
-    world = World(clock, market, decider_for(_bot(plan)), exchange, journal, sleep=lambda _: None)
-    step = timedelta(milliseconds=interval_ms(plan.interval))
-    moments = _moments(plan.start, plan.end, step)
-    milliseconds = []
-    for number, at in enumerate(moments, start=1):
-        clock.move_to(at)
-        exchange.pending(partial(_openings, market, plan.symbols, at))
-        standing = Standing(blocked=journal.blocked(at=at))
-        result = run_cycle(world, _run(plan, at, at + step, number - 1, standing))
-        exchange.pending(None)
-        milliseconds.append(sum(result.timings.values()))
-        _pass_time(exchange, market, plan.symbols, since=at, until=min(at + step, plan.end))
-        on_cycle(number, len(moments), result)
-        clock.move_to(min(at + step, plan.end))
-        settle(world)
-        check(exchange.account(), [*journal.ledger.values()], journal.positions(), journal.orders())
-    journal.equity(exchange.account())
-    told = (*notes, *_notes(market, plan.symbols), *_unasked_told(journal), *_locks_told(journal))
-    return Backtest(plan, journal, milliseconds, _words(market), told)
+    run = _Running(plan, market)
+    step = 0
+    while step < len(run.moments):
+        landing = run.leap(step)
+        if landing.step < len(run.moments):
+            run.carry_out(landing)
+            on_cycle(landing.step + 1, len(run.moments))
+        step = landing.step + 1
+    run.end()
+    told = (*notes, *_notes(market, plan.symbols), *_unasked_told(run.journal), *_locks_told(run.journal))
+    return Backtest(plan, run.journal, run.milliseconds, _words(market), told, steps=len(run.moments))
+
+
+class _Running:
+    """A run under way: the world of its bot, and where it is."""
+
+    def __init__(self, plan: BacktestPlan, market: RecordedMarket) -> None:
+        self.plan, self.market, self.journal = plan, market, MemoryJournal()
+        self.length = timedelta(milliseconds=interval_ms(plan.interval))
+        self.moments = _moments(plan.start, plan.end, self.length)
+        self.milliseconds: list[float] = []
+        self.clock = SimulatedClock(plan.start)
+        self.exchange = SimulatedExchange(
+            instruments={symbol: _charged(market.instrument(symbol), plan.fee) for symbol in plan.symbols},
+            clock=self.clock,
+            deposit=plan.capital,
+            settings=plan.fills,
+        )
+        decider = decider_for(_bot(plan))
+        care = Care(trailing_stop=plan.limits.trailing_stop)
+        self.world = World(self.clock, market, decider, self.exchange, self.journal, care=care, sleep=lambda _: None)
+        self._jump = self._jump_of(decider)
+
+    def leap(self, step: int) -> Landing:
+        """Return what is done next: the step itself, where nothing may be passed over."""
+        if self._jump is None or step == 0:
+            return Landing(step, cycle=True)
+        return self._jump.leap(step)
+
+    def carry_out(self, landing: Landing) -> None:
+        """Run a step: the cycle that begins it, where there is one, and the time until the next."""
+        plan, at = self.plan, self.moments[landing.step]
+        until = min(at + self.length, plan.end)
+        if landing.cycle:
+            self.clock.move_to(at)
+            self._cycle(at, landing.step)
+        pass_time(self.exchange, self.market, plan.symbols, since=at, until=until)
+        self.clock.move_to(until)
+        if self.exchange.unread or self._jump is None:
+            settle(self.world)
+            self._check()
+
+    def end(self) -> None:
+        """State the account when the window ends."""
+        if self._jump is not None:
+            self._jump.catch_up(len(self.moments))
+        self.clock.move_to(self.plan.end)
+        settle(self.world)
+        self._check()
+        self.journal.equity(self.exchange.account())
+        wrong = sum((line.amount for line in self.journal.ledger.values()), Decimal(0)) - self.exchange.wallet
+        if wrong:
+            raise BrokenPromise(f"the lines of the ledger and the wallet are {wrong} apart")
+
+    def _cycle(self, at: datetime, number: int) -> None:
+        self.exchange.pending(partial(openings, self.market, self.plan.symbols, at))
+        standing = Standing(blocked=self.journal.blocked(at=at))
+        result = run_cycle(self.world, _run(self.plan, at, at + self.length, number, standing))
+        self.exchange.pending(None)
+        self.milliseconds.append(sum(result.timings.values()))
+
+    def _check(self) -> None:
+        journal = self.journal
+        check(self.exchange.account(), journal.total, journal.positions(), journal.orders())
+
+    def _jump_of(self, decider: Decider) -> Jump | None:
+        """Return what passes over steps; None where every step has to be run: nobody said when there is nothing to do."""
+        foresight = getattr(decider, "foresight", None)
+        if not self.plan.jump or foresight is None or self.plan.limits.trailing_stop is not None:
+            return None
+        return Jump(
+            limits=self.plan.limits,
+            market=self.market,
+            exchange=self.exchange,
+            journal=self.journal,
+            due=due_of(foresight, _bot(self.plan), self.market, self.moments),
+            moments=self.moments,
+            end=self.plan.end,
+        )
+
+
+def _charged(spec: InstrumentSpec, fee: Decimal | None) -> InstrumentSpec:
+    """Return the rules of a contract with a fee of the plan."""
+    return spec if fee is None else replace(spec, taker_fee=fee, maker_fee=fee)
 
 
 def _within_the_recording(plan: BacktestPlan, market: RecordedMarket) -> None:
@@ -165,49 +245,3 @@ def _locks_told(journal: MemoryJournal) -> Iterator[str]:
     for lock in journal.locks:
         if lock.kind in (DRAWDOWN, FLOOR):
             yield f"nothing was opened any more from {lock.since:%F %H:%M} on: {lock.reason}"
-
-
-def _openings(market: RecordedMarket, symbols: Sequence[str], at: datetime) -> Iterator[Opening]:
-    """Yield the first prices after a decision: an order never meets the close that was decided on."""
-    for symbol in symbols:
-        bar = market.base_bar(symbol, at=at)
-        if bar is not None:
-            yield Opening(_quote_at_open(market, bar), span=bar.high - bar.low)
-
-
-def _quote_at_open(market: RecordedMarket, bar: Bar) -> Quote:
-    """Return the prices at the open of a bar, the spread around them as the market's own quotes have it."""
-    before = market.quote(bar.symbol, at=bar.opened_at)
-    mark = bar.open if bar.mark_open is None else bar.mark_open
-    shift = bar.open - before.last
-    return replace(before, at=bar.opened_at, last=bar.open, bid=before.bid + shift, ask=before.ask + shift, mark=mark)
-
-
-def _pass_time(
-    exchange: SimulatedExchange, market: RecordedMarket, symbols: Sequence[str], *, since: datetime, until: datetime
-) -> None:
-    """Walk the symbols through (since, until], bars and funding in the order of their times."""
-    for symbol in symbols:
-        if not exchange.needs(symbol):
-            continue
-        paid = {settled.at: settled for settled in market.funding(symbol, since=since, until=until)}
-        for bar in _bars(market, symbol, since, until):
-            exchange.bar(bar)
-            for at in [at for at in paid if at <= bar.closed_at]:
-                _pay(exchange, symbol, paid.pop(at))
-        for settled in paid.values():  # a bar is missing there; what was due was paid all the same
-            _pay(exchange, symbol, settled)
-
-
-def _pay(exchange: SimulatedExchange, symbol: str, settled: FundingSettlement) -> None:
-    exchange.funding(symbol, settled.rate, settled.mark, settled.at)
-
-
-def _bars(market: RecordedMarket, symbol: str, since: datetime, until: datetime) -> Iterator[Bar]:
-    step = timedelta(milliseconds=interval_ms(market.interval))
-    opened = since
-    while opened < until:
-        bar = market.base_bar(symbol, at=opened)
-        if bar is not None:
-            yield bar
-        opened += step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from decisions.domain.portfolio import Role
-from trading.domain.venue import AccountState, Income
+from trading.domain.venue import AccountState
 from trading.services.journal.base import TrackedOrder, TrackedPosition
 from vibex.lib.errors import VibexError
 
@@ -15,17 +15,16 @@ class BrokenPromise(VibexError):
 
 
 def check(
-    state: AccountState, ledger: list[Income], positions: list[TrackedPosition], orders: list[TrackedOrder]
+    state: AccountState, total: Decimal, positions: list[TrackedPosition], orders: list[TrackedOrder]
 ) -> None:
-    """Compare the exchange's state with its ledger and with our books. Raises BrokenPromise with the figures."""
-    _money_adds_up(state, ledger)
+    """Compare the exchange's state with the total of its ledger and with our books. Raises BrokenPromise with the figures."""
+    _money_adds_up(state, total)
     _books_agree(state, positions)
     _all_protected(state, orders)
     _nothing_left_behind(state)
 
 
-def _money_adds_up(state: AccountState, ledger: list[Income]) -> None:
-    total = sum((line.amount for line in ledger), Decimal(0))
+def _money_adds_up(state: AccountState, total: Decimal) -> None:
     if total != state.wallet:
         raise BrokenPromise(f"{state.at:%F %T}: the ledger adds up to {total}, the wallet holds {state.wallet}")
 

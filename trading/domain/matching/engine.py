@@ -195,6 +195,19 @@ class Engine:
             orders=tuple(order.report() for order in ledger.open_orders()),
         )
 
+    @property
+    def wallet(self) -> Decimal:
+        return self._ledger.wallet
+
+    @property
+    def unread(self) -> bool:
+        """Whether something has happened since the last `drain`."""
+        return self._ledger.unread
+
+    def positions(self) -> list[PositionRecord]:
+        """Return what is open."""
+        return [position for _, position in self._ledger.held()]
+
     def state(self) -> EngineState:
         """Return everything a new engine needs to go on from here."""
         return self._ledger.state()

@@ -265,6 +265,10 @@ class Ledger:
         if self.wallet < 0 and (self.isolated or not any(self.held())):
             self.pay(IncomeKind.INSURANCE_CLEAR, symbol, -self.wallet, at)
 
+    @property
+    def unread(self) -> bool:
+        return bool(self._orders or self._income or self._trades)
+
     def drain(self) -> Changes:
         """Return what happened since the last call, and forget it."""
         changes = Changes(tuple(self._trades), tuple(self._income), tuple(self._orders.values()))

@@ -32,6 +32,7 @@ from trading.domain.venue import (
     VenuePosition,
 )
 from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
+from trading.services.journal.series import Equity, Point
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 ended_at = attrgetter("ended_at")
@@ -91,7 +92,7 @@ class MemoryJournal:
     closed: list[KeptPosition] = field(default_factory=list)
     fills: dict[tuple[str, str], Trade] = field(default_factory=dict)
     ledger: dict[tuple[IncomeKind, str], Income] = field(default_factory=dict)
-    points: list[AccountState] = field(default_factory=list)
+    series: Equity = field(default_factory=Equity)
     incidents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     rulings: list[Ruling] = field(default_factory=list)
@@ -234,10 +235,17 @@ class MemoryJournal:
     def equity(self, state: AccountState) -> None:
         if unknown_equity(state):
             return
-        if self.points and self.points[-1].at == state.at:
-            self.points.pop()
-        self.points.append(state)
-        self.watched = carried(self.watched, equity=state.equity, transfers=self.moved, at=state.at, zone=self.zone)
+        self.series.add(state)
+        self.watch_on(state.equity, state.at)
+
+    def watch_on(self, equity: Decimal, at: datetime) -> None:
+        """Carry what is remembered of losses on to an equity."""
+        self.watched = carried(self.watched, equity=equity, transfers=self.moved, at=at, zone=self.zone)
+
+    @property
+    def points(self) -> list[Point]:
+        """Equity over time."""
+        return self.series.points()
 
     def watch(self) -> Watch | None:
         return self.watched

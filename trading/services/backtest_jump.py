@@ -1,0 +1,245 @@
+"""Doing only what matters: a backtest jumps over the steps at which, provably, nothing can happen.
+
+A step begins with a decision and ends where the next one begins. It is passed over when the rules have said in advance that
+they could not act there, and while it lasts no order, no liquidation price and no settlement of funding is met, and no loss
+limit can be reached. What is passed over is not lost: the equity of each step is kept, exactly, and losses are watched as if
+somebody had looked each time. Where floats cannot tell, the step is not passed over.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from accounts.domain.limits import Limits
+from decisions.deciders.rules import Foresighted
+from decisions.domain.proposal import Side
+from decisions.domain.question import BotView
+from marketdata.domain.intervals import interval_ms
+from marketdata.domain.pricing import decimal_of
+from marketdata.domain.recording import Recording
+from marketdata.domain.whole import WholeMarket
+from marketdata.recorded_market import RecordedMarket
+from trading.domain.losses import DAY, DRAWDOWN, EMPTY, FLOOR
+from trading.domain.matching.types import PositionRecord
+from trading.exchange.simulated import SimulatedExchange
+from trading.services.journal.memory import MemoryJournal
+from trading.services.journal.series import Span
+from vibex.lib.clock import to_ms
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    type Floats = NDArray[np.float64]
+
+NEAR: Final = 1e-9
+"""Shares below this are the rounding of floats: what lies so near a limit is looked at exactly."""
+
+
+class Landing(NamedTuple):
+    """The next step at which something is done: a whole cycle, or only time that passes."""
+
+    step: int
+    cycle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Steps at which rules could act on a symbol, by what is open there."""
+
+    flat: Sequence[int]
+    long: Sequence[int]
+    short: Sequence[int]
+
+    def after(self, step: int, side: Side | None, last: int) -> int:
+        """Return the first of them from `step` on, `last` where there is none."""
+        steps = self.flat if side is None else self.long if side is Side.LONG else self.short
+        place = bisect_left(steps, step)
+        return steps[place] if place < len(steps) else last
+
+
+class Tape:
+    """What was recorded of a symbol, by the steps of a run. For the exchange only: it reaches into the future."""
+
+    def __init__(self, recording: Recording, edges: NDArray[np.int64]) -> None:
+        import numpy as np
+
+        candles, mark = recording.candles, recording.mark
+        opened, length = candles.open_time, interval_ms(candles.interval)
+        self.first: list[int] = opened.searchsorted(edges).tolist()
+        """The first bar of each step, and where the last step ends."""
+        self.newest: NDArray[np.int64] = opened.searchsorted(edges - length, "right") - 1
+        """The newest bar that has closed when each step begins."""
+        self.low = candles.low if mark is None else np.fmin(candles.low, mark.low)
+        self.high = candles.high if mark is None else np.fmax(candles.high, mark.high)
+        close = candles.close if mark is None else np.where(np.isnan(mark.close), candles.close, mark.close)
+        self.mark = close[self.newest.clip(min=0)]
+        """The mark price when each step begins."""
+        self.settled: list[int] = recording.funding.at.tolist()
+
+
+class Jump:
+    """Where a run goes next. The same fills, the same ledger and the same equity as without it."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        market: RecordedMarket,
+        exchange: SimulatedExchange,
+        journal: MemoryJournal,
+        due: Mapping[str, Due],
+        moments: Sequence[datetime],
+        end: datetime,
+    ) -> None:
+        import numpy as np
+
+        self._limits, self._market, self._exchange, self._journal = limits, market, exchange, journal
+        self._due, self._moments, self._last = due, moments, len(moments)
+        self._ms = [to_ms(moment) for moment in (*moments, end)]
+        edges = np.array(self._ms, dtype=np.int64)
+        self._tapes = {symbol: Tape(market.series(symbol), edges) for symbol in due}
+        journal.series.moments, journal.series.mark = moments, self._mark
+
+    def leap(self, step: int) -> Landing:
+        """Return the next step from `step` on at which something is done; what lies before it is passed over.
+
+        The step after the last one means that nothing is done any more.
+        """
+        began, held = step, tuple(self._exchange.held())
+        while True:
+            landing = self._next(step, held)
+            until = landing.step if landing.cycle else min(landing.step + 1, self._last)
+            stop = min(until, self._day_after(step)) if held else until
+            lost = self._lost(step, stop, held)
+            if lost is not None:
+                landing, until, stop = Landing(lost, cycle=True), lost, lost
+            self._pass(step, stop, held)
+            if stop == until:
+                break
+            step = stop
+        if landing.step > began:
+            self.catch_up(landing.step)
+        return landing
+
+    def _next(self, step: int, held: Sequence[PositionRecord]) -> Landing:
+        sides = {position.symbol: position.side for position in held}
+        acts = min(due.after(step, sides.get(symbol), self._last) for symbol, due in self._due.items())
+        moves = acts
+        for symbol, tape in self._tapes.items():
+            if symbol in sides:
+                moves = min(moves, self._settles(tape, step))
+            if self._exchange.needs(symbol):
+                moves = min(moves, self._meets(symbol, tape, step, moves))
+        return Landing(acts, cycle=True) if acts <= moves else Landing(moves, cycle=False)
+
+    def _settles(self, tape: Tape, step: int) -> int:
+        """Return the step in which funding is settled next."""
+        place = bisect_right(tape.settled, self._ms[step])
+        if place == len(tape.settled):
+            return self._last
+        return bisect_left(self._ms, tape.settled[place]) - 1
+
+    def _meets(self, symbol: str, tape: Tape, step: int, until: int) -> int:
+        """Return the first step before `until` in which a price is met, `until` where none is."""
+        floor, ceiling = self._exchange.quiet_range(symbol)
+        start, stop = tape.first[step], tape.first[until]
+        met = (tape.low[start:stop] <= float(floor)) | (tape.high[start:stop] >= float(ceiling))
+        place = int(met.argmax()) if len(met) else 0
+        if not len(met) or not met[place]:
+            return until
+        return bisect_right(tape.first, start + place, hi=until) - 1
+
+    def _day_after(self, step: int) -> int:
+        """Return where a span that begins with `step` has to end: with the day that is watched. The first step of a day is a
+        span of its own, for only then is it known what the day began with."""
+        watch = self._journal.watched
+        if watch is None:
+            return self._last
+        return max(step + 1, bisect_left(self._moments, watch.day_ends, lo=step))
+
+    def _lost(self, start: int, stop: int, held: Sequence[PositionRecord]) -> int | None:
+        """Return the first step of [start, stop) at which a loss limit may be reached, None where none can be."""
+        import numpy as np
+
+        watch = self._journal.watched
+        if start == stop or watch is None:
+            return None
+        locked = {lock.kind for lock in self._journal.locks if lock.holds(self._moments[start])}
+        if self._limits.flatten_on_loss and held and not locked.isdisjoint((DAY, DRAWDOWN, FLOOR)):
+            return start  # they are to be closed
+        equity = self._equity(start, stop if held else start + 1, held)
+        new_day = self._moments[start] >= watch.day_ends
+        begun, moved = (watch.equity, 0) if new_day else (watch.day_equity, watch.day_moved)
+        if min(begun, watch.equity) < 2 * EMPTY or not watch.unit:
+            return start
+        worst = equity * (1.0 - NEAR)
+        reached = worst < 2.0 * float(EMPTY)
+        if DAY not in locked or new_day:
+            reached |= worst <= float(begun * (1 - self._limits.daily_loss) + moved)
+        if DRAWDOWN not in locked:
+            peak = float(watch.peak * (watch.units or watch.equity / watch.unit))
+            reached |= worst <= np.maximum.accumulate(equity).clip(peak) * float(1 - self._limits.max_drawdown)
+        if FLOOR not in locked and self._limits.equity_floor is not None:
+            reached |= worst < float(self._limits.equity_floor)
+        place = int(reached.argmax())
+        return start + place if reached[place] else None
+
+    def _pass(self, start: int, stop: int, held: tuple[PositionRecord, ...]) -> None:
+        """Keep the equity of the steps [start, stop), and watch losses at those of them that make a difference."""
+        if start == stop:
+            return
+        span = Span(start, stop, self._exchange.wallet, held)
+        self._journal.series.passed(span)
+        for step in self._telling(span):
+            self._journal.watch_on(span.wallet + span.unrealised(step, self._mark), self._moments[step])
+
+    def _telling(self, span: Span) -> list[int]:
+        """Return the first step, those that may be a new high, and the last."""
+        telling = {span.start, span.stop - 1}
+        watch = self._journal.watched
+        if span.held and watch is not None and watch.unit:
+            equity = self._equity(span.start, span.stop, span.held)
+            peak = float(watch.peak * (watch.units or watch.equity / watch.unit))
+            highest = float(equity.max()) * (1.0 - NEAR)
+            if highest >= peak * (1.0 - 2.0 * NEAR):
+                telling.update((span.start + (equity >= highest).nonzero()[0]).tolist())
+        return sorted(telling)
+
+    def _equity(self, start: int, stop: int, held: Sequence[PositionRecord]) -> Floats:
+        """Return the equity at the steps [start, stop), as near as floats come to it."""
+        import numpy as np
+
+        equity = np.full(stop - start, float(self._exchange.wallet))
+        for position in held:
+            mark = self._tapes[position.symbol].mark[start:stop]
+            equity += mark * float(position.quantity) - float(position.cost)
+        return equity
+
+    def catch_up(self, step: int) -> None:
+        """Show the exchange the prices of the moment at which a step begins: nothing was met on the way there."""
+        for symbol, tape in self._tapes.items():
+            if self._exchange.needs(symbol) and (newest := int(tape.newest[step])) >= 0:
+                self._exchange.bar(self._market.bar(symbol, newest))
+
+    def _mark(self, symbol: str, step: int) -> Decimal:
+        return decimal_of(self._tapes[symbol].mark[step])
+
+
+def due_of(
+    foresight: Foresighted, bot: BotView, market: RecordedMarket, moments: Sequence[datetime]
+) -> dict[str, Due]:
+    """Return at which steps rules could act, as they declare it, by symbol."""
+    import numpy as np
+
+    whole = WholeMarket(market.frame, np.array([to_ms(moment) for moment in moments], dtype=np.int64))
+    acts = {symbol: foresight.acts(bot, symbol, whole) for symbol in bot.symbols}
+    return {
+        symbol: Due(*(mask.nonzero()[0].tolist() for mask in (each.flat, each.long, each.short)))
+        for symbol, each in acts.items()
+    }
