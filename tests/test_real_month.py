@@ -24,7 +24,7 @@ from marketdata.venues.recorded import read_folder
 from trading.domain.orders import OrderState
 from trading.domain.venue import Trade
 from trading.services.backtest import Backtest, BacktestPlan, backtest_run
-from trading.services.backtest_report import report_of
+from trading.services.backtest.report import report_of
 
 pytestmark = pytest.mark.ci
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT")

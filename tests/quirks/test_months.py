@@ -20,7 +20,7 @@ from marketdata.venues.recorded import read_folder
 from tests.quirks.kit import ASTER, BINANCE, utc
 from tests.quirks.test_flat import MEANINGLESS
 from trading.services.backtest import Backtest, BacktestPlan, backtest_run
-from trading.services.backtest_report import report_of
+from trading.services.backtest.report import report_of
 from vibex.lib.clock import from_ms
 
 ARENA = (SEEDS / "arena.txt").read_text(encoding="utf-8")

@@ -137,7 +137,7 @@ class BacktestView(Face):
     @extend_schema(request=BacktestIn, responses={200: BacktestJob, 202: BacktestJob})
     def post(self, request: Request) -> Response:
         """Run it beside the server, one at a time for each person. `DELETE` on the job breaks it off."""
-        from trading.services.backtest_job import KIND, backtest_refuse_second, backtest_work
+        from trading.services.backtest.job import KIND, backtest_refuse_second, backtest_work
 
         arguments = list(_arguments(given(BacktestIn, request)))
         asked = {"arguments": arguments}

@@ -15,7 +15,7 @@ from decisions.selectors import feedback_for
 from trading.models import Order, Position
 from trading.services import waiting
 from trading.services.approval import decision_reject
-from trading.services.backtest import _unasked_told
+from trading.services.backtest.run import _unasked_told
 from trading.services.cycle import run_cycle
 from trading.services.halt import halt_latch
 from trading.services.live import cycle_run

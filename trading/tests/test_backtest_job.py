@@ -20,7 +20,7 @@ from accounts.services.jobs import ALIVE, JobWork
 from marketdata.models import Candle
 from marketdata.services import feed_configure
 from marketdata.tests.build import START, rows_of, walk, write_csv
-from trading.services.backtest_job import MOST_POINTS, backtest_work, thinned
+from trading.services.backtest.job import MOST_POINTS, backtest_work, thinned
 from vibex.lib.clock import Deadline
 from vibex.lib.env import ROOT
 from vibex.lib.errors import Rejected
@@ -102,7 +102,7 @@ PARENT = """
 import sys, time
 import django
 django.setup()
-from trading.services.backtest_job import _process
+from trading.services.backtest.job import _process
 with open(sys.argv[1], "wb") as out, _process(sys.argv[2:], out, out) as process:
     print(process.pid, flush=True)
     time.sleep(600)

@@ -18,7 +18,7 @@ from marketdata.domain.candles import Candles
 from marketdata.domain.recording import Recording
 from marketdata.recorded_market import RecordedMarket
 from trading.services.backtest import Backtest, BacktestPlan, backtest_run
-from trading.services.backtest_report import report_of
+from trading.services.backtest.report import report_of
 from trading.tests.venue_support import BTC
 from vibex.lib.clock import to_ms
 

@@ -12,7 +12,8 @@ from accounts.models import Bot, RiskLimits
 from decisions.deciders import rules
 from decisions.domain.proposal import Action, Proposal
 from trading.models import Fill, IncomeEntry, Lock, PaperIncome, Position
-from trading.services import backtest, live
+from trading.services import live
+from trading.services.backtest import run
 from trading.services.cycle import run_cycle
 from trading.services.guard import guard_run
 from trading.services.standing import lock_lift
@@ -90,7 +91,7 @@ def test_promise_1_one_code_path_paper_and_backtest_trade_to_the_last_digit_alik
 
 
 def test_promise_1_one_code_path_a_backtest_runs_the_cycle_that_trades():
-    assert backtest.run_cycle is live.run_cycle is run_cycle
+    assert run.run_cycle is live.run_cycle is run_cycle
 
 
 def test_promise_7_loss_limits_hold_over_a_restart_a_new_day_and_a_raised_limit(monkeypatch):

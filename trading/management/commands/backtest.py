@@ -61,8 +61,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         # Imported here: the engine and TA-Lib are of no use to the other commands.
         from trading.services.backtest import BacktestPlan, backtest_run
-        from trading.services.backtest_job import end_with_parent
-        from trading.services.backtest_report import lines_of, report_of
+        from trading.services.backtest.job import end_with_parent
+        from trading.services.backtest.report import lines_of, report_of
 
         if options["end_with_input"]:
             end_with_parent()
@@ -79,15 +79,16 @@ class Command(BaseCommand):
             return
         for line in lines_of(report):
             self.stdout.write(line)
-        self.stdout.write(f"{len(backtest.milliseconds)} cycles, median {backtest.median_ms:.2f} ms")
+        ran = len(backtest.milliseconds)
+        self.stdout.write(f"{backtest.steps} cycles, {ran} of them run, median {backtest.median_ms:.2f} ms")
 
-    def _progress(self, number: int, count: int, _: Any) -> None:
+    def _progress(self, number: int, count: int) -> None:
         if number % max(1, count // SHARES) == 0:
             self.stderr.write(f"{PROGRESS}{number} of {count} cycles")
             self.stderr.flush()
 
 
-def _nobody(number: int, count: int, _: Any) -> None:
+def _nobody(number: int, count: int) -> None:
     """Tell nobody."""
 
 

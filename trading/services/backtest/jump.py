@@ -231,9 +231,7 @@ class Jump:
         return decimal_of(self._tapes[symbol].mark[step])
 
 
-def due_of(
-    foresight: Foresighted, bot: BotView, market: RecordedMarket, moments: Sequence[datetime]
-) -> dict[str, Due]:
+def due_of(foresight: Foresighted, bot: BotView, market: RecordedMarket, moments: Sequence[datetime]) -> dict[str, Due]:
     """Return at which steps rules could act, as they declare it, by symbol."""
     import numpy as np
 

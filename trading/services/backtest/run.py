@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from statistics import median
 
-from accounts.domain.limits import DEFAULTS, Limits
 from decisions.deciders.base import BotView, Decider
 from decisions.deciders.registry import decider_for
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.intervals import interval_ms
 from marketdata.recorded_market import RecordedMarket
 from trading.domain.losses import DAY, DRAWDOWN, FLOOR
-from trading.domain.matching import EngineSettings
 from trading.domain.risk import Standing
 from trading.exchange.simulated import SimulatedExchange
-from trading.services.backtest_jump import Jump, Landing, due_of
-from trading.services.backtest_time import openings, pass_time
+from trading.services.backtest.jump import Jump, Landing, due_of
+from trading.services.backtest.passing import openings, pass_time
+from trading.services.backtest.plan import BacktestPlan
 from trading.services.cycle import run_cycle
 from trading.services.invariants import BrokenPromise, check
 from trading.services.journal.memory import MemoryJournal
@@ -28,34 +27,6 @@ from trading.services.settle import settle
 from trading.services.world import Care, Run, World
 from vibex.lib.clock import SimulatedClock, from_ms, to_ms
 from vibex.lib.errors import Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class BacktestPlan:
-    """What is tested: one bot over a window of recorded candles. The window is [start, end), UTC."""
-
-    symbols: tuple[str, ...]
-    start: datetime
-    end: datetime
-    interval: str = "1h"
-    timeframes: tuple[str, ...] = ("1h", "4h")
-    model: str = "rules/trend"
-    capital: Decimal = Decimal(10_000)
-    limits: Limits = field(default=DEFAULTS)
-    approval: bool = False
-    """Whether the bot asks a person before it enters."""
-    fee: Decimal | None = None
-    """Share of the notional that every fill costs; None: as each contract says."""
-    fills: EngineSettings = field(default_factory=EngineSettings)
-    """How orders are filled: spread, slippage and what else the venue does."""
-    jump: bool = True
-    """Whether steps are passed over at which nothing can happen. It changes how long a run takes, and nothing else."""
-
-    def __post_init__(self) -> None:
-        if self.start >= self.end:
-            raise Rejected(
-                f"--from {self.start:%F %H:%M} is not before --to {self.end:%F %H:%M}: swap them or choose a later end"
-            )
 
 
 @dataclass(slots=True)

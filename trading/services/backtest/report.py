@@ -11,7 +11,8 @@ from typing import Any
 from decisions.domain.proposal import Verdict
 from trading.domain.performance import max_drawdown
 from trading.domain.venue import ZERO, IncomeKind
-from trading.services.backtest import Backtest, BacktestPlan
+from trading.services.backtest.plan import BacktestPlan
+from trading.services.backtest.run import Backtest
 from trading.services.journal.memory import KeptPosition, MemoryJournal
 
 CENT = Decimal("0.01")
@@ -92,7 +93,7 @@ def _totals(journal: MemoryJournal) -> dict[str, str]:
 def _counts(backtest: Backtest) -> dict[str, Any]:
     closed = backtest.journal.closed
     return {
-        "cycles": len(backtest.milliseconds),
+        "cycles": backtest.steps,
         "trades": len(closed),
         "open": len(backtest.journal.open),
         "by_exit": _count(position.exit_reason for position in closed),
