@@ -26,6 +26,7 @@ BENCHMARKS = {
     "reconcile": "a reconcile of an account with ten thousand fills",
     "backtest": "a month of real candles, six symbols: decisions per second",
     "indicators": "indicators against bare TA-Lib",
+    "metrics": "all figures of a million points of equity, and intervals of a year of hours",
     "api": "lists of the API with 100,000 rows behind each, balance, performance, the web process",
     "pages": "pages with 100 bots and 1,000,000 candles: queries, time, size, first paint",
     "equity_series": "a year of equity at one minute in 1,000 points, on SQLite and PostgreSQL",

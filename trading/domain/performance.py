@@ -8,6 +8,8 @@ from decimal import Decimal
 from math import fsum, prod, sqrt
 from typing import Final, NamedTuple
 
+from trading.domain.significance import PerPeriod, Sample
+
 
 def max_drawdown(equity: Sequence[Decimal]) -> Decimal:
     """Return the deepest fall from an earlier peak as a share of that peak: 0 for a series that never falls."""
@@ -46,6 +48,8 @@ def ratio(part: Decimal, of: Decimal) -> float | None:
 
 PER_YEAR: Final = 365
 """Days of a year on which crypto trades: all of them."""
+CONVENTION: Final = "Returns are per period and compounded; a year has 365 days; cash earns 0 %; deviations are those of a sample (n − 1)."
+"""What figures here and in `ratios` are computed by, for faces to show beside them."""
 ENOUGH: Final = 30
 """Days below which a Sharpe ratio says nothing: its interval would reach from very good to very bad."""
 
@@ -70,8 +74,9 @@ def sharpe(returns: Sequence[float]) -> Sharpe | None:
 
     Mean ÷ standard deviation (of a sample), times √365. The interval is value ± 1.96 standard errors, which E. Mertens
     (2002, "Comments on variance of the IID estimator in Lo (2002)") gives for returns that need not be normal:
-    √((1 − skewness × S + (kurtosis − 1) ÷ 4 × S²) ÷ n) for the ratio S of a day. For normal returns that is the one of
-    A. W. Lo (2002, "The Statistics of Sharpe Ratios"). It takes the days as independent of each other.
+    √((1 − skewness × S + (kurtosis − 1) ÷ 4 × S²) ÷ (n − 1)) for the ratio S of a day, as everywhere (`significance`).
+    For normal returns that is the one of A. W. Lo (2002, "The Statistics of Sharpe Ratios"). It takes the days as
+    independent of each other.
     """
     count = len(returns)
     if count < ENOUGH:
@@ -85,7 +90,7 @@ def sharpe(returns: Sequence[float]) -> Sharpe | None:
     skewness = fsum(each**3 for each in spread) / count / deviation**3
     kurtosis = fsum(each**4 for each in spread) / count / deviation**4
     daily = mean / sqrt(square / (count - 1))
-    error = sqrt(max(0.0, 1 - skewness * daily + (kurtosis - 1) / 4 * daily**2) / count)
+    error = Sample(PerPeriod(daily), count, skewness, kurtosis).error
     value, reach, year = daily, Z_95 * error, sqrt(PER_YEAR)
     return Sharpe(value * year, (value - reach) * year, (value + reach) * year, count)
 
