@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError
-from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.domain.limits import DEFAULTS, LEVERAGE_CEILING, Limits
-from marketdata.domain.intervals import INTERVAL_MS
-from marketdata.management.arguments import intervals
-from trading.domain.schedule import timeframes_for
-from vibex.lib.commands import moment, names
-from vibex.lib.errors import VibexError
+from trading.management.backtest_options import (
+    USAGE,
+    add_fills,
+    add_limits,
+    add_window,
+    count,
+    limits_of,
+    plan_of,
+    source_of,
+)
+from trading.management.progress import Bar, Lines, bars
+from vibex.lib.commands import faults_told, names
 
 if TYPE_CHECKING:
-    from marketdata.recorded_market import RecordedMarket
-    from trading.services.backtest import BacktestPlan
+    from trading.services.backtest import Backtest, BacktestPlan
+    from trading.services.backtest.source import Source
 
-USAGE = 2
-SHARES = 20
-"""How often progress is told."""
-PROGRESS = "progress: "
+MOST_JOBS: Final = 64
+MOST_PARTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several runs: what it is called, and what is run."""
+
+    name: str
+    plan: BacktestPlan
 
 
 class Command(BaseCommand):
@@ -33,25 +45,36 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        where = parser.add_mutually_exclusive_group(required=True)
-        where.add_argument("--data", type=Path, help="Folder with SYMBOL-interval.csv.gz files.")
-        where.add_argument("--venue", help="Market whose stored candles are taken: aster, sim, …")
-        parser.add_argument("--symbols", type=names, required=True, help="BTCUSDT,ETHUSDT,…")
-        parser.add_argument("--from", dest="start", type=moment, required=True, help="2025-09-15, UTC, included.")
-        parser.add_argument("--to", dest="end", type=moment, required=True, help="2025-10-15, UTC, not included.")
-        parser.add_argument("--interval", default="1h", choices=INTERVAL_MS, help="How often it decides (default 1h).")
+        add_window(parser)
         parser.add_argument(
-            "--timeframes", type=intervals, help="What it sees; default: the interval and the next ones."
+            "--decider", default="rules/trend", help="rules/<strategy>[:<number>=<value>,…] (default rules/trend)."
         )
-        parser.add_argument("--decider", default="rules/trend", help="rules/<strategy> (default rules/trend).")
-        parser.add_argument(
-            "--capital", type=_amount, default=Decimal(10_000), help="Starting balance (default 10000)."
-        )
-        parser.add_argument("--max-leverage", type=int, help=f"Leverage cap, 1 to {LEVERAGE_CEILING}.")
-        parser.add_argument("--max-stop", type=_amount, help="Farthest stop as a share of price, for example 0.10.")
+        add_limits(parser)
+        add_fills(parser)
         parser.add_argument("--approval", action="store_true", help="As a bot that asks first, approved at once.")
+        parser.add_argument("--accounts", type=names, help="Run once under the limits of each of these accounts.")
+        parser.add_argument(
+            "--walk-forward",
+            type=count(MOST_PARTS),
+            metavar="N",
+            help="N equal parts of the time, each from its own capital.",
+        )
+        parser.add_argument("--jobs", type=count(MOST_JOBS), default=1, help="How many run side by side (default 1).")
+        parser.add_argument("--no-jump", action="store_true", help="Run every cycle, also where nothing can happen.")
+        parser.add_argument(
+            "--report", type=Path, metavar="FILE.html", help="Write charts, trades and figures to one file."
+        )
+        parser.add_argument(
+            "--seeds", type=count(10_000), default=100, help="Random baselines of a report (default 100)."
+        )
+        parser.add_argument(
+            "--trials", type=count(1_000_000), default=1, help="How many settings were tried before this one."
+        )
+        parser.add_argument("--seed", type=int, default=0, help="Of what is drawn by chance in a report (default 0).")
         parser.add_argument("--json", action="store_true", help="Print the whole report as JSON.")
-        parser.add_argument("--progress", action="store_true", help="Say on standard error how far it is.")
+        parser.add_argument(
+            "--progress", action="store_true", help="Say on standard error how far it is, line by line."
+        )
         parser.add_argument(
             "--end-with-input",
             action="store_true",
@@ -59,91 +82,84 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
+        if options["end_with_input"]:
+            from trading.services.backtest.job import end_with_parent
+
+            end_with_parent()
+        with faults_told():
+            plan = replace(
+                plan_of(options, options["decider"]), approval=options["approval"], jump=not options["no_jump"]
+            )
+            parts = list(_parts(plan, options))
+            if len(parts) > 1 and options["report"]:
+                raise CommandError("--report is of one run: leave out --accounts and --walk-forward", returncode=USAGE)
+            done = self._run(source_of(options), parts, options)
+            if len(parts) > 1:
+                self._told_together(parts, done, as_json=options["json"])
+            else:
+                self._told(done[0], options)
+
+    def _run(self, source: Source, parts: Sequence[Part], options: dict[str, Any]) -> list[Backtest]:
         # Imported here: the engine and TA-Lib are of no use to the other commands.
-        from trading.services.backtest import BacktestPlan, backtest_run
-        from trading.services.backtest.job import end_with_parent
+        from trading.services.backtest.many import backtests_run
+
+        with self._progress(parts, options) as tell:
+            return backtests_run(source, [part.plan for part in parts], jobs=options["jobs"], tell=tell)
+
+    @contextmanager
+    def _progress(self, parts: Sequence[Part], options: dict[str, Any]) -> Iterator[Bar]:
+        if options["progress"]:
+            yield Lines(self.stderr, "cycles", sum(part.plan.steps for part in parts), parts=len(parts))
+        else:
+            with bars([part.name for part in parts]) as shown:
+                yield shown
+
+    def _told(self, backtest: Backtest, options: dict[str, Any]) -> None:
         from trading.services.backtest.report import lines_of, report_of
 
-        if options["end_with_input"]:
-            end_with_parent()
-        try:
-            plan = _plan(BacktestPlan, options)
-            market, notes = _market(plan, options)
-            told = self._progress if options["progress"] else _nobody
-            backtest = backtest_run(plan=plan, market=market, notes=notes, on_cycle=told)
-            report = report_of(backtest)
-        except VibexError as fault:
-            raise CommandError(str(fault)) from None
+        report = report_of(backtest)
         if options["json"]:
             self.stdout.write(json.dumps(report, indent=1))
+        else:
+            for line in lines_of(report):
+                self.stdout.write(line)
+            ran = len(backtest.milliseconds)
+            self.stdout.write(f"{backtest.steps} cycles, {ran} of them run, median {backtest.median_ms:.2f} ms")
+        if options["report"]:
+            self._written(backtest, options)
+
+    def _written(self, backtest: Backtest, options: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def _told_together(self, parts: Sequence[Part], done: Sequence[Backtest], *, as_json: bool) -> None:
+        from trading.services.backtest.report import report_of
+
+        reports = {part.name: report_of(backtest) for part, backtest in zip(parts, done, strict=True)}
+        if as_json:
+            self.stdout.write(json.dumps(reports, indent=1))
             return
-        for line in lines_of(report):
-            self.stdout.write(line)
-        ran = len(backtest.milliseconds)
-        self.stdout.write(f"{backtest.steps} cycles, {ran} of them run, median {backtest.median_ms:.2f} ms")
-
-    def _progress(self, number: int, count: int) -> None:
-        if number % max(1, count // SHARES) == 0:
-            self.stderr.write(f"{PROGRESS}{number} of {count} cycles")
-            self.stderr.flush()
-
-
-def _nobody(number: int, count: int) -> None:
-    """Tell nobody."""
-
-
-def _market(plan: BacktestPlan, options: dict[str, Any]) -> tuple[RecordedMarket, list[str]]:
-    """Return the recorded candles, from files or from the tables, and what was left out of them."""
-    from marketdata.recorded_market import RecordedMarket
-
-    if options["venue"]:
-        from marketdata.stored_recordings import stored_recordings
-
-        stored = stored_recordings(
-            options["venue"], plan.symbols, start=plan.start, end=plan.end, timeframes=plan.timeframes
+        width = max(map(len, reports))
+        self.stdout.write(f"{'':<{width}}  {'return':>9}  {'drawdown':>9}  {'trades':>6}  {'fees':>12}  {'equity':>14}")
+        for name, report in reports.items():
+            equity, counts = report["equity"], report["counts"]
+            self.stdout.write(
+                f"{name:<{width}}  {float(equity['return']):>+9.2%}  {float(equity['max_drawdown']):>9.2%}  "
+                f"{counts['trades']:>6}  {report['totals']['fees']:>12}  {equity['end']:>14}"
+            )
+        returns = sorted(float(report["equity"]["return"]) for report in reports.values())
+        middle = (returns[len(returns) // 2] + returns[(len(returns) - 1) // 2]) / 2
+        above = sum(each > 0 for each in returns)
+        self.stdout.write(
+            f"{above} of {len(returns)} gained; median {middle:+.2%}, from {returns[0]:+.2%} to {returns[-1]:+.2%}"
         )
-        return RecordedMarket(stored, timeframes=plan.timeframes), []
-    from marketdata.venues.recorded import read_folder
-
-    folder = read_folder(options["data"], plan.symbols)
-    notes = [f"left out: {candle.reason}" for candle in folder.quarantined]
-    return RecordedMarket(folder.recordings.values(), timeframes=plan.timeframes), notes
 
 
-def _plan(plan_type: type[BacktestPlan], options: dict[str, Any]) -> BacktestPlan:
-    """Return the plan of the command's options. Raises CommandError for options that contradict themselves."""
-    try:
-        return plan_type(
-            symbols=options["symbols"],
-            start=options["start"],
-            end=options["end"],
-            interval=options["interval"],
-            timeframes=options["timeframes"] or timeframes_for(options["interval"]),
-            model=options["decider"],
-            capital=options["capital"],
-            approval=options["approval"],
-            limits=_limits(options["max_leverage"], options["max_stop"]),
-        )
-    except VibexError as fault:
-        raise CommandError(str(fault), returncode=USAGE) from None
+def _parts(plan: BacktestPlan, options: dict[str, Any]) -> Iterator[Part]:
+    """Yield what is run: for each account, for each part of the time."""
+    from trading.services.backtest.windows import parts_of
 
-
-def _limits(max_leverage: int | None, max_stop: Decimal | None) -> Limits:
-    leverage = DEFAULTS.max_leverage if max_leverage is None else max_leverage
-    stop = DEFAULTS.max_stop_distance if max_stop is None else max_stop
-    if not 1 <= leverage <= LEVERAGE_CEILING:
-        raise CommandError(f"--max-leverage {leverage} is not between 1 and {LEVERAGE_CEILING}", returncode=USAGE)
-    if not DEFAULTS.min_stop_distance < stop < 1:
-        text = f"--max-stop {stop} is not a share between {DEFAULTS.min_stop_distance} and 1"
-        raise CommandError(text, returncode=USAGE)
-    return replace(DEFAULTS, max_leverage=leverage, max_stop_distance=stop)
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise ArgumentTypeError(f"{text!r} is not a number") from None
-    if not amount.is_finite() or amount <= 0:
-        raise ArgumentTypeError(f"{text} is not above zero")
-    return amount
+    for account in options["accounts"] or ("",):
+        mine = replace(plan, limits=limits_of(options, account)) if account else plan
+        for each in parts_of(mine, options["walk_forward"]) if options["walk_forward"] else (mine,):
+            when = f"{each.start:%F} to {each.end:%F}" if options["walk_forward"] or not account else ""
+            yield Part(f"{account} {when}".strip(), each)

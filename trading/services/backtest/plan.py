@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from accounts.domain.limits import DEFAULTS, Limits
+from marketdata.domain.intervals import interval_ms
 from trading.domain.matching import EngineSettings
+from trading.services.backtest.asks import Asks
+from vibex.lib.clock import from_ms, to_ms
 from vibex.lib.errors import Rejected
 
 
@@ -29,6 +32,13 @@ class BacktestPlan:
     """Share of the notional that every fill costs; None: as each contract says."""
     fills: EngineSettings = field(default_factory=EngineSettings)
     """How orders are filled: spread, slippage and what else the venue does."""
+    latency: timedelta | None = None
+    """How long an order is on its way. None: it meets the next open. Zero: the very prices that were decided on. More: the
+    next open, worse by the share of the bar's range that this is of the bar's length."""
+    volume_share: Decimal | None = None
+    """Share of a bar's volume that an entry takes at most; the rest expires. None: as much as it wants."""
+    asks: Asks = field(default_factory=Asks)
+    """How a model is asked."""
     jump: bool = True
     """Whether steps are passed over at which nothing can happen. It changes how long a run takes, and nothing else."""
 
@@ -37,3 +47,24 @@ class BacktestPlan:
             raise Rejected(
                 f"--from {self.start:%F %H:%M} is not before --to {self.end:%F %H:%M}: swap them or choose a later end"
             )
+
+    @property
+    def step(self) -> timedelta:
+        """How long it is from one decision to the next."""
+        return timedelta(milliseconds=interval_ms(self.interval))
+
+    @property
+    def first(self) -> datetime:
+        """The first decision: the first close of a candle in the window."""
+        length = interval_ms(self.interval)
+        return from_ms(-(-to_ms(self.start) // length) * length)
+
+    @property
+    def steps(self) -> int:
+        """How many decisions there are."""
+        return max(0, -(-(self.end - self.first) // self.step))
+
+    def moments(self) -> list[datetime]:
+        """Return the moments of decision: the closes of candles in [start, end)."""
+        first, step = self.first, self.step
+        return [first + number * step for number in range(self.steps)]

@@ -16,16 +16,18 @@ from marketdata.domain.intervals import interval_ms
 from marketdata.recorded_market import RecordedMarket
 from trading.domain.losses import DAY, DRAWDOWN, FLOOR
 from trading.domain.risk import Standing
-from trading.exchange.simulated import SimulatedExchange
+from trading.exchange.simulated import Opening
+from trading.services.backtest.feedback import asking
 from trading.services.backtest.jump import Jump, Landing, due_of
 from trading.services.backtest.passing import openings, pass_time
 from trading.services.backtest.plan import BacktestPlan
+from trading.services.backtest.venue import BacktestVenue
 from trading.services.cycle import run_cycle
 from trading.services.invariants import BrokenPromise, check
 from trading.services.journal.memory import MemoryJournal
 from trading.services.settle import settle
 from trading.services.world import Care, Run, World
-from vibex.lib.clock import SimulatedClock, from_ms, to_ms
+from vibex.lib.clock import SimulatedClock
 from vibex.lib.errors import Rejected
 
 
@@ -54,14 +56,17 @@ def backtest_run(
     market: RecordedMarket,
     notes: Sequence[str] = (),
     on_cycle: Callable[[int, int], None] = lambda *_: None,
+    decider: Decider | None = None,
 ) -> Backtest:
     """Run the bot over the window. `on_cycle` is told after each step that was run: its number, how many there are.
+
+    `decider` decides in the place of what the plan's model stands for: a model that is asked once (`deciders`).
 
     `notes` on the data go into the report. Raises Rejected for a plan that the data cannot serve, BrokenPromise when
     something happens that the design rules out.
     """
     _within_the_recording(plan, market)
-    run = _Running(plan, market)
+    run = _Running(plan, market, decider)
     step = 0
     while step < len(run.moments):
         landing = run.leap(step)
@@ -77,19 +82,22 @@ def backtest_run(
 class _Running:
     """A run under way: the world of its bot, and where it is."""
 
-    def __init__(self, plan: BacktestPlan, market: RecordedMarket) -> None:
+    def __init__(self, plan: BacktestPlan, market: RecordedMarket, decider: Decider | None = None) -> None:
         self.plan, self.market, self.journal = plan, market, MemoryJournal()
-        self.length = timedelta(milliseconds=interval_ms(plan.interval))
-        self.moments = _moments(plan.start, plan.end, self.length)
+        self.length = plan.step
+        self._bar = timedelta(milliseconds=interval_ms(market.interval))
+        self.moments = plan.moments()
         self.milliseconds: list[float] = []
         self.clock = SimulatedClock(plan.start)
-        self.exchange = SimulatedExchange(
+        self.exchange = BacktestVenue(
             instruments={symbol: _charged(market.instrument(symbol), plan.fee) for symbol in plan.symbols},
             clock=self.clock,
             deposit=plan.capital,
             settings=plan.fills,
+            volume=self._volume,
+            share=plan.volume_share,
         )
-        decider = decider_for(_bot(plan))
+        decider = decider or decider_for(bot_of(plan))
         care = Care(trailing_stop=plan.limits.trailing_stop)
         self.world = World(self.clock, market, decider, self.exchange, self.journal, care=care, sleep=lambda _: None)
         self._jump = self._jump_of(decider)
@@ -126,11 +134,28 @@ class _Running:
             raise BrokenPromise(f"the lines of the ledger and the wallet are {wrong} apart")
 
     def _cycle(self, at: datetime, number: int) -> None:
-        self.exchange.pending(partial(openings, self.market, self.plan.symbols, at))
+        self.exchange.pending(partial(self._met, at))
         standing = Standing(blocked=self.journal.blocked(at=at))
-        result = run_cycle(self.world, _run(self.plan, at, at + self.length, number, standing))
+        run = _run(self.plan, at, at + self.length, number, standing)
+        if self.world.decider.wants_prompt:
+            run = asking(run, self.plan.asks, self.journal)
+        result = run_cycle(self.world, run)
         self.exchange.pending(None)
         self.milliseconds.append(sum(result.timings.values()))
+
+    def _met(self, at: datetime) -> Iterator[Opening]:
+        """Yield the prices that an order meets which is sent at a moment."""
+        plan, market = self.plan, self.market
+        if plan.latency == timedelta(0):
+            yield from (Opening(market.quote(symbol, at=at)) for symbol in plan.symbols)
+            return
+        share = Decimal(0) if plan.latency is None else Decimal(str(plan.latency / self._bar))
+        for opening in openings(market, plan.symbols, at):
+            yield _later(opening, min(share, Decimal(1)))
+
+    def _volume(self, symbol: str, at: datetime) -> Decimal | None:
+        bar = self.market.base_bar(symbol, at=at)
+        return None if bar is None else bar.volume
 
     def _check(self) -> None:
         journal = self.journal
@@ -146,10 +171,19 @@ class _Running:
             market=self.market,
             exchange=self.exchange,
             journal=self.journal,
-            due=due_of(foresight, _bot(self.plan), self.market, self.moments),
+            due=due_of(foresight, bot_of(self.plan), self.market, self.moments),
             moments=self.moments,
             end=self.plan.end,
         )
+
+
+def _later(opening: Opening, share: Decimal) -> Opening:
+    """Return prices that have moved against whoever trades by a share of the bar's range."""
+    if not share:
+        return opening
+    quote, worse = opening.quote, opening.span * share
+    least = min(quote.bid, Decimal("1e-9"))  # a price stays above zero, whatever the range was
+    return replace(opening, quote=replace(quote, bid=max(least, quote.bid - worse), ask=quote.ask + worse))
 
 
 def _charged(spec: InstrumentSpec, fee: Decimal | None) -> InstrumentSpec:
@@ -166,13 +200,22 @@ def _within_the_recording(plan: BacktestPlan, market: RecordedMarket) -> None:
             )
 
 
-def _bot(plan: BacktestPlan) -> BotView:
-    return BotView("backtest", plan.model, plan.symbols, plan.interval, plan.timeframes)
+def bot_of(plan: BacktestPlan) -> BotView:
+    """Return the bot that is tested."""
+    return BotView(
+        "backtest",
+        plan.model,
+        plan.symbols,
+        plan.interval,
+        plan.timeframes,
+        prompt_template=plan.asks.prompt_template,
+        asking=plan.asks.asking,
+    )
 
 
 def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int, standing: Standing) -> Run:
     return Run(
-        bot=_bot(plan),
+        bot=bot_of(plan),
         limits=plan.limits,
         approval=plan.approval,
         standing=standing,
@@ -182,13 +225,6 @@ def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int,
         starting_balance=plan.capital,
         invocation=invocation,
     )
-
-
-def _moments(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
-    """Return the closes of candles in [start, end)."""
-    length = step // timedelta(milliseconds=1)
-    first = from_ms(-(-to_ms(start) // length) * length)
-    return [first + number * step for number in range(-(-(end - first) // step))]
 
 
 def _words(market: RecordedMarket) -> str:
