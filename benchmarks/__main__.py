@@ -24,7 +24,7 @@ BENCHMARKS = {
     "guard": "a pass of the guard over a hundred and a thousand accounts, on SQLite and PostgreSQL",
     "halt": "an emergency stop of one live account, and of three at once",
     "reconcile": "a reconcile of an account with ten thousand fills",
-    "backtest": "a month of real candles, six symbols: decisions per second",
+    "backtest": "the rule of the field over a year, a month of minutes, a month of hours: candles a second",
     "indicators": "indicators against bare TA-Lib",
     "metrics": "all figures of a million points of equity, and intervals of a year of hours",
     "api": "lists of the API with 100,000 rows behind each, balance, performance, the web process",
