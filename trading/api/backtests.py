@@ -22,6 +22,7 @@ from marketdata.models import Feed
 from vibex.lib.api import given
 from vibex.lib.api.inputs import Exact, Form
 from vibex.lib.api.query import Moment
+from vibex.lib.errors import Rejected
 
 if TYPE_CHECKING:
     Out = serializers.Serializer[Any]
@@ -52,7 +53,9 @@ class BacktestIn(Form):
         required=False,
         help_text="What it sees; without it the interval and the next ones.",
     )
-    decider = serializers.CharField(default="rules/trend", max_length=60, help_text="rules/<strategy>.")
+    decider = serializers.CharField(
+        default="rules/trend", max_length=120, help_text="rules/<strategy>, or rules/<strategy>:<number>=<value>,…"
+    )
     capital = Exact(default=Decimal(10_000), min_value=Decimal(1), max_value=Decimal(10**12))
     max_leverage = serializers.IntegerField(required=False, min_value=1, max_value=LEVERAGE_CEILING)
     max_stop = Exact(
@@ -77,10 +80,15 @@ class BacktestIn(Form):
         return symbols
 
     def validate_decider(self, decider: str) -> str:
-        from decisions.deciders.rules import RULES
+        from decisions.deciders.rules import strategy_of
 
-        if decider not in (known := [f"rules/{name}" for name in RULES]):
-            raise serializers.ValidationError(f"There is {', '.join(known)}. Models are not asked in a backtest.")
+        prefix, _, name = decider.partition("/")
+        if prefix != "rules":
+            raise serializers.ValidationError("Name rules/<strategy>: models are asked by `manage.py backtest` alone.")
+        try:
+            strategy_of(name)
+        except Rejected as fault:
+            raise serializers.ValidationError(str(fault)) from None
         return decider
 
     def validate(self, told: dict[str, Any]) -> dict[str, Any]:
