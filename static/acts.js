@@ -11,9 +11,11 @@
     if (!dialog.open) dialog.showModal();
     lead();
   });
-  // A panel that is put anew at the same moment would take the focus to the button that opened this.
-  document.body.addEventListener("htmx:afterSettle", () => {
-    if (dialog.open && !dialog.contains(document.activeElement)) lead();
+  // A panel that is put anew at the same moment would take the focus to the button that opened this, and htmx itself
+  // gives it to what says autofocus: on a slow machine after the field had it.
+  document.body.addEventListener("htmx:afterSettle", (event) => {
+    if (!dialog.open) return;
+    if (event.detail.target === dialog || !dialog.contains(document.activeElement)) lead();
   });
 
   function lead() {
