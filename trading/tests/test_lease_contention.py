@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ci, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 SETUP = """
 import django; django.setup()
@@ -50,7 +50,7 @@ def contend(folder: Path, **extra: str) -> tuple[list[tuple[int, int]], dict[str
     command = [sys.executable, "-m", "trading.tests.lease_contender", bot_id, "5", str(diary)]
     contenders = [subprocess.Popen(command, cwd=ROOT, env=env) for _ in range(4)]
     _disturb(contenders, seconds=6)
-    contenders[0].wait(timeout=30)
+    contenders[0].wait(timeout=120)
     for contender in contenders:
         contender.kill()
         contender.wait(timeout=10)

@@ -18,7 +18,7 @@ from typing import Any
 
 from vibex.lib.env import ROOT
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 KEPT = ("PATH", "HOME", "LANG", "CI")
 """What a child takes over of the environment, besides what measures coverage."""
 

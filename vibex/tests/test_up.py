@@ -16,7 +16,7 @@ import pytest
 from vibex.lib.env import ROOT
 from vibex.tests.running import Up
 
-pytestmark = [pytest.mark.ci, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(400)]
 
 PASSWORD = re.compile(r"Password: +(\S+)")
 FINISHED = "SELECT id FROM decisions_cycle WHERE status IN ('done', 'failed')"

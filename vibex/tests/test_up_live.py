@@ -18,7 +18,7 @@ from trading.exchange_server.server import Served, serve_in_thread
 from vibex.lib.env import ROOT
 from vibex.tests.running import Up, free_port
 
-pytestmark = [pytest.mark.ci, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(400)]
 
 CLOSED = "SELECT symbol, count(*) FROM marketdata_candle WHERE closed GROUP BY symbol"
 
