@@ -77,7 +77,7 @@ admin.site.unregister(Account)
 class TradedAccountAdmin(ImportPage, HaltActions, AccountAdmin):
     actions = (
         *("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate"),
-        "export_file",
+        *("export_file", "export_table"),
     )
     change_form_template = "trading/admin/account.html"
     limits_inline = RuledLimitsInline
@@ -85,7 +85,8 @@ class TradedAccountAdmin(ImportPage, HaltActions, AccountAdmin):
     no_risk = frozenset(
         {
             *("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate"),
-            *("check_view", "live_view:revoke", "live_view:reconcile", "import_view:look", "export_file"),
+            *("check_view", "live_view:revoke", "live_view:reconcile", "import_view:look"),
+            *("export_file", "export_table"),
         }
     )
 

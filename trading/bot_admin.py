@@ -5,13 +5,14 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from accounts.access.admin_site import MoneyAdmin
 from accounts.admin import AuditedAdmin
 from accounts.models import Bot
 from decisions.models import Cycle, Decision, DiaryEntry
 from trading.forms import BotForm
+from trading.import_admin import SEVERAL_OWNERS, bots_exported
 from trading.models import Position
 from vibex.lib.admin import link_to, link_to_list
 from vibex.lib.errors import Rejected
@@ -72,8 +73,8 @@ class BotAdmin(MoneyAdmin, AuditedAdmin):
     search_fields = ("name", "model", "account__name", "account__owner__email")
     form = BotForm
     readonly_fields = ("status", "status_reason", "created")
-    actions = ("start", "pause", "stop")
-    no_risk = frozenset({"pause", "stop"})
+    actions = ("start", "pause", "stop", "export_table")
+    no_risk = frozenset({"pause", "stop", "export_table"})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Bot | None = None) -> tuple[str, ...]:
         if obj is None:
@@ -120,6 +121,15 @@ class BotAdmin(MoneyAdmin, AuditedAdmin):
         from trading.services.schedule import bot_stop
 
         self._each(request, bots, bot_stop, "stopped")
+
+    @admin.action(description="Export as a table to import (CSV)", permissions=["view"])
+    def export_table(self, request: HttpRequest, bots: QuerySet[Bot]) -> HttpResponse | None:
+        """Return the chosen bots of one owner as a table that the import of accounts takes."""
+        chosen = list(bots.select_related("account").order_by("account_id", "pk"))
+        if len({bot.account.owner_id for bot in chosen}) > 1:
+            self.message_user(request, SEVERAL_OWNERS.format(what="bots"), messages.ERROR)
+            return None
+        return bots_exported(chosen)
 
     def _each(self, request: HttpRequest, bots: QuerySet[Bot], act: Callable[..., Any], done: str) -> None:
         for bot in bots.select_related("account"):

@@ -1,6 +1,7 @@
 """Accounts, limits and bots from a text, in the admin: what would change is shown first, and nothing else is done then.
 
-The text is pasted: this house takes no files. Keys of accounts are left to the page of an account and to
+The text is pasted: this house takes no files. YAML and JSON hold everything of an account; a table (CSV) holds accounts
+with their limits, or bots, one to a line. Keys of accounts are left to the page of an account and to
 `manage.py load_accounts`, because a text here could name any variable of the machine.
 """
 
@@ -18,11 +19,11 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from accounts.models import Account, User
+from accounts.models import Account, Bot, User
 from vibex.lib.errors import Rejected
 
 if TYPE_CHECKING:
-    from trading.services.load_accounts import AccountsFile, Item
+    from trading.services.load_accounts import AccountsFile, Item, Table
 
     Base = admin.ModelAdmin[Account]
 else:
@@ -44,19 +45,26 @@ EXAMPLE: Final = """accounts:
         symbols: [BTCUSDT]
         interval: 15m
 """
+EXAMPLE_TABLE: Final = """account,name,model,symbols,interval,capital
+paper-btc,trend,rules/trend,"BTCUSDT, ETHUSDT",15m,(none)
+"""
+SEVERAL_OWNERS: Final = "Choose {what} of one owner: a file is of one person."
 
 
 class ImportForm(forms.Form):
     owner = forms.ModelChoiceField(
         queryset=User.objects.filter(is_active=True).order_by("email"), label="Whose accounts they are"
     )
-    kind = forms.ChoiceField(choices=(("yaml", "YAML"), ("json", "JSON")), label="Written as")
+    kind = forms.ChoiceField(choices=(("yaml", "YAML"), ("json", "JSON"), ("csv", "CSV")), label="Written as")
     text = forms.CharField(
         label="Accounts, limits and bots",
         max_length=200_000,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "autocomplete": "off"}),
-        help_text="What is left out stays as it is. Nothing is deleted, and no bot is started.",
+        help_text=(
+            "What is left out stays as it is, and so does an empty cell; (none) in one makes it nothing. Nothing is "
+            "deleted, and no bot is started."
+        ),
     )
 
 
@@ -77,12 +85,21 @@ class ImportPage(Base):
             accounts.select_related("limits", "promoted_from", "owner").prefetch_related("bots").order_by("pk")
         )
         if len({account.owner_id for account in chosen}) > 1:
-            self.message_user(request, "Choose accounts of one owner: a file is of one person.", messages.ERROR)
+            self.message_user(request, SEVERAL_OWNERS.format(what="accounts"), messages.ERROR)
             return None
         head = f"# Accounts of {chosen[0].owner}, {timezone.now():%F %H:%M} UTC. Keys are not in it.\n"
-        answer = HttpResponse(head + file_written(chosen), content_type="application/yaml; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="accounts-{timezone.now():%Y%m%d-%H%M%S}.yaml"'
-        return answer
+        return _file(head + file_written(chosen), "accounts", "yaml", "application/yaml")
+
+    @admin.action(description="Export as a table to import (CSV)", permissions=["view"])
+    def export_table(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        """Return the chosen accounts of one owner with their limits as a table that this page takes, without keys and bots."""
+        from trading.services.load_accounts import accounts_table
+
+        chosen = list(accounts.select_related("limits", "promoted_from", "owner").order_by("pk"))
+        if len({account.owner_id for account in chosen}) > 1:
+            self.message_user(request, SEVERAL_OWNERS.format(what="accounts"), messages.ERROR)
+            return None
+        return _file(accounts_table(chosen), "accounts", "csv", "text/csv")
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """Show what a text would change; with `act=write`, and only if that is still the same, do it."""
@@ -102,7 +119,8 @@ class ImportPage(Base):
                     shown["faults"] = (
                         "This is not what was shown, or somebody has changed something since: look again, then write.",
                     )
-        context = {"title": "Import accounts", "opts": self.opts, "form": form, "example": EXAMPLE} | shown
+        context = {"title": "Import accounts", "opts": self.opts, "form": form} | shown
+        context |= {"example": EXAMPLE, "example_table": EXAMPLE_TABLE}
         return TemplateResponse(request, "trading/admin/import.html", self.admin_site.each_context(request) | context)
 
     def _write(self, request: HttpRequest, given: dict[str, Any], shown: dict[str, Any]) -> HttpResponse:
@@ -117,15 +135,41 @@ class ImportPage(Base):
         return redirect("admin:accounts_account_changelist")
 
 
-def _looked(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what a text says and would change. Raises Rejected (BadFile with every fault)."""
-    from trading.services.load_accounts import accounts_load, file_check, text_read
+def bots_exported(bots: list[Bot]) -> HttpResponse:
+    """Return bots on accounts of one owner as a table that this page takes."""
+    from trading.services.load_accounts import bots_table
 
-    read = file_check(text_read(given["text"], "the text", is_json=given["kind"] == "json"))
-    _without_keys(read)
-    items = accounts_load(given=read, owner=given["owner"], write=False)
+    return _file(bots_table(bots), "bots", "csv", "text/csv")
+
+
+def _file(text: str, what: str, ending: str, kind: str) -> HttpResponse:
+    answer = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{what}-{timezone.now():%Y%m%d-%H%M%S}.{ending}"'
+    return answer
+
+
+def _looked(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a text says and would change. Raises Rejected (BadFile with every fault, of a table by its lines)."""
+    from trading.services.load_accounts import BadFile, accounts_load, by_line, file_check
+
+    said = _said(given)
+    try:
+        read = file_check(said.content)
+        _without_keys(read)
+        items = accounts_load(given=read, owner=given["owner"], write=False)
+    except BadFile as faults:
+        raise by_line(faults, said.lines) from None
     changes = sum(item.action != "unchanged" for item in items)
     return {"given": read, "items": items, "changes": changes, "seen": _seen(given, items)}
+
+
+def _said(given: dict[str, Any]) -> Table:
+    """Return what a text says, whichever way it is written. Raises BadFile."""
+    from trading.services.load_accounts import Table, table_read, text_read
+
+    if given["kind"] == "csv":
+        return table_read(given["text"], "the text")
+    return Table(text_read(given["text"], "the text", is_json=given["kind"] == "json"))
 
 
 def _without_keys(read: AccountsFile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import Http404, HttpRequest
@@ -10,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Account, Bot
 from accounts.selectors import accounts_of
 from decisions.models import DiaryEntry
-from trading.selectors.market import market_view
+from trading.selectors.market import market_and_halt
 from trading.services.live_gate import live_allowed
 
 
@@ -38,7 +39,8 @@ def own_account(request: HttpRequest, account_id: int) -> Account:
 
 def page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     """Return what every page of an account shows: its market, the way to the other accounts, the time."""
-    return above(request, account) | {"market": market_view(account)}
+    market, halt = market_and_halt(account)
+    return above(request, account) | {"market": market, "halt_in_force": halt}
 
 
 def above(request: HttpRequest, account: Account) -> dict[str, Any]:
@@ -53,7 +55,12 @@ def above(request: HttpRequest, account: Account) -> dict[str, Any]:
 
 def bots_on(account: Account) -> list[Bot]:
     """Return the bots of an account, the running one first."""
-    bots = list(account.bots.order_by("pk"))
+    return running_first(account, account.bots.order_by("pk"))
+
+
+def running_first(account: Account, rows: Iterable[Bot]) -> list[Bot]:
+    """Return bots of an account that were read already, by key, in that order."""
+    bots = list(rows)
     for each in bots:
         each.account = account
     return sorted(bots, key=lambda each: each.status != Bot.Status.RUNNING)

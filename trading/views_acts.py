@@ -20,11 +20,11 @@ from accounts.access.pages import acting, real_money
 from accounts.models import Account, Bot, Job, User
 from accounts.services import incident_resolve
 from accounts.services.jobs import Work, job_begin, job_wait
-from trading.pages import above, own_account
+from trading.pages import own_account, page_of
 from trading.selectors.acts import plan_of
-from trading.selectors.market import market_view
 from trading.selectors.outcomes import Outcome, outcome_of
 from trading.selectors.plans import DOES, Plan
+from trading.services.live_gate import live_allowed
 from vibex.lib.errors import Retryable
 
 WAIT: Final = 3.0
@@ -38,7 +38,8 @@ CHANGED: Final = "It has changed since this was shown, and nothing was done. Thi
 def act(request: HttpRequest, account_id: int, act: str, subject: int = 0) -> HttpResponse:
     """Ask whether it is meant, with what will happen; by POST do it, once, and show what came of it."""
     account = own_account(request, account_id)
-    plan = plan_of(account, act, subject, request.POST if request.method == "POST" else request.GET)
+    given = request.POST if request.method == "POST" else request.GET
+    plan = plan_of(account, act, subject, given, barred=live_allowed(account))
     if plan is None:
         raise Http404
     if request.method != "POST":
@@ -91,7 +92,7 @@ def _ask(request: HttpRequest, plan: Plan, *, wrong: str = "") -> HttpResponse:
     }
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "trading/act.html#asked", context | {"dialog": True})
-    context |= above(request, plan.account) | {"market": market_view(plan.account), "here": "act"}
+    context |= page_of(request, plan.account) | {"here": "act"}
     return render(request, "trading/act.html", context, status=409 if wrong else 200)
 
 
@@ -150,7 +151,7 @@ def _work(request: HttpRequest, plan: Plan) -> tuple[str, dict[str, Any], Work]:
     reason = request.POST.get("reason", "").strip()[: LONGEST_REASON.get(plan.act, 0)]
     keep = request.POST.get("keep_positions") == "yes"
     # Imported here: what trades loads the engine and its libraries, which reading a page does not need.
-    from trading.api import cycles, halt, orders, positions
+    from trading.api import close_all, cycles, halt, orders, positions
     from trading.services import act_work as works
 
     price = "" if plan.price is None else f"{plan.price:f}"
@@ -159,7 +160,7 @@ def _work(request: HttpRequest, plan: Plan) -> tuple[str, dict[str, Any], Work]:
         "close-all": lambda: (
             "close-all",
             {},
-            partial(works.close_all_work, account=plan.account, actor=person, told=positions.position_told),
+            partial(close_all.close_all_work, account=plan.account, actor=person),
         ),
         "cancel": lambda: ("cancel", {"order": row.pk}, partial(orders.cancel_work, row, person)),
         "stop-bot": lambda: ("bot-stop", {"bot": row.pk}, partial(works.bot_stop_work, bot=row, actor=person)),
@@ -205,5 +206,5 @@ def _done(request: HttpRequest, account: Account, job: Job, *, changed: bool = F
     context: dict[str, Any] = {"job": job, "outcome": outcome, "changed": changed, "account": account}
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "trading/act_done.html#state", context | {"dialog": True})
-    context |= above(request, account) | {"market": market_view(account), "here": "act"}
+    context |= page_of(request, account) | {"here": "act"}
     return render(request, "trading/act_done.html", context)

@@ -13,10 +13,10 @@ from django.views.decorators.http import require_POST, require_safe
 from rest_framework.request import Request
 
 from accounts.access.acts import Act
-from accounts.access.pages import acting, right_wanted
+from accounts.access.pages import acting
 from accounts.models import Account, Bot, User
-from decisions.api.diary import DiaryOut, DiaryViewSet
 from decisions.services.notes import LONGEST, note_write
+from trading.api.diary import DiaryOut, DiaryViewSet
 from trading.pages import bots_on, diary_choices, own_account, page_of
 from trading.selectors import diary as diaries
 from vibex.lib.api.exports import csv_answer
@@ -54,10 +54,9 @@ def diary_file(request: HttpRequest, account_id: int) -> HttpResponseBase:
 
 
 @require_POST
-@acting(Act.OWN)
+@acting(Act.NOTE)
 def note(request: HttpRequest, account_id: int) -> HttpResponse:
     """Write a note into the diary of a bot of the account; the same form twice writes one."""
-    right_wanted(request)
     account = own_account(request, account_id)
     bot = _bot(account, request.POST.get("bot", ""))
     if bot is None:

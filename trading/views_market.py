@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import Account
 from accounts.selectors import accounts_of
 from marketdata.models import Feed
-from trading.pages import above, bots_on, own_account
+from trading.pages import above, own_account, running_first
 from trading.selectors import chart as charts
 from trading.selectors import market_page as prices
 from trading.selectors.figure import figure_of
@@ -61,8 +61,8 @@ def _market(request: HttpRequest, account: Account) -> dict[str, Any]:
 
 
 def _market_panels(request: HttpRequest, account: Account, feed: Feed, context: dict[str, Any]) -> dict[str, Any]:
-    bots, now = bots_on(account), context["market"].now
-    contracts = prices.contracts_of(feed)
+    rows, contracts = prices.bots_and_contracts(account, feed)
+    bots, now = running_first(account, rows), context["market"].now
     offers, rules = prices.offers_of(feed, bots, contracts)
     refusal = ""
     try:

@@ -23,6 +23,9 @@ class Act(StrEnum):
     TRADE = "trade"
     """May raise risk: start, decide now, approve, resume, move a stop. Scope `trade`, permission `accounts.trade`, and on
     real money a confirmation that is fresh."""
+    NOTE = "note"
+    """Writes on the record and moves no money: a note in a diary. Scope `trade`, permission `accounts.trade`, and never a
+    confirmation."""
     MANAGE = "manage"
     """Changes accounts, bots, limits, keys. Scope `admin`, permission `accounts.trade`, and where it concerns an account
     with real money a confirmation."""

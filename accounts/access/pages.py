@@ -25,6 +25,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.access.acts import ALL_SCOPES, Access, Act
 from accounts.access.confirm import is_confirmed
+from accounts.access.permissions import NEEDS_RIGHT
 from accounts.models import Account, ApiKey, SignIn, User
 from accounts.services.sealing import all_keys, opened, sealed
 from accounts.services.second_factor import second_factor_in_force
@@ -63,7 +64,7 @@ def acting(act: Act | Mapping[str, Act]) -> Callable[[View], View]:
                 return _looking(request, lambda: view(request, *args, **kwargs))
             said = act if isinstance(act, Act) else act.get(kwargs.get("act", ""))
             request.act = said  # type: ignore[attr-defined]
-            if said in (Act.TRADE, Act.MANAGE) and request.user.is_authenticated:
+            if said in NEEDS_RIGHT and request.user.is_authenticated:
                 right_wanted(request)
             return asking(request, lambda: view(request, *args, **kwargs))
 

@@ -12,9 +12,11 @@ from rest_framework.request import Request
 from accounts.access.acts import Access, Act
 from accounts.models import Account
 
-SCOPES: Final = {Act.OWN: "read", Act.END: "trade", Act.TRADE: "trade", Act.MANAGE: "admin"}
-NEEDS_RIGHT: Final = (Act.TRADE, Act.MANAGE)
-"""What the role viewer may not do. On real money the same need a confirmation."""
+SCOPES: Final = {Act.OWN: "read", Act.END: "trade", Act.TRADE: "trade", Act.NOTE: "trade", Act.MANAGE: "admin"}
+NEEDS_RIGHT: Final = (Act.TRADE, Act.NOTE, Act.MANAGE)
+"""What the role viewer may not do."""
+NEEDS_CONFIRMATION: Final = (Act.TRADE, Act.MANAGE)
+"""What on real money wants second factor or password first."""
 NEARER: Final = ("account", "bot", "cycle", "decision", "order")
 """Names by which a row says what it belongs to, from the nearest on."""
 
@@ -51,7 +53,7 @@ class Closed(BasePermission):
             return True
         if owner_id_of(obj) not in (None, request.user.pk):
             return self._refuse("You may see this; only its owner may change it.", "not-yours")
-        if act in NEEDS_RIGHT and (account := account_of(obj)) is not None and account.real:
+        if act in NEEDS_CONFIRMATION and (account := account_of(obj)) is not None and account.real:
             _confirmed_or_raise(request)
         return True
 

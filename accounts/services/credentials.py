@@ -56,14 +56,15 @@ class Resealed:
     """Those whose row no key opens."""
 
 
-def keys_of(account: Account) -> Keys:
+def keys_of(account: Account, *, stored: bool = True) -> Keys:
     """Return what a live account signs with: from its row, else from its variables.
 
+    `stored`: False where it is known that there is no row, which is then not looked for.
     Raises NeedsOperator that says what to enter or set, or that the row does not open.
     """
     if not account.live:
         raise NeedsOperator(f"{account.name} trades on paper and has no keys.")
-    row = Credentials.objects.filter(account=account).first()
+    row = Credentials.objects.filter(account=account).first() if stored else None
     keys = keys_of_row(row, account) if row else _from_variables(account)
     _mask(keys)
     return keys

@@ -16,7 +16,7 @@ from accounts.models import Bot
 from accounts.tests.api_kit import Things
 from tests.support.demo import account_of, bot_of, person
 from vibex.lib.api import exports
-from vibex.lib.api.exports import defused
+from vibex.lib.cells import defused
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("accounts.tests.api_kit")]
 

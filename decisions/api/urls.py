@@ -1,11 +1,10 @@
-"""Addresses of decisions, interactions, cycles, the diary, shadows, the funnel and the models there are."""
+"""Addresses of decisions, interactions, cycles, shadows, the funnel and the models there are."""
 
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from decisions.api.cycles import CycleViewSet
 from decisions.api.decisions import DecisionViewSet
-from decisions.api.diary import DiaryViewSet
 from decisions.api.funnel import FunnelView
 from decisions.api.interactions import InteractionViewSet
 from decisions.api.models import ModelsView, ProvidersView
@@ -15,13 +14,11 @@ router = SimpleRouter()
 router.register("decisions", DecisionViewSet, basename="decision")
 router.register("interactions", InteractionViewSet, basename="interaction")
 router.register("cycles", CycleViewSet, basename="cycle")
-router.register("diary", DiaryViewSet, basename="diary")
 
 of_one = [
     path("decisions/", DecisionViewSet.as_view({"get": "list"}), name="decisions"),
     path("interactions/", InteractionViewSet.as_view({"get": "list"}), name="interactions"),
     path("cycles/", CycleViewSet.as_view({"get": "list"}), name="cycles"),
-    path("diary/", DiaryViewSet.as_view({"get": "list"}), name="diary"),
 ]
 
 urlpatterns = [

@@ -211,7 +211,8 @@ def test_an_id_beyond_every_column_is_not_there(bob, key):
 
 # -- scopes and roles --------------------------------------------------------------------------------------------------
 
-OTHER_THAN = {Act.END: ["read", "admin"], Act.TRADE: ["read", "admin"], Act.MANAGE: ["read", "trade"]}
+NEITHER = ["read", "admin"]
+OTHER_THAN = {Act.END: NEITHER, Act.TRADE: NEITHER, Act.NOTE: NEITHER, Act.MANAGE: ["read", "trade"]}
 
 
 @pytest.mark.ci
@@ -237,7 +238,7 @@ def test_who_only_looks_changes_nothing_of_their_own(bob, keys):
     client = browser_of(User.objects.get(pk=bob.user.pk))
     before, wrong = books(), []
     for route, method, act in ACTING:
-        if act in (Act.TRADE, Act.MANAGE):
+        if act in (Act.TRADE, Act.NOTE, Act.MANAGE):
             for address in addresses(route, keys):
                 answer = send(client, method, address)
                 if answer.status_code != 403 or answer.json()["code"] != "role":

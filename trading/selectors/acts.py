@@ -20,8 +20,11 @@ PRICE: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 """Plain digits: who types 1e5 or 98_500 may have meant something else."""
 
 
-def plan_of(account: Account, act: str, subject: int, given: Mapping[str, str]) -> Plan | None:
-    """Return what an act on a row of the account will do. None for what is not there, or another's."""
+def plan_of(account: Account, act: str, subject: int, given: Mapping[str, str], *, barred: str = "") -> Plan | None:
+    """Return what an act on a row of the account will do. None for what is not there, or another's.
+
+    `barred`: why nothing may be opened there, as the gate before real money says it; empty when it may.
+    """
     match act:
         case "close":
             return plans_positions.close(account, subject)
@@ -34,9 +37,9 @@ def plan_of(account: Account, act: str, subject: int, given: Mapping[str, str]) 
         case "stop-bot":
             return plans_account.stop_bot(account, subject)
         case "start-bot":
-            return plans_account.start_bot(account, subject)
+            return plans_account.start_bot(account, subject, barred=barred)
         case "decide":
-            return plans_account.decide(account, subject)
+            return plans_account.decide(account, subject, barred=barred)
         case "halt":
             return plans_account.halt(account, keep=given.get("keep_positions") == "yes")
         case "resume":

@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Final
 
+from django.db.models import QuerySet
 from django.db.models.functions import Length
 
 from decisions.domain.visible import plain, size_of
@@ -93,11 +94,11 @@ class Spent:
     assumed: Decimal
 
 
-def interactions_of(cycle: Cycle) -> list[Interaction]:
+def interactions_of(cycle: Cycle) -> QuerySet[Interaction]:
     """Return the requests of a cycle as they were recorded, ladder by ladder, with the lengths of their long texts."""
     rows = Interaction.objects.filter(cycle=cycle).defer(*LONG_TEXTS)
     lengths = {f"{name}_length": Length(name) for name in LONG_TEXTS}
-    return list(rows.annotate(**lengths).order_by("id"))
+    return rows.annotate(**lengths).order_by("id")
 
 
 def askings_of(

@@ -126,11 +126,19 @@ def bot_funnel(bot: Bot, *, span: timedelta, now: datetime) -> BotFunnel:
     status, first = _cycles_of(bot, since, now)
     when = Q(bot=bot, cycle__began__gte=since, cycle__began__lt=now)
     asked = Interaction.objects.filter(when, at__gte=since - SLACK, used=True, late_of=None, purpose__in=IN_EARNEST)
+    live = Decision.objects.filter(when, at__gte=first - SLACK, kind=Decision.Kind.LIVE)
+    return funnel_from(since, status, asked, live)
+
+
+def funnel_from(
+    since: datetime, status: Mapping[str, int], asked: QuerySet[Interaction], live: QuerySet[Decision]
+) -> BotFunnel:
+    """Return the funnel of cycles by status, of what was asked in them and of what was proposed. Three queries."""
     outcomes = dict(asked.order_by().values_list("outcome").annotate(n=Count("pk")))
     outcomes.pop(Outcome.NOT_ASKED.value, None)
-    live = Decision.objects.filter(when, at__gte=first - SLACK, kind=Decision.Kind.LIVE).order_by()
-    actions = _actions(live)
-    questions, proposals = _asked_stages(outcomes), _proposal_stages(actions, _rules(live))
+    proposed = live.order_by()
+    actions = _actions(proposed)
+    questions, proposals = _asked_stages(outcomes), _proposal_stages(actions, _rules(proposed))
     return BotFunnel(
         since, sum(status.values()), (_cycles_stage(status), *questions, *proposals), tuple(actions), bool(outcomes)
     )

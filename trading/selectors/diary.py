@@ -102,7 +102,7 @@ def found_of(bots: Sequence[Bot], wanted: Wanted) -> Found:
     if not keys:
         return Found(())
     rows = _in_time(DiaryEntry.objects.filter(bot__in=keys), wanted)
-    floor = _floor(keys, wanted)
+    floor = floor_of(keys, wanted)
     if floor is not None:
         rows = rows.filter(at__gte=floor)
     found = list(_narrowed(rows, wanted).select_related("bot").order_by("-at", "-id")[: ON_PAGE + 1])
@@ -127,16 +127,28 @@ def with_authors(entries: Sequence[DiaryEntry]) -> Sequence[DiaryEntry]:
     return entries
 
 
-def _keys(bots: Sequence[Bot], wanted: Wanted) -> list[int]:
-    return [bot.pk for bot in bots if wanted.bot in (None, bot.pk)]
+def floor_of(keys: Sequence[int], wanted: Wanted) -> datetime | None:
+    """Return down to which time a page looks, so that it looks through about LOOKED lines; None: to the beginning.
 
-
-def _floor(keys: Sequence[int], wanted: Wanted) -> datetime | None:
-    """Return down to which time a page looks, so that it looks through about LOOKED lines; None: to the beginning."""
+    Of `wanted` counts where the page begins and ends. One query.
+    """
+    if not keys:
+        return None
     each = max(1, LOOKED // len(keys))
     lines = _in_time(DiaryEntry.objects.filter(bot=OuterRef("pk")), wanted).order_by("-at", "-id").values("at")
     floors = Bot.objects.filter(pk__in=keys).order_by().annotate(floor=Subquery(lines[each : each + 1]))
     return max((at for at in floors.values_list("floor", flat=True) if at is not None), default=None)
+
+
+def with_words(rows: QuerySet[DiaryEntry], words: Sequence[str]) -> QuerySet[DiaryEntry]:
+    """Return the lines in which every word stands, in the text or as the symbol, in any case."""
+    for word in words:
+        rows = rows.filter(Q(text__icontains=word) | Q(symbol__icontains=word))
+    return rows
+
+
+def _keys(bots: Sequence[Bot], wanted: Wanted) -> list[int]:
+    return [bot.pk for bot in bots if wanted.bot in (None, bot.pk)]
 
 
 def _in_time(rows: QuerySet[DiaryEntry], wanted: Wanted) -> QuerySet[DiaryEntry]:
@@ -154,9 +166,7 @@ def _narrowed(rows: QuerySet[DiaryEntry], wanted: Wanted) -> QuerySet[DiaryEntry
     for name in ("kind", "symbol"):
         if value := getattr(wanted, name):
             rows = rows.filter(**{name: value})
-    for word in wanted.words:
-        rows = rows.filter(Q(text__icontains=word) | Q(symbol__icontains=word))
-    return rows
+    return with_words(rows, wanted.words)
 
 
 def _older(at: datetime, key: int) -> str:

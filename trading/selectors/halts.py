@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from django.db.models import QuerySet
+
 from accounts.models import Account
 from trading.models import Halt, Position
 
@@ -24,8 +26,12 @@ class Standing:
 
 def halt_in_force(account: Account) -> Halt | None:
     """Return the halt of an account that nobody has lifted, None for one that is not halted."""
-    held = Halt.objects.filter(account=account, account__state=Account.State.HALTED, lifted__isnull=True)
-    return held.select_related("actor").first()
+    return halts_in_force(account).select_related("actor").first()
+
+
+def halts_in_force(account: Account) -> QuerySet[Halt]:
+    """Return the same as rows: one or none."""
+    return Halt.objects.filter(account=account, account__state=Account.State.HALTED, lifted__isnull=True)
 
 
 def standings_of(accounts: Iterable[Account]) -> list[Standing]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePath
+from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Account, Bot
 from marketdata.models import Feed
 from marketdata.selectors import clock_of, follows_wall_clock
 from trading.domain.schedule import due, length_of, offset_for, slot_at
+from trading.models import Halt
+from trading.selectors.halts import halts_in_force
+from vibex.lib.together import read_together
 
 SILENT_AFTER = timedelta(seconds=15)
 """A feed writes about once a second of wall time; after this long without a word its prices count as old."""
@@ -35,7 +40,16 @@ class MarketView:
 
 def market_view(account: Account) -> MarketView:
     """Return what `account` trades on; a market that was never set up is a view with a problem."""
-    return view_of(Feed.objects.filter(venue=account.market).first(), account.market)
+    return market_and_halt(account)[0]
+
+
+def market_and_halt(account: Account) -> tuple[MarketView, Halt | None]:
+    """Return the same with the halt in force, None for an account that is not halted. One query."""
+    asked: dict[str, QuerySet[Any]] = {"feed": Feed.objects.filter(venue=account.market).order_by("pk")[:1]}
+    if account.state == Account.State.HALTED:
+        asked["halt"] = halts_in_force(account)
+    found = read_together(**asked)
+    return view_of(next(iter(found["feed"]), None), account.market), next(iter(found.get("halt", ())), None)
 
 
 def view_of(feed: Feed | None, venue: str) -> MarketView:

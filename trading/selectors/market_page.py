@@ -35,6 +35,7 @@ from trading.selectors.chart import (
 from trading.selectors.curve import polyline_of
 from trading.selectors.standing import Rules
 from vibex.lib.errors import Rejected
+from vibex.lib.together import read_together
 
 if TYPE_CHECKING:
     from marketdata.domain.instruments import InstrumentSpec
@@ -128,9 +129,12 @@ def feed_with_tick(venue: str, symbol: str) -> Feed | None:
     return Feed.objects.filter(venue=venue).annotate(tick=Subquery(tick)).first()
 
 
-def contracts_of(feed: Feed) -> list[Instrument]:
-    """Return the contracts of a venue in order, read once for all that is shown of them."""
-    return list(Instrument.objects.filter(venue=feed.venue).order_by("symbol"))
+def bots_and_contracts(account: Account, feed: Feed) -> tuple[list[Bot], list[Instrument]]:
+    """Return the bots of an account by key, and the contracts of a venue in order: for all that is shown. One query."""
+    found = read_together(
+        bots=account.bots.order_by("pk"), contracts=Instrument.objects.filter(venue=feed.venue).order_by("symbol")
+    )
+    return found["bots"], found["contracts"]
 
 
 def offers_of(feed: Feed, bots: Sequence[Bot], contracts: Sequence[Instrument]) -> tuple[Offers, dict[str, Rules]]:

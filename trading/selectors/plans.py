@@ -52,6 +52,8 @@ class Plan:
     """To what, one line each."""
     after: str = ""
     """What is so afterwards."""
+    warned: str = ""
+    """What keeps it from having its effect as things stand; it may be pressed all the same."""
     blocked: str = ""
     """Why there is nothing to do; empty where there is."""
     wants: frozenset[str] = frozenset()

@@ -35,7 +35,8 @@ def stop_bot(account: Account, subject: int) -> Plan | None:
     )
 
 
-def start_bot(account: Account, subject: int) -> Plan | None:
+def start_bot(account: Account, subject: int, *, barred: str = "") -> Plan | None:
+    """Say what a start does; with `barred`, why the account may open nothing, that it would be refused."""
     bot = _bot(account, subject)
     if bot is None:
         return None
@@ -51,12 +52,14 @@ def start_bot(account: Account, subject: int) -> Plan | None:
         after="" if blocked else "It decides at once where its latest candle is fresh.",
         button=f"Start {bot.name}",
         blocked=blocked,
+        warned=f"{barred} Until then a start is refused." if barred and not blocked else "",
         conditions=() if blocked else tuple(_may_open(account)),
         version=_of_bot(bot),
     )
 
 
-def decide(account: Account, subject: int) -> Plan | None:
+def decide(account: Account, subject: int, *, barred: str = "") -> Plan | None:
+    """Say what a decision at once does; with `barred`, why the account may open nothing, that it can only close."""
     bot = _bot(account, subject)
     if bot is None:
         return None
@@ -66,6 +69,7 @@ def decide(account: Account, subject: int) -> Plan | None:
         row=bot,
         title=f"Let {bot.name} decide now?",
         says=f"Ask {bot.model} once about {_symbols(bot)} at the prices of now, beside its {bot.interval} candles, {_with(account)}.",
+        warned=f"{barred} Until then nothing of it opens a position." if barred else "",
         lines=tuple(_trading(bot)),
         after="What it decides is ruled by the limits of the account and carried out. What waits for an answer of yours ends.",
         button="Decide now",

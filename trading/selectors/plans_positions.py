@@ -35,9 +35,15 @@ def close(account: Account, subject: int) -> Plan | None:
     )
 
 
-def close_all(account: Account) -> Plan:
+def held_on(account: Account) -> list[PositionLine]:
+    """Return what is open on an account at the present mark. One query."""
     held = Position.objects.filter(account=account, closed__isnull=True).order_by("symbol")
-    lines = [line_from(row) for row in with_market(held, account)]
+    return [line_from(row) for row in with_market(held, account)]
+
+
+def close_all(account: Account, lines: list[PositionLine] | None = None) -> Plan:
+    """Say what closing everything does; with `lines`, what `held_on` has read already."""
+    lines = held_on(account) if lines is None else lines
     return Plan(
         act="close-all",
         account=account,

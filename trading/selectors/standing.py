@@ -6,7 +6,7 @@ equity point may be older than both, so it only stands in for a ledger of which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -122,8 +122,17 @@ class Standing:
 
 def rules_of(venue: str) -> dict[str, Rules]:
     """Return tick and step of every symbol of a venue."""
-    rows = Instrument.objects.filter(venue=venue).values_list("symbol", "tick_size", "step_size")
-    return {symbol: Rules(tick, step) for symbol, tick, step in rows}
+    return rules_among(instruments_of(venue))
+
+
+def instruments_of(venue: str) -> QuerySet[Instrument]:
+    """Return the contracts of a venue with what `rules_among` reads."""
+    return Instrument.objects.filter(venue=venue).order_by("pk").only("symbol", "tick_size", "step_size")
+
+
+def rules_among(rows: Iterable[Instrument]) -> dict[str, Rules]:
+    """Return tick and step of each of these contracts, by symbol."""
+    return {row.symbol: Rules(row.tick_size, row.step_size) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from trading.domain.way import Way
 from trading.models import Order, Position
 from trading.selectors.asked import Asking, Spent, askings_of, interactions_of, spent_on
 from trading.selectors.moment import Moment, candles_kept, moment_of
-from trading.selectors.standing import Rules, rules_of
+from trading.selectors.standing import Rules, instruments_of, rules_among
 from trading.selectors.way import life_of, way_of_cycle
+from vibex.lib.together import read_together
 
 STEPS: Final = ("snapshot", "portfolio", "prompt", "ask", "read", "rule", "execute", "record", "publish")
 """The nine steps of a cycle, in order."""
@@ -113,16 +114,19 @@ def steps_of(cycle: Cycle) -> tuple[Step, ...]:
 
 
 def trace_of(cycle: Cycle) -> Trace:
-    """Return everything that is on record of `cycle`."""
-    rules = rules_of(cycle.account.market)
+    """Return everything that is on record of `cycle`. Three queries."""
+    found = read_together(
+        contracts=instruments_of(cycle.account.market),
+        interactions=interactions_of(cycle),
+        entries=DiaryEntry.objects.filter(cycle=cycle).order_by("id"),
+    )
+    rules, interactions, entries = rules_among(found["contracts"]), found["interactions"], tuple(found["entries"])
     orders = _orders_of(cycle)
     own = [order for order in orders if order.cycle_id == cycle.pk]
     decisions = _decisions_of(cycle)
     live = [row for row in decisions if row.kind == Decision.Kind.LIVE]
     votes = [row for row in decisions if row.kind == Decision.Kind.VOTE]
     ruled = tuple(_with_orders(live, own, orders, rules, cycle))
-    interactions = interactions_of(cycle)
-    entries = tuple(DiaryEntry.objects.filter(cycle=cycle).order_by("id"))
     return Trace(
         cycle=cycle,
         way=way_of_cycle(cycle, interactions, [(each.decision, each.orders) for each in ruled], entries, votes),

@@ -82,7 +82,7 @@ def live_allowed(account: Account) -> str:
         )
     approved, keys_entered, signs = cast("tuple[datetime, datetime | None, Any]", found)
     # An account without a row of keys takes them from variables, which know no time: those it was let trade with count.
-    changed = signs != _signs(account) if keys_entered is None else keys_entered > approved
+    changed = signs != _signs(account, stored=False) if keys_entered is None else keys_entered > approved
     if changed:
         return f"The keys of {account.name} were changed after somebody let it trade with real money: let it again."
     return ""
@@ -194,10 +194,10 @@ def _limits_seen_by(account: Account) -> str:
     return str(newest.actor) if newest and newest.actor else ""
 
 
-def _signs(account: Account) -> dict[str, Any] | None:
+def _signs(account: Account, *, stored: bool = True) -> dict[str, Any] | None:
     """Return what may be shown of the keys that an account signs with; None where it has none."""
     try:
-        keys = keys_of(account)
+        keys = keys_of(account, stored=stored)
     except (NeedsOperator, Rejected):
         return None
     return {"kind": kind_of(keys), **public_part(keys)}

@@ -190,7 +190,7 @@ def test_cycles_in_which_nothing_was_decided_do_not_crowd_out_what_was(made):
 
 def test_of_many_accounts_fewer_decisions_are_looked_for_on_each_and_never_none(made, monkeypatch):
     for most, shown in ((240, 5), (2, 2), (0, 1)):
-        monkeypatch.setattr("trading.selectors.overview.SAID_OF_ALL", most)
+        monkeypatch.setattr("trading.selectors.overview_feed.SAID_OF_ALL", most)
         assert len(seen_by(made.user).said) == shown
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from accounts.models import Account, AuditEntry, Bot, Incident, Job
+from accounts.models import Account, AuditEntry, Bot, Incident, Job, LiveApproval
 from decisions.models import Cycle
 from tests.support.access import confirmed
 from tests.support.demo import PASSWORD
@@ -16,6 +18,7 @@ from trading.services.halt import account_halt
 from trading.tests.approval_kit import AskingHouse
 from trading.tests.builders import make_account
 from trading.tests.page_acts_kit import address, confirm, fields, house_with_a_page, position, text
+from vibex.lib.variables import Features
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HTMX = {"HX-Request": "true"}
@@ -66,6 +69,20 @@ def test_a_halt_that_keeps_positions_says_so_on_the_page_that_is_shown_again(cli
     assert "no order of ours that could open is working" in said
     for untrue in ("at market", "until it is flat", "closes what Vibex did not open"):
         assert untrue not in said
+
+
+def test_a_choice_in_the_question_of_a_halt_changes_what_it_says_and_leaves_the_form(client, house):
+    """With scripts the words are put anew in place, beside what was typed; without, the box is sent with the form."""
+    page = client.get(address(house, "halt")).content.decode()
+    box = re.search(r"<input type=\"checkbox\".*?>", page, re.DOTALL).group()
+    for told in (f'hx-get="{address(house, "halt")}"', 'hx-select="#act-says"', 'hx-trigger="change"'):
+        assert told in box
+    assert box.count('hx-target="#act-says"') == page.count('id="act-says"') == 1
+    part = client.get(address(house, "halt"), {"keep_positions": "yes"}, headers=HTMX).content.decode()
+    words = re.search(r'<div id="act-says".*?</div>', part, re.DOTALL).group()
+    assert "keep BTCUSDT long, worth 2,020.00 USDT, with stop and target" in words
+    assert "<input" not in words, "what was typed is beside it"
+    assert 'id="act-version"' in part, "the mark of what is shown comes along"
 
 
 def test_a_halt_that_closes_already_keeps_nothing_and_says_so(client, house):
@@ -138,6 +155,29 @@ def stopped(real: AskingHouse, client) -> str:
     return address(real, "start-bot", real.bot)
 
 
+def test_a_start_that_would_be_refused_by_the_gate_says_so_in_the_question(client, real, settings):
+    path = stopped(real, client)
+    page = text(client.get(path))
+    assert (
+        "Live trading is switched off: set FEATURE_LIVE_TRADING=yes and restart. Until then a start is refused." in page
+    )
+    refused = text(client.post(path, fields(client.get(path)) | {"typed": "paper"}, follow=True))
+    assert "Not done. " in refused
+    assert "Live trading is switched off" in refused
+    assert Bot.objects.get().status == "stopped"
+    settings.FEATURES = Features(live_trading=True)
+    assert "Nobody has let paper trade with real money" in text(client.get(path))
+    LiveApproval.objects.create(account=real.account, actor=real.owner, evidence={"signs": None})
+    assert "Until then" not in text(client.get(path))
+
+
+def test_a_decision_that_can_only_close_says_so_in_the_question(client, real):
+    stopped(real, client)
+    page = client.get(address(real, "decide", real.bot))
+    assert "switched off: set FEATURE_LIVE_TRADING=yes and restart. Until then nothing of it opens" in text(page)
+    assert 'name="token"' in page.content.decode(), "a close is never refused"
+
+
 def test_a_bot_on_real_money_is_started_after_it_was_said_what_it_will_do(client, real, monkeypatch):
     started = []
     monkeypatch.setattr(act_work, "bot_start", lambda bot, **_: started.append(bot.name) or bot)
@@ -200,6 +240,12 @@ def test_the_pages_ask_before_a_bot_trades_real_money_and_their_forms_do_nothing
     assert client.post(f"/bots/{real.bot.pk}/decide/")["Location"] == address(real, "decide", real.bot)
     assert Bot.objects.get().status == "stopped"
     assert not Job.objects.exists()
+
+
+def test_on_paper_the_gate_is_not_spoken_of(client, house):
+    Bot.objects.update(status="stopped")
+    for act in ("start-bot", "decide"):
+        assert "Until then" not in text(client.get(address(house, act, house.bot)))
 
 
 def test_on_paper_a_bot_starts_and_decides_by_one_button(client, house):

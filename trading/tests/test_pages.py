@@ -415,7 +415,7 @@ def test_a_broken_database_gives_a_page_that_needs_none(client, made, monkeypatc
     def gone(*args, **kwargs):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(pages, "market_view", gone)
+    monkeypatch.setattr(pages, "market_and_halt", gone)
     client.raise_request_exception = False
     page = text_of(client, desk_of(made.account), status=500)
     assert "Something went wrong here" in page

@@ -230,9 +230,10 @@ def test_an_import_asks_before_it_writes_also_where_there_is_no_real_money_yet(c
 NO_RISK = {
     "account": {
         *("emergency_stop", "check_connection", "reconcile", "resume", "promote", "open_gate", "close_gate"),
-        *("check_view", "live_view:revoke", "live_view:reconcile", "import_view:look", "export_file"),
+        *("check_view", "live_view:revoke", "live_view:reconcile", "import_view:look"),
+        *("export_file", "export_table"),
     },
-    "bot": {"pause", "stop"},
+    "bot": {"pause", "stop", "export_table"},
     "periodictask": {"disable_tasks"},
     "crontabschedule": {"disable_tasks"},
     "intervalschedule": {"disable_tasks"},

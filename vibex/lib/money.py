@@ -8,4 +8,4 @@ BOOKING: Final = Decimal("0.00000001")
 
 def booked(amount: Decimal) -> Decimal:
     """Quantise an amount of money for booking: 8 decimals, half even."""
-    return amount.quantize(BOOKING, rounding=ROUND_HALF_EVEN)
+    return amount.quantize(BOOKING, ROUND_HALF_EVEN)

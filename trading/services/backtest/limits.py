@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from accounts.domain.limit_clashes import clashes
 from accounts.domain.limit_presets import PRESETS
@@ -28,18 +28,13 @@ def limits_named(text: str) -> Limits:
 
 def limits_in(path: Path) -> Limits:
     """Return the limits of a file: names and values, what is left out as it usually is. Errors as `limits_named`."""
-    import yaml
     from pydantic import ValidationError
 
     from trading.services.load_accounts.form import LimitsIn
+    from trading.services.load_accounts.text import file_read
 
     try:
-        told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        given = LimitsIn.model_validate(told or {})
-    except OSError as fault:
-        raise Rejected(f"{path}: {fault.strerror}: name a file of limits.", code="limits") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise Rejected(f"{path} is no YAML: {fault}", code="limits") from None
+        given = LimitsIn.model_validate(file_read(path) or {})
     except ValidationError as fault:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all of it'}: {one['msg']}" for one in fault.errors())
         raise Rejected(f"{path}: {wrong}.", code="limits") from None

@@ -1,8 +1,7 @@
 """Lists as tables (`format=csv`): streamed row by row, in the filters and the order of the list, without pages.
 
-A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line's end for a formula, and what a model or a
-venue wrote may begin so. Such a cell gets an apostrophe in front, which makes it text; a number stays a number. The file is
-UTF-8 without a byte order mark, which programs would take for part of the first name.
+What a model or a venue wrote may begin like a formula: no cell does (`vibex/lib/cells.py`). The file is UTF-8 without a
+byte order mark, which programs would take for part of the first name.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import json
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import batched
 from typing import Any, Final
@@ -26,13 +23,12 @@ from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
 from vibex.lib.api.lines import line_of
+from vibex.lib.cells import defused
 
 MOST: Final = 100_000
 """Rows of one export, from the top. Whoever wants more narrows the time."""
 AT_ONCE: Final = 500
 """Rows that are held at a time."""
-FORMULA: Final = re.compile(r"[=+\-@\t\r\n]")
-NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 BESIDE: Final = 2
 """Exports of a process that are worked on at the same moment: eight would hold up every other call for seconds."""
 END: Final = b""
@@ -71,20 +67,6 @@ def table_lines(lines: Iterable[Sequence[Any]]) -> Iterator[bytes]:
     """Yield lines of cells as CSV, by hundreds, with no formula in any of them."""
     for some in batched(lines, AT_ONCE):
         yield _written([[defused(cell) for cell in line] for line in some])
-
-
-def defused(value: Any) -> str:
-    """Return a cell in which no spreadsheet finds a formula."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case dict() | list():
-            text = json.dumps(value, ensure_ascii=False, default=str)
-        case _:
-            text = str(value)
-    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def _lines(rows: QuerySet[Any], serializer: Any, columns: Sequence[str]) -> Iterator[bytes]:

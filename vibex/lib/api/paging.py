@@ -76,13 +76,13 @@ class Pages(CursorPagination):
         """Return the rows of a page. Raises ValidationError (400) for a cursor that no answer has held."""
         self.request, self._address = request, request.build_absolute_uri()
         self.columns = _columns(queryset, self.get_ordering(request, queryset, view))
-        back, edge = _read(request.query_params.get(CURSOR), self.columns)
+        back, edge = cursor_read(request.query_params.get(CURSOR), len(self.columns))
         try:
             found = self._found(queryset, back, edge, self.get_page_size(request))
         except (FieldFault, DataError, ValueError, TypeError, OverflowError) as fault:
             if edge is None:
                 raise
-            raise _no_cursor() from fault
+            raise no_cursor() from fault
         self.display_page_controls = bool(self.has_next or self.has_previous)
         self.page = found
         return found
@@ -106,7 +106,11 @@ class Pages(CursorPagination):
         if not self.page:  # beyond the edge; what is on the other side begins where the list does
             return None
         row = self.page[0] if back else self.page[-1]
-        plain = json.dumps([back, *(column.of(row) for column in self.columns)], cls=_Exact, separators=(",", ":"))
+        return self.link_to([column.of(row) for column in self.columns], back=back)
+
+    def link_to(self, edge: Sequence[Any], *, back: bool = False) -> str:
+        """Return the address of the page after (or before) a place in the order: a value of each of its columns."""
+        plain = json.dumps([back, *edge], cls=_Exact, separators=(",", ":"))
         return replace_query_param(self._address, CURSOR, base64.urlsafe_b64encode(plain.encode()).decode().rstrip("="))
 
     def get_page_size(self, request: Request) -> int:
@@ -175,19 +179,22 @@ def _beyond(columns: Sequence[Column], edge: Sequence[Any]) -> Q:
     return found
 
 
-def _read(cursor: str | None, columns: Sequence[Column]) -> tuple[bool, list[Any] | None]:
-    """Return whether a cursor leads back, and the values at the edge; None without one."""
+def cursor_read(cursor: str | None, columns: int) -> tuple[bool, list[Any] | None]:
+    """Return whether a cursor leads back, and the values at the edge, one for each column; None without one.
+
+    Raises ValidationError (400) for what is no cursor.
+    """
     if cursor is None:
         return False, None
     try:
         back, *edge = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError, RecursionError):
-        raise _no_cursor() from None
+        raise no_cursor() from None
     plain = all(value is None or isinstance(value, (str, int, float)) for value in edge)
-    if not isinstance(back, bool) or len(edge) != len(columns) or not plain or any("\0" in str(each) for each in edge):
-        raise _no_cursor()
+    if not isinstance(back, bool) or len(edge) != columns or not plain or any("\0" in str(each) for each in edge):
+        raise no_cursor()
     return back, edge
 
 
-def _no_cursor() -> ValidationError:
+def no_cursor() -> ValidationError:
     return ValidationError({CURSOR: ["This is no cursor of this list."]})
