@@ -9,7 +9,7 @@ somebody had looked each time. Where floats cannot tell, the step is not passed 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -24,12 +24,11 @@ from marketdata.domain.pricing import decimal_of
 from marketdata.domain.recording import Recording
 from marketdata.domain.whole import WholeMarket
 from marketdata.recorded_market import RecordedMarket
-from trading.domain.losses import DAY, DRAWDOWN, EMPTY, FLOOR
+from trading.domain.losses import DAY, DRAWDOWN, EMPTY, FLOOR, Watch, day_anew
 from trading.domain.matching.types import PositionRecord
 from trading.exchange.simulated import SimulatedExchange
 from trading.services.journal.memory import MemoryJournal
 from trading.services.journal.series import Span
-from vibex.lib.clock import to_ms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,6 +82,18 @@ class Tape:
         self.settled: list[int] = recording.funding.at.tolist()
 
 
+class Levels(NamedTuple):
+    """Equity at which a loss limit is reached: `fixed`, or `kept` of the highest so far, of which `peak` is known."""
+
+    fixed: float
+    peak: float
+    kept: float
+
+    def highest(self, highest: float) -> float:
+        """Return the highest of them where equity comes up to `highest`."""
+        return max(self.fixed, self.kept * max(self.peak, highest))
+
+
 class Jump:
     """Where a run goes next. The same fills, the same ledger and the same equity as without it."""
 
@@ -95,15 +106,14 @@ class Jump:
         journal: MemoryJournal,
         due: Mapping[str, Due],
         moments: Sequence[datetime],
-        end: datetime,
+        edges: NDArray[np.int64],
     ) -> None:
-        import numpy as np
-
         self._limits, self._market, self._exchange, self._journal = limits, market, exchange, journal
         self._due, self._moments, self._last = due, moments, len(moments)
-        self._ms = [to_ms(moment) for moment in (*moments, end)]
-        edges = np.array(self._ms, dtype=np.int64)
+        self._ms: list[int] = edges.tolist()
         self._tapes = {symbol: Tape(market.series(symbol), edges) for symbol in due}
+        self._day: tuple[datetime | None, int] = (None, 0)
+        """When a day ends, and the first step after it."""
         journal.series.moments, journal.series.mark = moments, self._mark
 
     def leap(self, step: int) -> Landing:
@@ -116,10 +126,12 @@ class Jump:
             landing = self._next(step, held)
             until = landing.step if landing.cycle else min(landing.step + 1, self._last)
             stop = min(until, self._day_after(step)) if held else until
-            lost = self._lost(step, stop, held)
-            if lost is not None:
-                landing, until, stop = Landing(lost, cycle=True), lost, lost
-            self._pass(step, stop, held)
+            if step < stop:
+                equity = self._equity(step, stop, held)
+                lost = self._lost(step, equity, held=bool(held))
+                if lost is not None:
+                    landing, until, stop = Landing(lost, cycle=True), lost, lost
+                self._pass(Span(step, stop, self._exchange.wallet, held), equity[: stop - step])
             if stop == until:
                 break
             step = stop
@@ -161,65 +173,70 @@ class Jump:
         watch = self._journal.watched
         if watch is None:
             return self._last
-        return max(step + 1, bisect_left(self._moments, watch.day_ends, lo=step))
+        if self._day[0] != watch.day_ends:
+            self._day = watch.day_ends, bisect_left(self._moments, watch.day_ends)
+        return max(step + 1, self._day[1])
 
-    def _lost(self, start: int, stop: int, held: Sequence[PositionRecord]) -> int | None:
-        """Return the first step of [start, stop) at which a loss limit may be reached, None where none can be."""
+    def _equity(self, start: int, stop: int, held: Sequence[PositionRecord]) -> Floats:
+        """Return the equity at the steps [start, stop), as near as floats come to it; of an account that holds nothing, that
+        of the first, for it stays as it is."""
         import numpy as np
 
-        watch = self._journal.watched
-        if start == stop or watch is None:
+        equity = np.full(stop - start if held else 1, float(self._exchange.wallet))
+        for each in held:
+            equity += self._tapes[each.symbol].mark[start:stop] * float(each.quantity) - float(each.cost)
+        return equity
+
+    def _lost(self, start: int, equity: Floats, *, held: bool) -> int | None:
+        """Return the first step from `start` on at which a loss limit may be reached, None where none can be."""
+        watch, at = self._journal.watched, self._moments[start]
+        if watch is None:
             return None
-        locked = {lock.kind for lock in self._journal.locks if lock.holds(self._moments[start])}
+        locked = {lock.kind for lock in self._journal.locks if lock.holds(at)}
         if self._limits.flatten_on_loss and held and not locked.isdisjoint((DAY, DRAWDOWN, FLOOR)):
             return start  # they are to be closed
-        equity = self._equity(start, stop if held else start + 1, held)
-        new_day = self._moments[start] >= watch.day_ends
-        begun, moved = (watch.equity, 0) if new_day else (watch.day_equity, watch.day_moved)
-        if min(begun, watch.equity) < 2 * EMPTY or not watch.unit:
+        if at >= watch.day_ends:
+            watch, locked = day_anew(watch), locked - {DAY}
+        if min(watch.day_equity, watch.equity) < 2 * EMPTY or not watch.unit:
             return start
-        worst = equity * (1.0 - NEAR)
-        reached = worst < 2.0 * float(EMPTY)
-        if DAY not in locked or new_day:
-            reached |= worst <= float(begun * (1 - self._limits.daily_loss) + moved)
-        if DRAWDOWN not in locked:
-            peak = float(watch.peak * (watch.units or watch.equity / watch.unit))
-            reached |= worst <= np.maximum.accumulate(equity).clip(peak) * float(1 - self._limits.max_drawdown)
-        if FLOOR not in locked and self._limits.equity_floor is not None:
-            reached |= worst < float(self._limits.equity_floor)
+        levels = self._levels(watch, locked)
+        if float(equity.min()) * (1.0 - NEAR) > levels.highest(float(equity.max())):
+            return None
+        return self._first_below(start, equity, levels)
+
+    def _levels(self, watch: Watch, locked: Set[str]) -> Levels:
+        limits, none = self._limits, 2.0 * float(EMPTY)
+        day = none if DAY in locked else float(watch.day_equity * (1 - limits.daily_loss) + watch.day_moved)
+        floor = none if FLOOR in locked or limits.equity_floor is None else float(limits.equity_floor)
+        kept = 0.0 if DRAWDOWN in locked else float(1 - limits.max_drawdown)
+        return Levels(max(day, floor, none), _highest(watch), kept)
+
+    def _first_below(self, start: int, equity: Floats, levels: Levels) -> int | None:
+        import numpy as np
+
+        worst, highest = equity * (1.0 - NEAR), np.maximum.accumulate(equity).clip(levels.peak)
+        reached = (worst <= levels.fixed) | (worst <= highest * levels.kept)
         place = int(reached.argmax())
         return start + place if reached[place] else None
 
-    def _pass(self, start: int, stop: int, held: tuple[PositionRecord, ...]) -> None:
-        """Keep the equity of the steps [start, stop), and watch losses at those of them that make a difference."""
-        if start == stop:
+    def _pass(self, span: Span, equity: Floats) -> None:
+        """Keep the equity of the steps of a span, and watch losses at those of them that make a difference."""
+        if span.start == span.stop:
             return
-        span = Span(start, stop, self._exchange.wallet, held)
         self._journal.series.passed(span)
-        for step in self._telling(span):
+        for step in self._telling(span, equity):
             self._journal.watch_on(span.wallet + span.unrealised(step, self._mark), self._moments[step])
 
-    def _telling(self, span: Span) -> list[int]:
-        """Return the first step, those that may be a new high, and the last."""
-        telling = {span.start, span.stop - 1}
-        watch = self._journal.watched
-        if span.held and watch is not None and watch.unit:
-            equity = self._equity(span.start, span.stop, span.held)
-            peak = float(watch.peak * (watch.units or watch.equity / watch.unit))
-            highest = float(equity.max()) * (1.0 - NEAR)
-            if highest >= peak * (1.0 - 2.0 * NEAR):
-                telling.update((span.start + (equity >= highest).nonzero()[0]).tolist())
-        return sorted(telling)
-
-    def _equity(self, start: int, stop: int, held: Sequence[PositionRecord]) -> Floats:
-        """Return the equity at the steps [start, stop), as near as floats come to it."""
-        import numpy as np
-
-        equity = np.full(stop - start, float(self._exchange.wallet))
-        for position in held:
-            mark = self._tapes[position.symbol].mark[start:stop]
-            equity += mark * float(position.quantity) - float(position.cost)
-        return equity
+    def _telling(self, span: Span, equity: Floats) -> list[int]:
+        """Return the steps that a watch has to know of: those that may be a new high, and the last. Of an account that holds
+        nothing the first as well: the equity that it has kept since then is what a new day begins with."""
+        watch, last = self._journal.watched, span.stop - 1
+        if not span.held or watch is None or not watch.unit:
+            return [span.start, last] if span.start < last else [last]
+        highest = float(equity.max()) * (1.0 - NEAR)
+        if highest < _highest(watch) * (1.0 - 2.0 * NEAR):
+            return [last]
+        return sorted({*(span.start + (equity >= highest).nonzero()[0]).tolist(), last})
 
     def catch_up(self, step: int) -> None:
         """Show the exchange the prices of the moment at which a step begins: nothing was met on the way there."""
@@ -231,11 +248,14 @@ class Jump:
         return decimal_of(self._tapes[symbol].mark[step])
 
 
-def due_of(foresight: Foresighted, bot: BotView, market: RecordedMarket, moments: Sequence[datetime]) -> dict[str, Due]:
-    """Return at which steps rules could act, as they declare it, by symbol."""
-    import numpy as np
+def _highest(watch: Watch) -> float:
+    """Return the equity at which a unit has its highest value so far."""
+    return float(watch.peak * (watch.equity / watch.unit if watch.units is None else watch.units))
 
-    whole = WholeMarket(market.frame, np.array([to_ms(moment) for moment in moments], dtype=np.int64))
+
+def due_of(foresight: Foresighted, bot: BotView, market: RecordedMarket, edges: NDArray[np.int64]) -> dict[str, Due]:
+    """Return at which steps rules could act, as they declare it, by symbol. `edges` are those of the plan."""
+    whole = WholeMarket(market.frame, edges[:-1])
     acts = {symbol: foresight.acts(bot, symbol, whole) for symbol in bot.symbols}
     return {
         symbol: Due(*(mask.nonzero()[0].tolist() for mask in (each.flat, each.long, each.short)))

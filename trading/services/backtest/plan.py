@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from accounts.domain.limits import DEFAULTS, Limits
 from marketdata.domain.intervals import interval_ms
@@ -12,6 +13,10 @@ from trading.domain.matching import EngineSettings
 from trading.services.backtest.asks import Asks
 from vibex.lib.clock import from_ms, to_ms
 from vibex.lib.errors import Rejected
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,13 @@ class BacktestPlan:
     def steps(self) -> int:
         """How many decisions there are."""
         return max(0, -(-(self.end - self.first) // self.step))
+
+    def edges(self) -> NDArray[np.int64]:
+        """Return when each step begins and the last one ends, UTC ms: `steps` + 1 values."""
+        import numpy as np
+
+        first, length = to_ms(self.first), interval_ms(self.interval)
+        return np.append(first + length * np.arange(self.steps, dtype=np.int64), to_ms(self.end))
 
     def moments(self) -> list[datetime]:
         """Return the moments of decision: the closes of candles in [start, end)."""

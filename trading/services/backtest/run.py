@@ -166,14 +166,15 @@ class _Running:
         foresight = getattr(decider, "foresight", None)
         if not self.plan.jump or foresight is None or self.plan.limits.trailing_stop is not None:
             return None
+        edges = self.plan.edges()
         return Jump(
             limits=self.plan.limits,
             market=self.market,
             exchange=self.exchange,
             journal=self.journal,
-            due=due_of(foresight, bot_of(self.plan), self.market, self.moments),
+            due=due_of(foresight, bot_of(self.plan), self.market, edges),
             moments=self.moments,
-            end=self.plan.end,
+            edges=edges,
         )
 
 
