@@ -15,7 +15,7 @@ from decisions.selectors import feedback_for
 from trading.models import Order, Position
 from trading.services import waiting
 from trading.services.approval import decision_reject
-from trading.services.backtest.run import _unasked_told
+from trading.services.backtest.notes import unasked_told
 from trading.services.cycle import run_cycle
 from trading.services.halt import halt_latch
 from trading.services.live import cycle_run
@@ -477,4 +477,4 @@ def test_a_backtest_carries_it_out_as_if_it_was_approved_at_once():
     run_cycle(desk.world, replace(RUN, approval=True))
     assert desk.exchange.inner.account().position("BTCUSDT") is not None
     assert desk.journal.unasked == 1
-    assert "1 entries would have waited" in next(_unasked_told(desk.journal))
+    assert "1 entries would have waited" in next(unasked_told(desk.journal))

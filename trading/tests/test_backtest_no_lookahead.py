@@ -112,4 +112,7 @@ def test_warming_up_nothing_is_asked_for_before_the_indicators_are_known():
     plan = BacktestPlan(
         BTC_AND_ETH, after(1), after(60), interval="5m", timeframes=("5m", "15m"), model="rules/trend", limits=WIDE
     )
-    assert not backtest_run(plan=plan, market=early).journal.fills, "EMA50 of 15m needs 50 candles: 150 of 5m"
+    backtest = backtest_run(plan=plan, market=early)
+    assert not backtest.journal.fills, "EMA50 of 15m needs 50 candles: 150 of 5m"
+    told = "up to the end of it not every indicator of 15m was known: 50 candles are needed before it"
+    assert told in backtest.notes

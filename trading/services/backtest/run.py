@@ -14,11 +14,11 @@ from decisions.deciders.registry import decider_for
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.intervals import interval_ms
 from marketdata.recorded_market import RecordedMarket
-from trading.domain.losses import DAY, DRAWDOWN, FLOOR
 from trading.domain.risk import Standing
 from trading.exchange.simulated import Opening
 from trading.services.backtest.feedback import asking
 from trading.services.backtest.jump import Jump, Landing, due_of
+from trading.services.backtest.notes import notes_of, words_of
 from trading.services.backtest.passing import openings, pass_time
 from trading.services.backtest.plan import BacktestPlan
 from trading.services.backtest.venue import BacktestVenue
@@ -75,8 +75,8 @@ def backtest_run(
             on_cycle(landing.step + 1, len(run.moments))
         step = landing.step + 1
     run.end()
-    told = (*notes, *_notes(market, plan.symbols), *_unasked_told(run.journal), *_locks_told(run.journal))
-    return Backtest(plan, run.journal, run.milliseconds, _words(market), told, steps=len(run.moments))
+    told = (*notes, *notes_of(market, plan, run.journal))
+    return Backtest(plan, run.journal, run.milliseconds, words_of(market), told, steps=len(run.moments))
 
 
 class _Running:
@@ -226,30 +226,3 @@ def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int,
         starting_balance=plan.capital,
         invocation=invocation,
     )
-
-
-def _words(market: RecordedMarket) -> str:
-    first, last = market.span(market.symbols[0])
-    return f"recorded {market.interval} candles, {first:%F} to {last:%F}, spread and fees of each instrument"
-
-
-def _notes(market: RecordedMarket, symbols: Sequence[str]) -> tuple[str, ...]:
-    unmarked = [symbol for symbol in symbols if not market.has_mark(symbol)]
-    if not unmarked:
-        return ()
-    return (f"no mark price of the base interval was recorded for {', '.join(unmarked)}: stops trigger on last",)
-
-
-def _unasked_told(journal: MemoryJournal) -> Iterator[str]:
-    """Say that nobody was there to be asked."""
-    if journal.unasked:
-        yield f"{journal.unasked} entries would have waited for a person; they were carried out as if approved at once"
-
-
-def _locks_told(journal: MemoryJournal) -> Iterator[str]:
-    """Say what loss limits did. Nobody is there who could lift a lock."""
-    if days := sum(lock.kind == DAY for lock in journal.locks):
-        yield f"the limit of the day's loss was reached on {days} days (UTC); each time nothing was opened until the next day"
-    for lock in journal.locks:
-        if lock.kind in (DRAWDOWN, FLOOR):
-            yield f"nothing was opened any more from {lock.since:%F %H:%M} on: {lock.reason}"
