@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from decisions.deciders.base import Answer, BotView, Outcome, Question, Reading
+from decisions.domain.baselines import BuyAndHold, EqualWeight, Momentum, Timetable, timetable_of
 from decisions.domain.cross import Cross
 from decisions.domain.foresight import Acts, Whole
 from decisions.domain.parameters import with_numbers
@@ -47,9 +48,17 @@ class Hold:
         return Acts(never, never, never)
 
 
-RULES: Final[Mapping[str, Strategy | Rules]] = {"trend": Trend(), "cross": Cross(), "hold": Hold()}
+RULES: Final[Mapping[str, Strategy | Rules]] = {
+    "trend": Trend(),
+    "cross": Cross(),
+    "hold": Hold(),
+    "buy-and-hold": BuyAndHold(),
+    "equal-weight": EqualWeight(),
+    "momentum": Momentum(),
+    "timetable": Timetable(),
+}
 """Strategies by name, a plain function where there is no number to set. A bot names one as rules/<name>, or with numbers of
-its own as rules/<name>:<number>=<value>,…"""
+its own as rules/<name>:<number>=<value>,…; a timetable has its positions there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,8 @@ def strategy_of(name: str) -> Strategy | Rules:
         known = ", ".join(f"rules/{each}" for each in RULES)
         raise Rejected(f"There are no rules named {strategy!r}. Use one of {known}.", code="unknown_decider")
     found = RULES[strategy]
+    if isinstance(found, Timetable):
+        return timetable_of(numbers)
     return with_numbers(found, numbers) if numbers and isinstance(found, Strategy) else found
 
 

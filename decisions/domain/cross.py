@@ -21,6 +21,7 @@ from decisions.domain.parameters import searched
 from decisions.domain.proposal import Action, Proposal, Side
 from decisions.domain.question import BotView, Question
 from marketdata.domain.snapshot import SymbolView
+from vibex.lib.errors import Rejected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,10 @@ class Cross:
     stop: Decimal = field(default=Decimal("0.02"), metadata=searched("0.005", "0.05"))
     target: Decimal = field(default=Decimal("0.04"), metadata=searched("0.01", "0.10"))
     stake: Decimal = Decimal(10_000)
+
+    def __post_init__(self) -> None:
+        if self.fast >= self.slow:
+            raise Rejected(f"fast={self.fast} has to be shorter than slow={self.slow}.", code="parameter")
 
     def decide(self, question: Question) -> tuple[Proposal, ...]:
         """Return closes and entries of the symbols on which the averages have just crossed."""
@@ -82,8 +87,8 @@ class Cross:
         frame = view.timeframes.get(interval)
         if frame is None or len(frame.candles) < 2:
             return None
-        fast, slow, rsi = (frame.indicators[name] for name in self._names)
-        values = float(fast[-2]), float(slow[-2]), float(fast[-1]), float(slow[-1]), float(rsi[-1])
+        fast, slow, rsi = (frame.indicators[name][-2:].tolist() for name in self._names)
+        values = fast[0], slow[0], fast[1], slow[1], rsi[1]
         return values if all(map(isfinite, values)) else None
 
     def _entry(self, view: SymbolView, side: Side, why: str) -> Proposal:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from decisions.domain.proposal import Side
+from vibex.lib.records import record
 
 
 class Role(StrEnum):
@@ -23,7 +23,7 @@ class Role(StrEnum):
         return self in (Role.STOP, Role.TARGET)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class WorkingOrder:
     """An order that rests on the exchange. `role` is None when it is not one of ours."""
 
@@ -40,7 +40,7 @@ class WorkingOrder:
     close_position: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class PositionView:
     """An open position. `quantity` is positive, `side` gives the direction; prices and amounts in quote units."""
 
@@ -66,7 +66,7 @@ class PositionView:
         return self.quantity * self.mark_price
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Portfolio:
     """State of an account at `at`. equity = wallet + unrealised; available is what a new position may use as margin."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
+
+from vibex.lib.records import record
 
 RISK_TOLERANCE: Final = Decimal("0.25")
 """How far the stated risk may lie from quantity × distance: the redundancy that betrays a lost digit."""
@@ -39,7 +41,7 @@ class Side(StrEnum):
         return 1 if self is Side.LONG else -1
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Proposal:
     """What a decider asks for one symbol. Prices in quote units, quantity in the base asset, always positive."""
 
@@ -74,7 +76,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class RuleHit:
     """One rule that spoke: its id, what it did, in words, and the numbers it compared."""
 
@@ -84,7 +86,7 @@ class RuleHit:
     numbers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Ruling:
     """The risk verdict on a proposal. `quantity` and `leverage` are what may be done; None for hold and refusals."""
 

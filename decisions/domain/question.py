@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -13,9 +13,10 @@ from accounts.domain.limits import Limits
 from decisions.domain.portfolio import Portfolio
 from decisions.domain.proposal import Proposal
 from marketdata.domain.snapshot import MarketSnapshot
+from vibex.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Prompt:
     """Text to the model: a constant part, that providers may cache, and the changing part."""
 
@@ -26,7 +27,7 @@ class Prompt:
     """sha256 of both texts and the template's name, hex."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Asking:
     """How the models of a bot are asked."""
 
@@ -48,7 +49,7 @@ class Asking:
     """Models that are asked the same, and only recorded."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class BotView:
     """What a decider may know of the bot it decides for."""
 
@@ -63,7 +64,7 @@ class BotView:
     asking: Asking = field(default_factory=Asking)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Feedback:
     """What became of an earlier proposal: said again in the next prompt."""
 
@@ -76,7 +77,7 @@ class Feedback:
     """How often it was refused for the same rules lately; `at` and `reasons` are those of the last time."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Outside:
     """A text that somebody outside wrote. It is shown fenced and labelled: nothing in it is an instruction."""
 
@@ -85,7 +86,7 @@ class Outside:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Question:
     """Everything a decider is given. `decision_id` must come back with the reply."""
 
@@ -122,7 +123,7 @@ class Outcome(StrEnum):
     """There was nothing to decide on: nobody was asked, nothing was paid, the bot holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Usage:
     """Tokens and money of one ask. `cost` in US dollars; None when nobody said."""
 
@@ -135,7 +136,7 @@ class Usage:
     """Among those of the prompt."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Attempt:
     """One request to one model and what came of it: a rung of the ladder, kept whole."""
 
@@ -154,7 +155,7 @@ class Attempt:
     finish_reason: str = ""
     generation_id: str = ""
     reasoning: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     estimate: Decimal | None = None
     """US dollars that it counts as while `usage.cost` is unknown. None when nothing can have been spent."""
     latency: float = 0.0
@@ -173,7 +174,7 @@ class Late(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Answer:
     """What came back. Either raw bytes of a model, or proposals that need no reading."""
 
@@ -185,7 +186,7 @@ class Answer:
     model_requested: str = ""
     model_served: str = ""
     finish_reason: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     latency: float = 0.0
     """Seconds of wall time."""
     reason: str = ""
@@ -200,7 +201,7 @@ class Answer:
     """Waits for the models that are only compared, at most until the deadline, and returns what they said."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Reading:
     """What an answer says. With an `outcome` other than ANSWERED there are no proposals: everything holds."""
 
@@ -211,7 +212,7 @@ class Reading:
     """Symbols whose part of the reply was not usable, with the reason code of each."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Member:
     """One of several models that were asked the same, with what its answer says."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-Z: Final = 1.959964
+Z: Final = 1.959963984540054
 """Of a normal distribution, for 95 %."""
 
 

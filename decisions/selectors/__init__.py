@@ -1,7 +1,9 @@
 """What was asked and decided before, as deciders and pages need it."""
 
+from decisions.domain.feedback import TOLD as FEEDBACK
+from decisions.domain.feedback import UNKNOWN
 from decisions.domain.money import USUAL_COST
-from decisions.selectors.feedback import FEEDBACK, UNKNOWN, feedback_for
+from decisions.selectors.feedback import feedback_for
 from decisions.selectors.prompts import outside_current, outside_of, prompt_template_text, prompt_templates
 from decisions.selectors.records import diary_of, first_cycle_at, last_invocation_count
 from decisions.selectors.spending import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
+from secrets import token_hex
 
 from decisions.domain.portfolio import Portfolio
 from decisions.domain.prompt import build_prompt
@@ -18,7 +18,7 @@ from vibex.lib.errors import Rejected
 def question_for(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> Question:
     """Return what is asked, without the text that only models need."""
     return Question(
-        decision_id=uuid.uuid4().hex[:16],
+        decision_id=run.decision_id or token_hex(8),
         bot=run.bot,
         snapshot=snapshot,
         portfolio=portfolio,

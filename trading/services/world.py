@@ -66,6 +66,8 @@ class Run:
     """Text of the prompt template; None when the bot's template, or the version it is pinned to, does not exist."""
     template_version: int | None = None
     """The version that the bot is pinned to; None: the newest."""
+    decision_id: str = ""
+    """What must come back with the reply; "": a new one. A test names it, so that the same run asks the same."""
     outside: tuple[Outside, ...] = ()
     """Texts from outside that it may be shown, oldest first; most bots may be shown none."""
     approval: bool = False

@@ -6,7 +6,7 @@ The order methods are the write-ahead log of trading: `plan` is durable before a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -23,6 +23,7 @@ from trading.domain.orders import OrderFacts, OrderState
 from trading.domain.risk import Standing
 from trading.domain.venue import AccountState, Income, NewOrder, OrderReport, Trade, VenuePosition
 from vibex.lib.errors import VibexError
+from vibex.lib.records import record
 
 
 class Stage(StrEnum):
@@ -57,7 +58,7 @@ class IntentVoid(VibexError):
     """The intent may not be acted on any more: the lease is lost or the account was halted. Nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class TrackedOrder:
     """One of our orders that is not over, as the books know it."""
 
@@ -74,7 +75,7 @@ class TrackedOrder:
     """False: somebody else placed it. It is watched, and never touched but by a halt."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class TrackedPosition:
     """An open position as the books know it, with what protects it."""
 
@@ -94,7 +95,7 @@ class TrackedPosition:
     """Nobody here decided on it, nor looks after it: it was opened by hand or by another program."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Line:
     """One line of the diary, at a moment of market time."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
@@ -32,6 +32,7 @@ from trading.domain.venue import (
     VenuePosition,
 )
 from trading.services.journal.base import Bracket, IntentVoid, Line, Stage, TrackedOrder, TrackedPosition
+from trading.services.journal.said import Said
 from trading.services.journal.series import Equity, Point
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +53,23 @@ class KeptOrder:
     absent_answers: int = 0
     traded: Decimal = ZERO
     traded_value: Decimal = ZERO
+    told: TrackedOrder | None = None
+    """As it was told last."""
+
+    def tracked(self) -> TrackedOrder:
+        """Return it as the port tells it: the same record as before while nothing has changed."""
+        told = self.told
+        if (
+            told is None
+            or told.facts is not self.facts
+            or told.sent_at is not self.sent_at
+            or told.planned_at is not self.planned_at
+            or told.absent_answers != self.absent_answers
+        ):
+            told = self.told = TrackedOrder(
+                self.role, self.order, self.facts, self.planned_at, self.sent_at, self.absent_answers
+            )
+        return told
 
 
 @dataclass(slots=True)
@@ -66,6 +84,8 @@ class KeptPosition:
     ruling: Ruling | None = None
     exit_reason: str = ""
     adopted: bool = False
+    told: TrackedPosition | None = None
+    """As it was told last; None when something has changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +117,13 @@ class MemoryJournal:
     lines: list[Line] = field(default_factory=list)
     rulings: list[Ruling] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    """What was asked and answered; nothing where rules asked for nothing."""
     compared: list[tuple[Member, Sequence[Ruling]]] = field(default_factory=list)
     """What was said by those that are only compared, with what risk would have made of it."""
     current: Sequence[Ruling] = ()
+    entries: dict[str, KeptOrder] = field(default_factory=dict)
+    """The newest entry order of each symbol."""
     latest: dict[str, datetime] = field(default_factory=dict)
     latest_income: datetime = DAWN
     total: Decimal = ZERO
@@ -119,6 +143,8 @@ class MemoryJournal:
         followed = self.current[ruling] if ruling is not None else None
         kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), datetime.now(UTC), followed, purpose)
         self.kept[order.client_order_id] = self.working[order.client_order_id] = kept
+        if role is Role.ENTRY:
+            self.entries[order.symbol] = kept
 
     def sending(self, client_order_id: str) -> None:
         kept = self.kept[client_order_id]
@@ -144,10 +170,7 @@ class MemoryJournal:
         self.kept[client_order_id].absent_answers += 1
 
     def orders(self) -> list[TrackedOrder]:
-        return [
-            TrackedOrder(kept.role, kept.order, kept.facts, kept.planned_at, kept.sent_at, kept.absent_answers)
-            for kept in self.working.values()
-        ]
+        return [kept.tracked() for kept in self.working.values()]
 
     def take_in(self, reports: Sequence[OrderReport]) -> None:
         for report in reports:  # nobody else is there
@@ -179,7 +202,7 @@ class MemoryJournal:
                 unread.add(line.symbol)
             held = self.open.get(line.symbol)
             if line.kind is IncomeKind.FUNDING_FEE and held:
-                held.booked = apply_funding(held.booked, line.amount)
+                held.booked = apply_funding(held.booked, line.amount)  # nothing that is told of a position
         return unread
 
     def book_stated(self, held: VenuePosition, *, at: datetime) -> None:
@@ -196,13 +219,14 @@ class MemoryJournal:
         self.open[held.symbol] = KeptPosition(booked, leverage=held.leverage)
 
     def adopted(self, symbol: str, *, stop: Decimal) -> None:
-        self.open[symbol].stop, self.open[symbol].adopted = stop, True
+        kept = self.open[symbol]
+        kept.stop, kept.adopted, kept.told = stop, True, None
 
     def unbooked(self, symbol: str) -> TrackedPosition | None:
-        entries = [kept for kept in self.kept.values() if kept.role is Role.ENTRY and kept.order.symbol == symbol]
-        if not entries or not entries[-1].facts.filled or entries[-1].traded:
+        newest = self.entries.get(symbol)
+        if newest is None or not newest.facts.filled or newest.traded:
             return None
-        return tracked_entry(entries[-1].order, entries[-1].facts, entries[-1].planned_at, entries[-1].ruling)
+        return tracked_entry(newest.order, newest.facts, newest.planned_at, newest.ruling)
 
     def ledger_total(self) -> Decimal | None:
         return self.total if self.ledger else None
@@ -231,6 +255,7 @@ class MemoryJournal:
             kept.stop = kept.stop if stop is None else stop
             kept.target = kept.target if target is None else target
             kept.leverage = leverage or kept.leverage
+            kept.told = None
 
     def equity(self, state: AccountState) -> None:
         if unknown_equity(state):
@@ -253,7 +278,9 @@ class MemoryJournal:
     def history(self, *, at: datetime) -> History:
         since = at - LOOKED_BACK
         del self.entered[: bisect_right(self.entered, since)]
-        first = min(bisect_right(self.ended, since, key=ended_at), max(0, len(self.ended) - ENDED_TOLD))
+        first = max(0, len(self.ended) - ENDED_TOLD)
+        while first and self.ended[first - 1].ended_at > since:
+            first -= 1
         return History(tuple(self.entered), tuple(self.ended[first:]))
 
     def incident(
@@ -306,6 +333,8 @@ class MemoryJournal:
 
     def asked(self, question: Question, answer: Answer, reading: Reading) -> None:
         self.readings.append(reading)
+        if question.prompt is not None or reading.proposals:
+            self.said.append(Said.of(question, answer, reading, first=len(self.rulings)))
 
     def keep(self, question: Question, reading: Reading, standing: Standing, live: MarketSnapshot) -> None:
         """Nothing to keep: the whole run can be done again."""
@@ -357,8 +386,8 @@ class MemoryJournal:
             self._take(trade.client_order_id, step)
         held = self.open.pop(trade.symbol, None)
         for position in apply_trade(held.booked if held else None, trade):
-            fresh = KeptPosition(position, ruling=order.ruling if order else None)
-            kept = replace(held, booked=position) if held else fresh
+            kept = held or KeptPosition(position, ruling=order.ruling if order else None)
+            kept.booked, kept.told = position, None
             if position.quantity:
                 self.open[trade.symbol] = kept
                 continue
@@ -389,8 +418,10 @@ def _ended(position: BookedPosition, at: datetime) -> Ended:
 
 
 def _tracked(kept: KeptPosition) -> TrackedPosition:
+    if kept.told is not None:
+        return kept.told
     proposal = kept.ruling.proposal if kept.ruling else None
-    return TrackedPosition(
+    kept.told = TrackedPosition(
         symbol=kept.booked.symbol,
         side=kept.booked.side,
         quantity=kept.booked.quantity,
@@ -405,3 +436,4 @@ def _tracked(kept: KeptPosition) -> TrackedPosition:
         risk_usd=proposal.risk_usd if proposal else None,
         foreign=kept.ruling is None and not kept.adopted,
     )
+    return kept.told

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO, AccountState
+from vibex.lib.records import record
 
 type MarkAt = Callable[[str, int], Decimal]
 """Return the mark price of a symbol at a step."""
@@ -27,7 +28,7 @@ class Point(NamedTuple):
         return self.wallet + self.unrealised
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Span:
     """Steps [start, stop) in which nothing happened but that prices moved: wallet and positions stayed as they were."""
 
@@ -68,6 +69,10 @@ class Equity:
         if self._points is None:
             self._points = [point for kept in self._kept for point in self._of(kept)]
         return self._points
+
+    def settle(self) -> None:
+        """Work everything out that was passed over, and let the prices go: for what is sent to another process."""
+        self._kept, self.mark, self.moments = list(self.points()), None, ()
 
     def _of(self, kept: Point | Span) -> Iterator[Point]:
         if isinstance(kept, Point):
