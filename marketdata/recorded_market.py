@@ -15,9 +15,9 @@ from marketdata.domain.assess import (
     WATCHED_BARS,
     Problem,
     candle_age_limit,
-    candle_problem,
     digest_of,
     missing_problem,
+    newest_problem,
     no_quote,
     quote_problem,
     summary_of,
@@ -33,7 +33,7 @@ from marketdata.domain.pricing import SPREAD, decimal_of, touch
 from marketdata.domain.recording import Recording
 from marketdata.domain.snapshot import Depth, MarketSnapshot, Quote, SymbolView
 from marketdata.market import FundingSettlement
-from vibex.lib.clock import from_ms, to_ms
+from vibex.lib.clock import EPOCH, MILLISECOND, from_ms, to_ms
 from vibex.lib.errors import Rejected, Retryable
 
 HOUR_MS = 3_600_000
@@ -148,10 +148,13 @@ class _Series:
         self._funding = recording.funding
         self._settled: list[int] = recording.funding.at.tolist()
         self._step = interval_ms(recording.candles.interval)
+        self._length = timedelta(milliseconds=self._step)
         self._lookback = lookback
         self._spread = spread
         self._frames: dict[str, Frame] = {}
         self._quote: tuple[int, Quote] | None = None
+        self._bar: tuple[int, Bar] | None = None
+        """What was asked for last, by its number: a moment is looked at more than once."""
         self._candle_age = candle_age_limit(self.candles.interval, 1.0)
 
     def frame(self, interval: str) -> Frame:
@@ -184,8 +187,11 @@ class _Series:
         if settled := bisect_right(self._settled, at_ms):
             ages["funding"] = timedelta(milliseconds=at_ms - self._settled[settled - 1])
         problem = (
-            candle_problem(
-                self.candles.slice(max(0, count - WATCHED_BARS), count), at_ms=at_ms, age_limit=self._candle_age
+            newest_problem(
+                self.candles.interval,
+                self.opened[max(0, count - WATCHED_BARS) : count],
+                at_ms=at_ms,
+                age_limit=self._candle_age,
             )
             or self._overdue(count, at_ms)
             or quote_problem(quote, at=at, extra=self._candle_age)
@@ -216,11 +222,17 @@ class _Series:
         ]
 
     def bar(self, index: int) -> Bar:
-        opened, candles, mark = self.opened[index], self.candles, self.mark
+        """Return a base candle by its number."""
+        if self._bar is None or self._bar[0] != index:
+            self._bar = (index, self._bar_at(index))
+        return self._bar[1]
+
+    def _bar_at(self, index: int) -> Bar:
+        opened_at, candles, mark = EPOCH + self.opened[index] * MILLISECOND, self.candles, self.mark
         return Bar(
             symbol=self.spec.symbol,
-            opened_at=from_ms(opened),
-            closed_at=from_ms(opened + self._step),
+            opened_at=opened_at,
+            closed_at=opened_at + self._length,
             open=decimal_of(candles.open[index]),
             high=decimal_of(candles.high[index]),
             low=decimal_of(candles.low[index]),
@@ -240,7 +252,7 @@ class _Series:
         rate, next_at = self._next_funding(closed_ms)
         return Quote(
             symbol=self.spec.symbol,
-            at=from_ms(closed_ms),
+            at=EPOCH + closed_ms * MILLISECOND,
             last=last,
             bid=bid,
             ask=ask,

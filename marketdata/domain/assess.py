@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Final
@@ -150,15 +151,19 @@ def contract_problem(spec: InstrumentSpec) -> Problem | None:
 
 def candle_problem(base: Candles, *, at_ms: int, age_limit: timedelta) -> Problem | None:
     """Return what is wrong with the closed base candles: none, a hole in the last three bars, or too old."""
-    count = len(base)
-    if not count:
-        return Problem("candle.none", f"no closed {base.interval} candle")
-    step, last = interval_ms(base.interval), int(base.open_time[-1])
+    return newest_problem(base.interval, base.open_time[-WATCHED_BARS:].tolist(), at_ms=at_ms, age_limit=age_limit)
+
+
+def newest_problem(interval: str, opened: Sequence[int], *, at_ms: int, age_limit: timedelta) -> Problem | None:
+    """Return the same from the open times (UTC ms) of the newest candles: the last three, or fewer where there are."""
+    if not opened:
+        return Problem("candle.none", f"no closed {interval} candle")
+    step, last = interval_ms(interval), opened[-1]
     age = timedelta(milliseconds=at_ms - last - step)
     if age > age_limit:
-        return _aged("candle.old", f"the last {base.interval} candle closed {readable(age)} ago", age)
-    if count >= WATCHED_BARS and last - int(base.open_time[-WATCHED_BARS]) != (WATCHED_BARS - 1) * step:
-        return missing_problem(base.interval)
+        return _aged("candle.old", f"the last {interval} candle closed {readable(age)} ago", age)
+    if len(opened) == WATCHED_BARS and last - opened[0] != (WATCHED_BARS - 1) * step:
+        return missing_problem(interval)
     return None
 
 
@@ -182,9 +187,9 @@ def quote_problem(quote: Quote, *, at: datetime, speed: float = 1.0, extra: time
     An input without a time of its own is not watched. `extra` is added to the age limit of the prices: in a backtest
     they are the close of a candle.
     """
-    prices = (quote.last, quote.bid, quote.ask, quote.mark)
-    if not all(price.is_finite() and price > 0 for price in prices):
-        return Problem("price.none", "there is no price")
+    for price in (quote.last, quote.bid, quote.ask, quote.mark):
+        if not (price.is_finite() and price > 0):
+            return Problem("price.none", "there is no price")
     if quote.bid >= quote.ask:
         return Problem("price.crossed", f"crossed prices: bid {quote.bid} is not below ask {quote.ask}")
     if abs(quote.last - quote.mark) > APART * quote.mark:
@@ -325,6 +330,7 @@ def readable(span: timedelta) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+@cache
 def _allowed(code: str, speed: float) -> timedelta:
     return timedelta(seconds=LIMITS[code].allowed * max(1.0, speed))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from vibex.lib.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record()
 class Bar:
     """Prices of one symbol over an interval, in Decimal. The mark prices are None where nobody recorded them."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from marketdata.domain.intervals import INTERVAL_MS, floor_to, interval_ms
+from vibex.lib.records import record
 
 if TYPE_CHECKING:  # NumPy is heavy, and much that names candles never touches one
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # NumPy is heavy, and much that names candles never touches o
 __all__ = ["INTERVAL_MS", "Candles", "floor_to", "interval_ms"]
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Candles:
     """Candles of one symbol and interval, oldest first, open times strictly rising.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
@@ -44,22 +45,23 @@ class Window(Mapping[str, Values]):
 class Frame:
     """Closed candles of one symbol and interval over all time, with indicators and fingerprints."""
 
-    __slots__ = ("candles", "fingerprint", "indicators", "length")
+    __slots__ = ("_opened", "candles", "fingerprint", "indicators", "length")
 
     def __init__(self, candles: Candles) -> None:
         self.candles = candles
+        self._opened: list[int] = candles.open_time.tolist()  # one moment is found sooner in a list than in an array
         self.length = interval_ms(candles.interval)
         self.indicators = Indicators(candles)
         self.fingerprint = fingerprints(candles)
 
     def count_at(self, at_ms: int) -> int:
         """Return how many candles have closed at `at_ms`."""
-        return int(self.candles.open_time.searchsorted(at_ms - self.length, "right"))
+        return bisect_right(self._opened, at_ms - self.length)
 
     def window(self, count: int, at_ms: int, lookback: int) -> Timeframe:
         """Return the last `lookback` of the first `count` candles as seen at `at_ms`, as views without a copy."""
         start = max(0, count - lookback)
-        age = timedelta(milliseconds=at_ms - int(self.candles.open_time[count - 1]) - self.length) if count else NEVER
+        age = timedelta(milliseconds=at_ms - self._opened[count - 1] - self.length) if count else NEVER
         return Timeframe(
             self.candles.interval, self.candles.slice(start, count), Window(self.indicators, start, count), age
         )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from marketdata.domain.candles import Candles
 from marketdata.domain.instruments import InstrumentSpec
+from vibex.lib.records import record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Quote:
     """Prices of one symbol at `at`, in quote units. `bid` < `ask`; `mark` is what triggers stops."""
 
@@ -48,7 +49,7 @@ class Depth:
     asks: tuple[tuple[Decimal, Decimal], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Timeframe:
     """Closed candles of one interval, oldest first, and the indicators over them.
 
@@ -62,7 +63,7 @@ class Timeframe:
     age: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class SymbolView:
     """One symbol of a snapshot. With a `problem` nothing may be opened on it, and the text says why."""
 
@@ -81,7 +82,7 @@ class SymbolView:
     """The book at the moment an entry is ruled; None where the market has none, or nobody looked."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class MarketSnapshot:
     """All symbols of a bot at the moment `at` (market time)."""
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from marketdata import database_market, stored
 from marketdata.database_market import DatabaseMarket
-from marketdata.domain import frames
+from marketdata.domain import indicators
 from marketdata.domain.candles import Candles
 from marketdata.models import Candle, Feed
 from marketdata.services import candles_upsert, instruments_upsert, ticker_put
@@ -48,11 +48,11 @@ def prints(series) -> dict[str, tuple[int, int]]:
 def computed(monkeypatch) -> list[str]:
     """List the interval of every series of indicators that is computed."""
     done: list[str] = []
-    monkeypatch.setattr(frames, "compute", lambda candles: done.append(candles.interval) or compute(candles))
+    monkeypatch.setattr(indicators, "compute", lambda candles: done.append(candles.interval) or compute(candles))
     return done
 
 
-compute = frames.compute
+compute = indicators.compute
 
 
 def test_indicators_are_computed_once_however_many_bots_look(computed):

@@ -5,7 +5,7 @@ The realised result is the exchange's own figure for each trade, so that the boo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -13,9 +13,10 @@ from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
 from trading.domain.venue import ZERO, OrderSide, Trade
 from vibex.lib.money import booked
+from vibex.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class BookedPosition:
     """A position from its first trade to flat. `cost` is what the open quantity cost, in quote units."""
 
@@ -120,13 +121,19 @@ def _add(position: BookedPosition, trade: Trade) -> BookedPosition:
 
 def _reduce(position: BookedPosition, trade: Trade, quantity: Decimal, fee: Decimal) -> BookedPosition:
     left = position.quantity - quantity
-    return replace(
-        position,
+    return BookedPosition(
+        symbol=position.symbol,
+        side=position.side,
         quantity=left,
         cost=booked(position.cost * left / position.quantity) if left else ZERO,
+        opened_at=position.opened_at,
+        bought=position.bought,
+        bought_value=position.bought_value,
         sold=position.sold + quantity,
         sold_value=position.sold_value + booked(quantity * trade.price),
         realised=position.realised + trade.realised,
         fees=position.fees + fee,
+        funding=position.funding,
+        peak=position.peak,
         closed_at=None if left else trade.at,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from decisions.domain.proposal import Side
+from trading.domain.known import known, moment
+from vibex.lib.records import record
 
 LOOKED_BACK: Final = timedelta(days=1)
 """How far entries are told back, and positions that ended whatever their number."""
@@ -15,7 +17,7 @@ ENDED_TOLD: Final = 100
 """So many positions that ended are told however long ago that was: a longer streak of losses is not seen."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Ended:
     """A position that was closed. `net` is its result in quote units after fees and funding."""
 
@@ -24,9 +26,15 @@ class Ended:
     opened_at: datetime
     ended_at: datetime
     net: Decimal
+    sound: bool = field(init=False, compare=False, repr=False)
+    """Whether times and result can be compared with others. It is asked at every ruling, and so looked at only once."""
+
+    def __post_init__(self) -> None:
+        sound = moment(self.opened_at) and moment(self.ended_at) and known(self.net)
+        object.__setattr__(self, "sound", sound)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class History:
     """Entries and ends of positions, in market time, oldest first."""
 

@@ -6,15 +6,15 @@ a state: it only grows. What the table does not allow is kept as an incident, ne
 
 from __future__ import annotations
 
-import base64
+import os
 import uuid
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
 from trading.domain.venue import ZERO, OrderReport, VenueStatus
+from vibex.lib.records import record
 
 
 class OrderState(StrEnum):
@@ -49,8 +49,22 @@ ARRIVES_WITHIN: Final = timedelta(seconds=65)
 
 WORKING: Final = frozenset({OrderState.LIVE, OrderState.CANCELLING})
 
+BASE32: Final = b"abcdefghijklmnopqrstuvwxyz234567" + bytes(224)
+"""The digit (RFC 4648, in small letters) of each number from 0 to 31."""
 
-@dataclass(frozen=True, slots=True)
+
+def _digits(number: int) -> int:
+    """Return a number of 128 bits as the 26 digits that it has in base32, a byte for each; the last two bits are none."""
+    return int.from_bytes(bytes((number << 2) >> place & 31 for place in range(125, -1, -5)))
+
+
+VERSION_4: Final = _digits(uuid.UUID("00000000-0000-4000-8000-000000000000").int)
+"""The bits by which a UUID says that it is a random one (RFC 9562)."""
+RANDOM: Final = _digits(uuid.UUID("ffffffff-ffff-0fff-3fff-ffffffffffff").int)
+"""All other bits of it."""
+
+
+@record()
 class OrderFacts:
     """What is known of one order."""
 
@@ -61,7 +75,7 @@ class OrderFacts:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Step:
     """Facts after an event. `incident` is not empty when the event should not have happened."""
 
@@ -93,49 +107,55 @@ def move(facts: OrderFacts, to: OrderState, *, reason: str = "") -> Step:
         return Step(facts)
     if to not in MOVES[facts.state]:
         return Step(facts, f"an order cannot go from {facts.state} to {to}")
-    return Step(replace(facts, state=to, reason=reason or facts.reason))
+    return Step(OrderFacts(to, facts.filled, facts.average_price, facts.exchange_id, reason or facts.reason))
 
 
 def observe(facts: OrderFacts, report: OrderReport) -> Step:
     """Take in what the exchange says of the order. Reports may come twice, late or in any order."""
-    grown = _with_fill(facts, report.filled, report.average_price)
-    grown = replace(grown, exchange_id=grown.exchange_id or report.exchange_id)
     if facts.state is OrderState.DONE:
-        return _observe_after_the_end(facts, grown, report)
+        return _observe_after_the_end(facts, report)
     incident = IMPOSSIBLE.get(facts.state, "")
-    if report.status in ENDED:
-        return Step(replace(grown, state=OrderState.DONE, reason=ENDED[report.status]), incident)
-    if facts.state is OrderState.CANCELLING:
-        return Step(grown)  # still open there: the cancel has not arrived yet
-    return Step(replace(grown, state=OrderState.LIVE), incident)
+    if ended := ENDED.get(report.status):
+        return Step(_reported(facts, report, OrderState.DONE, ended), incident)
+    if facts.state is OrderState.CANCELLING:  # still open there: the cancel has not arrived yet
+        return Step(_reported(facts, report, OrderState.CANCELLING, facts.reason))
+    return Step(_reported(facts, report, OrderState.LIVE, facts.reason), incident)
 
 
-def _observe_after_the_end(facts: OrderFacts, grown: OrderFacts, report: OrderReport) -> Step:
+def _observe_after_the_end(facts: OrderFacts, report: OrderReport) -> Step:
     if facts.reason.startswith(NEVER_PLACED) and report.status is not VenueStatus.REJECTED:
         found = OrderState.LIVE if report.status.open else OrderState.DONE
         return Step(
-            replace(grown, state=found, reason=ENDED.get(report.status, "")),
+            _reported(facts, report, found, ENDED.get(report.status, "")),
             "an order that the exchange refused has appeared there",
         )
-    if grown.filled > facts.filled:
+    if report.filled > facts.filled:
+        grown = _reported(facts, report, facts.state, facts.reason)
         return Step(grown, f"{grown.filled - facts.filled} more was filled after the order had ended")
     return Step(facts)  # an old report of an order that is over
 
 
+def _reported(facts: OrderFacts, report: OrderReport, state: OrderState, reason: str) -> OrderFacts:
+    """Return the facts in a state with what a report adds; the same ones where it says nothing new."""
+    exchange_id = facts.exchange_id or report.exchange_id
+    if report.filled > facts.filled:
+        return OrderFacts(state, report.filled, report.average_price or facts.average_price, exchange_id, reason)
+    if state is facts.state and reason == facts.reason and exchange_id == facts.exchange_id:
+        return facts
+    return OrderFacts(state, facts.filled, facts.average_price, exchange_id, reason)
+
+
 def filled_to(facts: OrderFacts, total: Decimal, average_price: Decimal | None) -> Step:
     """Take in the sum of distinct trades. The filled quantity never falls."""
-    grown = _with_fill(facts, total, average_price)
-    if grown.filled > facts.filled and facts.state in FINAL and facts.reason != "filled":
-        return Step(grown, f"{grown.filled - facts.filled} more was filled after the order had ended")
+    if total <= facts.filled:
+        return Step(facts)
+    grown = OrderFacts(facts.state, total, average_price or facts.average_price, facts.exchange_id, facts.reason)
+    if facts.state in FINAL and facts.reason != "filled":
+        return Step(grown, f"{total - facts.filled} more was filled after the order had ended")
     return Step(grown)
-
-
-def _with_fill(facts: OrderFacts, filled: Decimal, average_price: Decimal | None) -> OrderFacts:
-    if filled <= facts.filled:
-        return facts
-    return replace(facts, filled=filled, average_price=average_price or facts.average_price)
 
 
 def new_client_order_id(installation: str) -> str:
     """Return `vx` + the installation's 4 characters + a random UUID in base32: 32 characters, never a database key."""
-    return f"vx{installation}{base64.b32encode(uuid.uuid4().bytes).decode().rstrip('=').lower()}"
+    digits = int.from_bytes(os.urandom(26)) & RANDOM | VERSION_4
+    return f"vx{installation}{digits.to_bytes(26).translate(BASE32).decode()}"

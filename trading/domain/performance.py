@@ -8,6 +8,7 @@ from decimal import Decimal
 from math import fsum, prod, sqrt
 from typing import Final, NamedTuple
 
+from decisions.domain.shares import Share
 from trading.domain.significance import PerPeriod, Sample
 
 
@@ -31,12 +32,8 @@ Z_95: Final = 1.959963984540054
 
 def wilson(won: int, of: int) -> tuple[float, float] | None:
     """Return the 95 % interval of a share by E. B. Wilson (1927), which holds for few trials too; None without any."""
-    if not of:
-        return None
-    share, square = won / of, Z_95 * Z_95
-    middle = (share + square / (2 * of)) / (1 + square / of)
-    reach = Z_95 / (1 + square / of) * sqrt(share * (1 - share) / of + square / (4 * of * of))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    share = Share(won, of)
+    return (share.low, share.high) if of else None
 
 
 def ratio(part: Decimal, of: Decimal) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from decisions.domain.proposal import Side
 from marketdata.domain.instruments import InstrumentSpec
 from trading.domain.venue import NewOrder, VenuePosition
+from vibex.lib.records import record
 
 ADOPTED_DISTANCE: Final = Decimal("0.03")
 """Of the mark price: where the stop of an adopted position is put, unless half the way to liquidation is nearer."""
@@ -26,7 +26,7 @@ class Foreign(StrEnum):
     FLAG = "flag"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Arrangement:
     """How the working stops (or targets) of a position stand to what is wanted."""
 

@@ -6,7 +6,6 @@ Prices and amounts in quote units, quantities in the base asset. No rule and no 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,9 +15,10 @@ from marketdata.domain.instruments import InstrumentSpec
 from trading.domain.matching.margin import liquidation_price, notional_cap
 from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO
+from vibex.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Exposure:
     """Notional of the open positions at mark. `net` is long minus short; `group` and `gross` add both sides up."""
 

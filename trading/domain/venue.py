@@ -10,6 +10,7 @@ from typing import Final
 
 from decisions.domain.proposal import Side
 from marketdata.domain.bars import Bar
+from vibex.lib.records import record
 
 __all__ = [
     "MOVED",
@@ -39,9 +40,11 @@ class OrderSide(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
-    @property
-    def sign(self) -> int:
-        return 1 if self is OrderSide.BUY else -1
+    sign: int
+    """1 for a buyer, −1 for a seller."""
+
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word == "BUY" else -1
 
     @property
     def opens(self) -> Side:
@@ -65,9 +68,11 @@ class OrderType(StrEnum):
     STOP_MARKET = "STOP_MARKET"
     TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
 
-    @property
-    def conditional(self) -> bool:
-        return self in (OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET)
+    conditional: bool
+    """Whether it waits for a trigger."""
+
+    def __init__(self, word: str) -> None:
+        self.conditional = word in ("STOP_MARKET", "TAKE_PROFIT_MARKET")
 
 
 class TimeInForce(StrEnum):
@@ -87,12 +92,14 @@ class VenueStatus(StrEnum):
     EXPIRED = "EXPIRED"
     REJECTED = "REJECTED"
 
-    @property
-    def open(self) -> bool:
-        return self in (VenueStatus.NEW, VenueStatus.PARTIALLY_FILLED)
+    open: bool
+    """Whether it may still be filled."""
+
+    def __init__(self, word: str) -> None:
+        self.open = word in ("NEW", "PARTIALLY_FILLED")
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class NewOrder:
     """An order to be placed. Quantity in the base asset; `trigger` is compared with the mark price."""
 
@@ -109,7 +116,7 @@ class NewOrder:
     close_position: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class OrderReport:
     """What the exchange says of one order. `filled` is cumulative."""
 
@@ -129,7 +136,7 @@ class OrderReport:
     updated_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Trade:
     """One execution. `fee` is positive when paid, in `fee_asset`; `realised` is profit or loss before the fee."""
 
@@ -166,7 +173,7 @@ MOVED: Final = (IncomeKind.TRANSFER, IncomeKind.OPENING)
 """Money that came and went besides trading: never profit, never loss."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Income:
     """One change of the wallet; the sum of all amounts in USDT is the wallet balance."""
 
@@ -179,7 +186,7 @@ class Income:
     asset: str = SETTLED_IN
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class VenuePosition:
     """An open position as the exchange states it. `quantity` is positive."""
 
@@ -203,7 +210,7 @@ class Collateral:
     balance: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class AccountState:
     """Balance, positions and open orders of an account at one moment."""
 
@@ -222,4 +229,7 @@ class AccountState:
 
     def position(self, symbol: str) -> VenuePosition | None:
         """Return the open position of `symbol`, or None."""
-        return next((position for position in self.positions if position.symbol == symbol), None)
+        for position in self.positions:
+            if position.symbol == symbol:
+                return position
+        return None

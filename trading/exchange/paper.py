@@ -94,7 +94,7 @@ class PaperExchange:
             paper__account_id=self._account_id, symbol=symbol, client_order_id=client_order_id
         )
         row = rows.order_by("exchange_id").last()
-        return store.order_record(row).report() if row else None
+        return store.order_record(row).report if row else None
 
     def trades(self, *, symbol: str, since: datetime) -> list[Trade]:
         self._catch_up()

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NoReturn
 
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote
-from trading.domain.matching import Engine, EngineRefusal, EngineSettings
+from trading.domain.matching import Engine, EngineRefusal, EngineSettings, OrderRecord
 from trading.domain.venue import ZERO, AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.base import Refusal, Refused
 from vibex.lib.clock import Clock
+from vibex.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Opening:
     """The first prices after a decision, and the range of the bar that opens with them (for the slip of stops)."""
 
     quote: Quote
     span: Decimal = ZERO
+
+
+class InTime[Entry: (Trade, Income)]:
+    """What happened, in the order of its times; what comes at the same moment in the order in which it was told."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def add(self, entry: Entry) -> None:
+        entries = self._entries
+        if entries and entry.at < entries[-1].at:  # a settlement that became known late
+            insort(entries, entry, key=_at)
+        else:
+            entries.append(entry)
+
+    def since(self, moment: datetime) -> list[Entry]:
+        """Return what happened at `moment` and later, which are the newest of many."""
+        entries, start = self._entries, len(self._entries)
+        while start and entries[start - 1].at >= moment:
+            start -= 1
+        return entries[start:]
+
+
+def _at(entry: Trade | Income) -> datetime:
+    return entry.at
 
 
 class SimulatedExchange:
@@ -46,9 +71,9 @@ class SimulatedExchange:
         self.engine = Engine(instruments=instruments, settings=settings)
         self._clock = clock
         self._pending: Callable[[], Iterable[Opening]] | None = None
-        self._reports: dict[tuple[str, str], OrderReport] = {}
-        self._trades: list[Trade] = []
-        self._income: list[Income] = []
+        self._orders: dict[tuple[str, str], OrderRecord] = {}
+        self._trades: InTime[Trade] = InTime()
+        self._income: InTime[Income] = InTime()
         self.engine.deposit(deposit, clock.now())
         self.quote = self.engine.on_quote
         self.bar = self.engine.on_bar
@@ -94,16 +119,16 @@ class SimulatedExchange:
 
     def order(self, *, symbol: str, client_order_id: str) -> OrderReport | None:
         self._collect()
-        return self._reports.get((symbol, client_order_id))
+        order = self._orders.get((symbol, client_order_id))
+        return None if order is None else order.report
 
     def trades(self, *, symbol: str, since: datetime) -> list[Trade]:
         self._collect()
-        recent = self._trades[bisect_left(self._trades, since, key=_at) :]
-        return [trade for trade in recent if trade.symbol == symbol]
+        return [trade for trade in self._trades.since(since) if trade.symbol == symbol]
 
     def income(self, *, since: datetime) -> list[Income]:
         self._collect()
-        return self._income[bisect_left(self._income, since, key=_at) :]
+        return self._income.since(since)
 
     def set_leverage(self, *, symbol: str, leverage: int) -> int:
         try:
@@ -118,16 +143,15 @@ class SimulatedExchange:
                 self.engine.on_quote(opening.quote, span=opening.span)
 
     def _collect(self) -> None:
+        if not self.engine.unread:
+            return
         changes = self.engine.drain()
         for trade in changes.trades:
-            insort(self._trades, trade, key=_at)
+            self._trades.add(trade)
         for entry in changes.income:
-            insort(self._income, entry, key=_at)
-        self._reports.update({(order.symbol, order.client_order_id): order.report() for order in changes.orders})
-
-
-def _at(entry: Trade | Income) -> datetime:
-    return entry.at
+            self._income.add(entry)
+        for order in changes.orders:
+            self._orders[order.symbol, order.client_order_id] = order
 
 
 def refuse(refusal: EngineRefusal) -> NoReturn:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Thread
+from typing import Final
 
 from django.db import connections
 
@@ -19,20 +20,29 @@ log = logging.getLogger(__name__)
 
 type Rule = Callable[[Sequence[Proposal]], tuple[Ruling, ...]]
 
+NOBODY: Final = nullcontext()
+"""Around what is done while there is nobody to compare with."""
 
-@contextmanager
+
 def shadows_compared(
     journal: Journal, question: Question, answer: Answer, reading: Reading, rule: Rule
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Do what is inside first; then wait for the shadows of the answer, at most until its deadline, and keep what they said.
 
     What they want is ruled as if it counted: `rule` is that of the live decision, with market and portfolio as they were
     before its orders. When what is inside breaks off, whoever looks after the account does not wait: they are kept from a
     thread of their own. Whatever goes wrong with them leaves the cycle as it is.
     """
-    if answer.shadows is None:
-        yield
-        return
+    return NOBODY if answer.shadows is None else _compared(journal, question, answer, reading, rule)
+
+
+def shadows_unruled(journal: Journal, question: Question, answer: Answer) -> AbstractContextManager[None]:
+    """Keep the shadows of a cycle that breaks off before anything is ruled, unruled: they were paid for. Nobody waits."""
+    return NOBODY if answer.shadows is None else _unruled(journal, question, answer)
+
+
+@contextmanager
+def _compared(journal: Journal, question: Question, answer: Answer, reading: Reading, rule: Rule) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -42,14 +52,12 @@ def shadows_compared(
 
 
 @contextmanager
-def shadows_unruled(journal: Journal, question: Question, answer: Answer) -> Iterator[None]:
-    """Keep the shadows of a cycle that breaks off before anything is ruled, unruled: they were paid for. Nobody waits."""
+def _unruled(journal: Journal, question: Question, answer: Answer) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if answer.shadows is not None:
-            nothing = Reading(Outcome.NO_ANSWER, reason="nothing was decided")
-            _begin_keeping(journal, question, answer, nothing, lambda _: ())
+        nothing = Reading(Outcome.NO_ANSWER, reason="nothing was decided")
+        _begin_keeping(journal, question, answer, nothing, lambda _: ())
         raise
 
 

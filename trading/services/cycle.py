@@ -6,8 +6,7 @@ Only the five ports of `World` differ. Errors of the world end a cycle with a re
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -31,11 +30,12 @@ from trading.services.settle import Settled, settle
 from trading.services.world import Run, World
 from vibex.lib.clock import Deadline
 from vibex.lib.errors import Rejected, Retryable
+from vibex.lib.records import record
 
 NOTHING_TO_DECIDE = "no_data: every symbol holds because of its market data, and nothing is open on any of them"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Scene:
     """What a bot decides in: the market, its account, and what else bears on its entries."""
 
@@ -44,7 +44,7 @@ class Scene:
     standing: Standing
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Decided:
     """What was asked, answered, read and ruled; `live` is the market with the prices that were ruled on."""
 
@@ -86,7 +86,8 @@ def run_cycle(world: World, run: Run) -> CycleResult:
         losses = losses_check(world, run.limits, settled.state)
         settled.see(losses.state)
         blocked = losses.barring({**run.standing.blocked, **settled.blocked})
-        standing = replace(run.standing, blocked=blocked, history=journal.history(at=snapshot.at))
+        history = journal.history(at=snapshot.at)
+        standing = Standing(state=run.standing.state, blocked=blocked, bot=run.standing.bot, history=history)
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
     decided = decide(world, run, Scene(snapshot, portfolio, standing), timings)
     with shadows_compared(journal, decided.question, decided.answer, decided.reading, decided.rule):
@@ -149,14 +150,20 @@ def put(
     return Decided(question, answer, reading, live, rulings, rule)
 
 
-@contextmanager
-def _step(journal: Journal, stage: Stage, timings: dict[str, float]) -> Iterator[None]:
-    journal.stage(stage)
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        timings[stage.value] = round((time.perf_counter() - began) * 1000, 3)
+class _step:  # noqa: N801 - it is used like a function
+    """Note the step that begins, and how many milliseconds it took, however it ended."""
+
+    __slots__ = ("began", "stage", "timings")
+
+    def __init__(self, journal: Journal, stage: Stage, timings: dict[str, float]) -> None:
+        journal.stage(stage)
+        self.stage, self.timings = stage, timings
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.timings[self.stage.value] = round((time.perf_counter() - self.began) * 1000, 3)
 
 
 def question_of(world: World, run: Run, scene: Scene) -> tuple[Question, Answer | None]:
@@ -192,9 +199,11 @@ def _worded_if_it_can(question: Question, run: Run, standing: Standing) -> Quest
 
 def _nothing_to_decide(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> bool:
     """Tell whether every symbol holds for its data, and there is nothing on them that could be closed."""
-    busy = {position.symbol for position in portfolio.positions} | {order.symbol for order in portfolio.orders}
     views = [snapshot.symbols.get(symbol) for symbol in run.bot.symbols]
-    return bool(views) and busy.isdisjoint(run.bot.symbols) and all(view and view.problem for view in views)
+    if not views or not all(view and view.problem for view in views):
+        return False
+    busy = {position.symbol for position in portfolio.positions} | {order.symbol for order in portfolio.orders}
+    return busy.isdisjoint(run.bot.symbols)
 
 
 def _read(world: World, question: Question, answer: Answer, *, late: bool) -> Reading:
@@ -229,6 +238,8 @@ def _with_live_prices(
     if not opened:
         return snapshot
     live = {name: _live(world, run, snapshot.symbols[name]) for name in opened}
+    if all(view is snapshot.symbols[name] for name, view in live.items()):
+        return snapshot  # not a price has changed
     return replace(snapshot, symbols={**snapshot.symbols, **live})
 
 
@@ -238,7 +249,9 @@ def _live(world: World, run: Run, view: SymbolView) -> SymbolView:
         quote = world.market.quote(view.symbol, at=now)
     except (Retryable, Rejected) as fault:
         return _held(view, Problem("price.gone", f"no price to trade at: {fault}"))
-    view = _held(replace(view, quote=quote), quote_problem(quote, at=now, speed=world.clock.speed))
+    if quote != view.quote:
+        view = replace(view, quote=quote)
+    view = _held(view, quote_problem(quote, at=now, speed=world.clock.speed))
     return view if view.problem or not run.limits.min_depth else _with_book(world, view)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from decisions.domain.portfolio import Role
@@ -19,9 +19,10 @@ from trading.services.journal.base import EntryBarred, TrackedPosition
 from trading.services.orders import book, send
 from trading.services.protection import Protection, protect
 from trading.services.world import Run, World
+from vibex.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Done:
     """What became of one ruling."""
 

@@ -14,9 +14,7 @@ class BrokenPromise(VibexError):
     """Something happened that the design rules out. The run is worthless and the code is wrong."""
 
 
-def check(
-    state: AccountState, total: Decimal, positions: list[TrackedPosition], orders: list[TrackedOrder]
-) -> None:
+def check(state: AccountState, total: Decimal, positions: list[TrackedPosition], orders: list[TrackedOrder]) -> None:
     """Compare the exchange's state with the total of its ledger and with our books. Raises BrokenPromise with the figures."""
     _money_adds_up(state, total)
     _books_agree(state, positions)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 from accounts.domain.limits import Limits
@@ -15,6 +14,7 @@ from trading.exchange.base import Unavailable
 from trading.services.closing import flatten
 from trading.services.world import World
 from vibex.lib.errors import NeedsOperator, Rejected
+from vibex.lib.records import record
 
 PURPOSE = "loss"
 """Why positions were closed that a loss limit closed."""
@@ -24,7 +24,7 @@ BACK = timedelta(minutes=5)
 """Statements come out of order by seconds; what is older by more than this was made after a clock was put back."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Checked:
     """The newest statement of an account, and why nothing may be opened on it. Empty: no loss limit is reached."""
 

@@ -52,14 +52,21 @@ def protect(
     return protection
 
 
-def secure(world: World, position: TrackedPosition, held: VenuePosition, shown: Shown) -> list[str]:
+def secure(
+    world: World,
+    position: TrackedPosition,
+    held: VenuePosition,
+    shown: Shown,
+    *,
+    stops: Sequence[NewOrder] | None = None,
+) -> list[str]:
     """Bring the stops of a position to the one that is wanted; return what was mended, in words.
 
     `position.stop` is the wanted trigger; without it the newest that covers the position is taken. There has to be a
-    working stop among `shown`, else `protect` is called for.
+    working stop among `shown`, else `protect` is called for; who has just looked for them gives these `stops`.
     """
     symbol = position.symbol
-    stops = working(world, symbol, Role.STOP, shown=shown)
+    stops = working(world, symbol, Role.STOP, shown=shown) if stops is None else stops
     found = _arranged(world, stops, held, wanted=position.stop)
     if found.cover is None:
         return [_cover(world, position, held, stops)]
@@ -142,11 +149,11 @@ def _read_back(world: World, order: NewOrder) -> bool:
 
 
 def _arranged(world: World, orders: Sequence[NewOrder], held: VenuePosition, *, wanted: Decimal | None) -> Arrangement:
-    right_side = [order for order in orders if order.side is OrderSide.to_close(held.side)]
-    by_position = world.exchange.supports_close_position
-    found = arranged(right_side, wanted=wanted, held=held.quantity, by_position=by_position)
-    wrong = tuple(order for order in orders if order not in right_side)
-    return Arrangement(found.keep, found.cover, found.spare + wrong)
+    side, by_position = OrderSide.to_close(held.side), world.exchange.supports_close_position
+    right = [order for order in orders if order.side is side]
+    found = arranged(right, wanted=wanted, held=held.quantity, by_position=by_position)
+    wrong = tuple([order for order in orders if order.side is not side])
+    return Arrangement(found.keep, found.cover, found.spare + wrong) if wrong else found
 
 
 def _cover(world: World, position: TrackedPosition, held: VenuePosition, short: Sequence[NewOrder]) -> str:

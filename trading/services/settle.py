@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from decisions.domain.portfolio import Role
-from trading.domain.orders import UNRESOLVED, WORKING, OrderState
+from trading.domain.orders import UNRESOLVED, WORKING, OrderState, observe
 from trading.domain.venue import AccountState, OrderReport, VenuePosition
 from trading.exchange.base import Unavailable
 from trading.services.closing import cancel_children, children, flatten
@@ -141,7 +141,9 @@ def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
         return
     shown = settled.shown.get(key)
     if shown is not None:
-        world.journal.observe(key, shown)
+        step = observe(tracked.facts, shown)
+        if step.facts is not tracked.facts or step.incident:  # most looks show what is known already
+            world.journal.observe(key, shown)
         return
     try:
         found = look_up(world, tracked)
@@ -201,19 +203,24 @@ def _compare(world: World, symbol: str, settled: Settled) -> TrackedPosition | N
 def _differ(state: AccountState, ours: TrackedPosition | None, symbol: str) -> str:
     """Return in words how the two sides differ about a position, "" when they agree."""
     held = state.position(symbol)
+    if held is None and ours is None:
+        return ""
+    if held is not None and ours is not None and held.side is ours.side and held.quantity == ours.quantity:
+        return ""
     expected = f"{ours.side} {ours.quantity.normalize():f}" if ours else "flat"
     shown = f"{held.side} {held.quantity.normalize():f}" if held else "flat"
-    return "" if expected == shown else f"our books say {expected}, the exchange says {shown}"
+    return f"our books say {expected}, the exchange says {shown}"
 
 
 def _check_protection(world: World, position: TrackedPosition, settled: Settled) -> None:
     held = settled.state.position(position.symbol)
     if held is None:
         return
-    if not working(world, position.symbol, Role.STOP, shown=settled.shown):
+    stops = working(world, position.symbol, Role.STOP, shown=settled.shown)
+    if not stops:
         _protect_again(world, position, held, settled)
         return
-    settled.mended += secure(world, position, held, settled.shown)
+    settled.mended += secure(world, position, held, settled.shown, stops=stops)
     unresolved = [one for one in world.journal.orders() if one.facts.state in UNRESOLVED]
     if not any(one.order.symbol == position.symbol for one in unresolved):
         settled.mended += secure_target(world, position, held, settled.shown)

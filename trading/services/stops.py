@@ -81,8 +81,11 @@ def move_target(world: World, symbol: str, to: Decimal) -> Moved:
 
 def trail(world: World, symbol: str, held: VenuePosition) -> list[str]:
     """Let the stop follow a price that went the right way, where the account wants it; return what was done, in words."""
-    distance, position = world.care.trailing_stop, position_of(world, symbol)
-    if distance is None or position is None or position.stop is None or position.foreign:
+    distance = world.care.trailing_stop
+    if distance is None:
+        return []
+    position = position_of(world, symbol)
+    if position is None or position.stop is None or position.foreign:
         return []
     try:
         spec = world.market.instrument(symbol)

@@ -1,6 +1,8 @@
 """An order follows its table, whatever reports come, how often, and in which order."""
 
+import base64
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -256,6 +258,21 @@ def test_a_client_order_id_is_one_that_the_exchange_takes_and_is_known_as_ours(i
     assert ACCEPTED_BY_THE_EXCHANGE.fullmatch(made)
     assert len(made) == 32
     assert made.startswith("vx" + installation)
+
+
+def test_a_client_order_id_is_a_random_uuid_in_base32() -> None:
+    made = [new_client_order_id("demo")[6:] for _ in range(500)]
+    raw = [base64.b32decode(f"{each}======".upper()) for each in made]
+    assert [base64.b32encode(each).decode().rstrip("=").lower() for each in raw] == made
+    assert {(uuid.UUID(bytes=each).version, uuid.UUID(bytes=each).variant) for each in raw} == {(4, uuid.RFC_4122)}
+    ones = [sum(int.from_bytes(each) >> bit & 1 for each in raw) for bit in range(128)]
+    assert sum(100 < count < 400 for count in ones) == 122, "all bits are random but the six that say what it is"
+
+
+@given(any_facts, any_report)
+def test_what_says_nothing_new_leaves_the_very_facts(facts: OrderFacts, told: OrderReport) -> None:
+    once = observe(facts, told).facts
+    assert observe(once, told).facts is once
 
 
 def test_no_client_order_id_is_made_twice() -> None:

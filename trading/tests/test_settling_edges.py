@@ -30,6 +30,20 @@ def test_a_stop_that_could_not_be_read_back_at_once_is_read_again_before_another
     assert "stop-failed" not in incidents(desk)
 
 
+def test_an_order_that_shows_nothing_new_is_not_written_again(monkeypatch):
+    desk = make_desk()
+    carry_out(desk, BUY)
+    settle(desk.world)
+    seen: list[str] = []
+    monkeypatch.setattr(desk.journal, "observe", lambda key, report: seen.append(key))
+    assert settle(desk.world).clean
+    assert not seen
+    for kept in desk.journal.working.values():
+        kept.facts = replace(kept.facts, state=OrderState.UNKNOWN)
+    settle(desk.world)
+    assert sorted(seen) == sorted(desk.journal.working), "what is not known is taken in as it shows"
+
+
 def test_a_second_stop_that_is_refused_because_the_first_stands_closes_nothing():
     there = refuses(Refused("a stop that closes the position stands already"))
     desk = make_desk(**{"order": [down] * 3, "place STOP_MARKET": [None, there]})

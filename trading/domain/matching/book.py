@@ -41,9 +41,8 @@ class Book:
 
     @property
     def unrealised(self) -> Decimal:
-        if self.position is None:
-            return ZERO
-        return self.position.unrealised(self.mark_or_entry)
+        position = self.position
+        return ZERO if position is None else position.unrealised(self.mark or position.entry_price)
 
     @property
     def mark_or_entry(self) -> Decimal:
@@ -74,6 +73,8 @@ class Book:
         """Return how much exposure the open part of `order` would add."""
         if order.only_reduces:
             return ZERO
+        if self.position is None:
+            return order.remaining
         return max(ZERO, order.remaining - self.reducible(order.side))
 
 

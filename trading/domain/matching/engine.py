@@ -54,16 +54,19 @@ class Engine:
     ) -> None:
         self.settings = settings or EngineSettings()
         self._ledger = Ledger(instruments, self.settings, state or EngineState())
+        self._stated: AccountState | None = None
+        """What was said of the account last; None once anything may have changed since."""
 
     # -- what an account asks for ------------------------------------------------------------------------------------
 
     def deposit(self, amount: Decimal, at: datetime) -> None:
         """Book a transfer in, or out when negative."""
+        self._stated = None
         self._ledger.pay(IncomeKind.TRANSFER, "", amount, at)
 
     def set_leverage(self, symbol: str, leverage: int) -> int:
         """Set the leverage of a symbol. Raises EngineRefusal while a position or an entry is open, or above the cap."""
-        book = self._ledger.book(symbol)
+        book = self._changing(symbol)
         if not 1 <= leverage <= book.spec.max_leverage:
             raise EngineRefusal(f"{symbol} allows a leverage of 1 to {book.spec.max_leverage}", code="leverage")
         if leverage != book.leverage and _committed(book):
@@ -85,7 +88,7 @@ class Engine:
         A trigger waits for the mark price, or for the last one with `on_last`. `terms` are those that the port has no
         words for. `after` is an order that this one takes the place of: what that has filled is filled of this.
         """
-        book = self._ledger.book(order.symbol)
+        book = self._changing(order.symbol)
         check_form(self._ledger, book, order, terms)
         number = self._ledger.next_id
         record = OrderRecord.accepted(order, exchange_id=number, at=at, on_last=on_last, terms=terms)
@@ -96,19 +99,19 @@ class Engine:
             record = record.taking_over(after)
         check_market(self._ledger, book, record)
         self._ledger.new_id()  # only now is the number taken: a refusal changes nothing
-        return enter(self._ledger, book, record, at).report()
+        return enter(self._ledger, book, record, at).report
 
     def cancel(self, symbol: str, client_order_id: str, *, at: datetime) -> OrderReport:
         """Cancel an open order. Raises EngineRefusal when it is not open."""
-        book = self._ledger.book(symbol)
+        book = self._changing(symbol)
         order = book.orders.get(client_order_id)
         if order is None:
             raise EngineRefusal(f"no open order {client_order_id} on {symbol}", code="unknown_order")
-        return self._ledger.end(book, order, VenueStatus.CANCELED, at).report()
+        return self._ledger.end(book, order, VenueStatus.CANCELED, at).report
 
     def take_over(self, symbol: str, *, at: datetime, deleveraged: bool = False) -> None:
         """Let the venue close a position now, whatever the price: by liquidation, or against that of somebody else."""
-        book = self._ledger.book(symbol)
+        book = self._changing(symbol)
         (deleverage if deleveraged else liquidate)(self._ledger, book, at=at)
 
     # -- what the market does ----------------------------------------------------------------------------------------
@@ -117,7 +120,7 @@ class Engine:
         """Take in new prices. `span` is the price range of the bar that opens with them, if there is one: stops that
         fire in the gap slip by their share of it. What they fill is dated `at`, when they were looked at, or else when
         they were quoted."""
-        book = self._ledger.book(quote.symbol)
+        book = self._changing(quote.symbol)
         before = book.mark, book.last
         book.bid, book.ask = quote.bid, quote.ask
         prices = (quote.mark, quote.last, quote.bid, quote.ask)
@@ -130,7 +133,7 @@ class Engine:
 
         With a moment, what rests in front of a ladder is filled by it at once, as far as it goes.
         """
-        book = self._ledger.book(symbol)
+        book = self._changing(symbol)
         book.depth = depth
         if at is not None:
             serve(self._ledger, book, at)
@@ -138,7 +141,7 @@ class Engine:
     def on_bar(self, bar: Bar) -> None:
         """Walk through a bar. Afterwards bid and ask are the close ± half the spread of the settings."""
         ledger = self._ledger
-        book = ledger.book(bar.symbol)
+        book = self._changing(bar.symbol)
         if book.busy and not self._quiet(book, *_extremes(bar)):
             walk(ledger, book, bar)
         book.bid = book.ask = None
@@ -150,7 +153,7 @@ class Engine:
 
         A settlement may become known late: a position that was opened after it pays nothing.
         """
-        book = self._ledger.book(symbol)
+        book = self._changing(symbol)
         if book.position is None or book.position.opened > at:
             return
         price = book.mark_or_entry if mark is None else mark
@@ -175,7 +178,7 @@ class Engine:
     def order(self, symbol: str, client_order_id: str) -> OrderReport | None:
         """Return an open order, or None."""
         order = self._ledger.book(symbol).orders.get(client_order_id)
-        return order.report() if order else None
+        return order.report if order else None
 
     def prices(self, symbol: str) -> Prices:
         """Return the prices of a symbol seen last; zero before the first."""
@@ -184,16 +187,9 @@ class Engine:
 
     def account_state(self, at: datetime) -> AccountState:
         """Return balance, positions and open orders at the prices seen last."""
-        ledger = self._ledger
-        return AccountState(
-            at=at,
-            wallet=ledger.wallet,
-            unrealised=ledger.unrealised(),
-            margin=ledger.margin(),
-            available=max(ledger.free(), ZERO),
-            positions=tuple(self._view(book, position) for book, position in ledger.held()),
-            orders=tuple(order.report() for order in ledger.open_orders()),
-        )
+        if self._stated is None or self._stated.at != at:
+            self._stated = self._state_of(self._ledger, at)
+        return self._stated
 
     @property
     def wallet(self) -> Decimal:
@@ -217,6 +213,23 @@ class Engine:
         return self._ledger.drain()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _changing(self, symbol: str) -> Book:
+        """Return the book of a symbol, for a change: what was said of the account no longer holds."""
+        self._stated = None
+        return self._ledger.book(symbol)
+
+    def _state_of(self, ledger: Ledger, at: datetime) -> AccountState:
+        unrealised, margin = ledger.unrealised(), ledger.margin()
+        return AccountState(
+            at=at,
+            wallet=ledger.wallet,
+            unrealised=unrealised,
+            margin=margin,
+            available=max(ledger.left_of(margin, unrealised), ZERO),
+            positions=tuple([self._view(book, position) for book, position in ledger.held()]),
+            orders=tuple([order.report for order in ledger.open_orders()]),
+        )
 
     def _jump(self, book: Book, quote: Quote, before: tuple[Decimal, Decimal], span: Decimal, at: datetime) -> Move:
         mark, last = before

@@ -5,9 +5,11 @@ After every booking: wallet = sum of all income, exactly. Hence equity = deposit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
+from typing import Final
 
 from marketdata.domain.instruments import InstrumentSpec
 from trading.domain.matching.book import UNKNOWN, Book
@@ -27,12 +29,15 @@ from trading.domain.matching.types import (
 from trading.domain.venue import ZERO, Income, IncomeKind, OrderSide, OrderType, Trade, VenueStatus
 from vibex.lib.money import booked
 
+_EXCHANGE_ID: Final = attrgetter("exchange_id")
+
 
 class Ledger:
     """One account over many symbols."""
 
     def __init__(self, instruments: Mapping[str, InstrumentSpec], settings: EngineSettings, state: EngineState) -> None:
         self.settings = settings
+        self.isolated = settings.margin_mode is MarginMode.ISOLATED
         self.wallet = state.wallet
         self.books: dict[str, Book] = {}
         self._instruments = instruments
@@ -58,25 +63,27 @@ class Ledger:
 
     def book(self, symbol: str) -> Book:
         """Return the book of a symbol. Raises EngineRefusal for one the venue does not trade."""
-        book = self.books.get(symbol)
-        if book is None:
-            spec = self._instruments.get(symbol)
-            if spec is None:
-                raise EngineRefusal(f"{symbol} is not traded here", code="unknown_symbol")
-            leverage = self._leverages.get(symbol, self.settings.default_leverage)
-            book = self.books[symbol] = Book(spec, leverage)
-        return book
+        try:
+            return self.books[symbol]
+        except KeyError:
+            book = self.books[symbol] = self._new_book(symbol)
+            return book
 
-    def held(self) -> Iterator[tuple[Book, PositionRecord]]:
-        """Yield the books that hold a position."""
-        for book in self.books.values():
-            if book.position is not None:
-                yield book, book.position
+    def _new_book(self, symbol: str) -> Book:
+        spec = self._instruments.get(symbol)
+        if spec is None:
+            raise EngineRefusal(f"{symbol} is not traded here", code="unknown_symbol") from None
+        return Book(spec, self._leverages.get(symbol, self.settings.default_leverage))
+
+    def held(self) -> list[tuple[Book, PositionRecord]]:
+        """Return the books that hold a position, and what they hold."""
+        return [(book, book.position) for book in self.books.values() if book.position is not None]
 
     def open_orders(self) -> list[OrderRecord]:
         """Return all open orders, oldest first."""
         orders = [order for book in self.books.values() for order in book.orders.values()]
-        return sorted(orders, key=lambda order: order.exchange_id)
+        orders.sort(key=_EXCHANGE_ID)
+        return orders
 
     def state(self) -> EngineState:
         return EngineState(
@@ -94,12 +101,8 @@ class Ledger:
 
     # -- margin ------------------------------------------------------------------------------------------------------
 
-    @property
-    def isolated(self) -> bool:
-        return self.settings.margin_mode is MarginMode.ISOLATED
-
     def unrealised(self) -> Decimal:
-        return sum((book.unrealised for book, _ in self.held()), ZERO)
+        return sum([book.unrealised for book, _ in self.held()], ZERO)
 
     def position_margin(self, book: Book, position: PositionRecord) -> Decimal:
         """Return the margin in use: what was set aside (isolated), or notional at mark ÷ leverage (cross)."""
@@ -109,23 +112,34 @@ class Ledger:
 
     def reserved(self, book: Book, order: OrderRecord) -> Decimal:
         """Return margin and fee kept for the open part of a resting entry."""
-        if order.client_order_id not in book.orders or order.price is None or order.waiting:
+        if order.price is None or order.client_order_id not in book.orders or order.waiting:
             return ZERO
         notional = book.added_by(order) * order.price
         return initial_margin(notional, book.leverage) + booked(notional * book.spec.taker_fee)
 
     def margin(self) -> Decimal:
         """Return the margin of all positions and of all resting entries."""
-        positions = sum((self.position_margin(book, position) for book, position in self.held()), ZERO)
-        orders = (self.reserved(book, order) for book in self.books.values() for order in book.orders.values())
-        return positions + sum(orders, ZERO)
+        margin = ZERO
+        for book in self.books.values():
+            if book.position is not None:
+                margin += self.position_margin(book, book.position)
+            for order in book.orders.values():
+                if order.price is not None:  # without one it keeps nothing
+                    margin += self.reserved(book, order)
+        return margin
 
     def free(self) -> Decimal:
         """Return what new margin may be taken from; negative when more is in use than there is."""
-        return self.wallet - self.margin() + (ZERO if self.isolated else self.unrealised())
+        return self.left_of(self.margin(), ZERO if self.isolated else self.unrealised())
+
+    def left_of(self, margin: Decimal, unrealised: Decimal) -> Decimal:
+        """Return what is free with so much margin in use: only with cross margin profit carries, and loss weighs."""
+        return self.wallet - margin + (ZERO if self.isolated else unrealised)
 
     def affords(self, book: Book, order: OrderRecord, price: Decimal) -> bool:
         """Return whether what `order` adds can be carried at `price`."""
+        if order.only_reduces:
+            return True
         added = book.added_by(order)
         if not added:
             return True
@@ -145,7 +159,7 @@ class Ledger:
         return book.liquidation
 
     def _cross_balance(self, besides: Book) -> Decimal:
-        others = ((book, position) for book, position in self.held() if book is not besides)
+        others = [(book, position) for book, position in self.held() if book is not besides]
         return self.wallet + sum((book.unrealised - self.maintenance(book, p) for book, p in others), ZERO)
 
     def maintenance(self, book: Book, position: PositionRecord) -> Decimal:
@@ -199,17 +213,18 @@ class Ledger:
     ) -> OrderRecord:
         """Execute `quantity` of an order at `price`: position, profit, fee, and what becomes of its orphans."""
         before = book.position
+        notional = booked(price * quantity)
         applied = apply_fill(
             before,
             symbol=order.symbol,
             side=order.side,
             quantity=quantity,
             price=price,
+            notional=notional,
             leverage=book.leverage,
             at=at,
         )
         book.position = applied.position
-        notional = booked(price * quantity)
         fee = booked(notional * (book.spec.maker_fee if maker else book.spec.taker_fee))
         self._trade(order, quantity, price, fee=fee, realised=applied.realised, maker=maker, at=at)
         order = self.keep(book, order.with_fill(quantity=quantity, cost=notional, at=at))
@@ -262,7 +277,7 @@ class Ledger:
 
     def cover(self, symbol: str, at: datetime) -> None:
         """Bring a wallet below zero back to zero from the insurance fund. Cross margin: only once nothing is held."""
-        if self.wallet < 0 and (self.isolated or not any(self.held())):
+        if self.wallet < 0 and (self.isolated or not self.held()):
             self.pay(IncomeKind.INSURANCE_CLEAR, symbol, -self.wallet, at)
 
     @property

@@ -23,7 +23,7 @@ def maintenance_margin(spec: InstrumentSpec, notional: Decimal) -> Decimal:
 
 def notional_cap(spec: InstrumentSpec, leverage: int) -> Decimal:
     """Return the largest notional the brackets allow at this leverage; zero when none does."""
-    return max((bracket.cap for bracket in spec.brackets if bracket.max_leverage >= leverage), default=ZERO)
+    return max([bracket.cap for bracket in spec.brackets if bracket.max_leverage >= leverage], default=ZERO)
 
 
 def liquidation_price(spec: InstrumentSpec, position: PositionRecord, balance: Decimal) -> Decimal | None:
@@ -38,12 +38,9 @@ def liquidation_price(spec: InstrumentSpec, position: PositionRecord, balance: D
 
 def liquidation_in(brackets: Sequence[Bracket], position: PositionRecord, balance: Decimal) -> Decimal | None:
     """Return the same from the brackets alone."""
+    size, sign = position.size, position.sign
     for bracket in brackets:
-        price = _price_in(bracket, position, balance)
-        if bracket.floor <= position.size * price <= bracket.cap:
+        price = (balance + bracket.cum - position.cost) / (size * (bracket.maintenance_rate - sign))
+        if bracket.floor <= size * price <= bracket.cap:
             return price if price > 0 else None
     return None
-
-
-def _price_in(bracket: Bracket, position: PositionRecord, balance: Decimal) -> Decimal:
-    return (balance + bracket.cum - position.cost) / (position.size * (bracket.maintenance_rate - position.sign))

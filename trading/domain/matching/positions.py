@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,9 +10,10 @@ from trading.domain.matching.margin import initial_margin
 from trading.domain.matching.types import PositionRecord
 from trading.domain.venue import ZERO, OrderSide
 from vibex.lib.money import booked
+from vibex.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Applied:
     """The position after a fill (None when flat) and the profit or loss it realised, in quote units."""
 
@@ -34,17 +35,17 @@ def apply_fill(
     side: OrderSide,
     quantity: Decimal,
     price: Decimal,
+    notional: Decimal,
     leverage: int,
     at: datetime,
 ) -> Applied:
-    """Return the position after buying or selling `quantity` at `price`.
+    """Return the position after buying or selling `quantity` at `price`, which is worth `notional`, booked.
 
     A fill through zero closes what was there, realises its profit and opens the rest. The proceeds of both parts
     add up to the booked notional exactly.
     """
     closing = min(quantity, reducible(position, side))
     opening = quantity - closing
-    notional = booked(price * quantity)
     proceeds = booked(price * closing) if opening else notional
     left, realised = _reduce(position, closing, proceeds) if position and closing else (position, ZERO)
     if opening:

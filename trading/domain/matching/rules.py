@@ -35,10 +35,11 @@ def check_market(ledger: Ledger, book: Book, order: OrderRecord) -> None:
     _check_trigger(order, book)
     _check_count(ledger)
     _check_reduces(book, order)
-    if book.added_by(order):
+    added = book.added_by(order)
+    if added:
         _check_status(book)
-        _check_cap(book, order, price)
-        _check_margin(ledger, book, order, book.mark)
+        _check_cap(book, order, added, price)
+        _check_margin(ledger, book, order, added)
 
 
 def reaches(order: OrderRecord, price: Decimal) -> bool:
@@ -48,20 +49,23 @@ def reaches(order: OrderRecord, price: Decimal) -> bool:
 
 def taker_price(ledger: Ledger, book: Book, side: OrderSide) -> Decimal:
     """Return what a market order of `side` is filled at: the touch and the slippage of the settings."""
-    touch = book.touch(side, ledger.settings.spread)
+    return slipped(ledger, book, side, book.touch(side, ledger.settings.spread))
+
+
+def slipped(ledger: Ledger, book: Book, side: OrderSide, touch: Decimal) -> Decimal:
+    """Return the price of a taker who meets `touch`."""
     return adverse(book.spec, side, touch, touch * ledger.settings.slippage)
 
 
 def _check_fields(order: NewOrder, terms: Terms | None) -> None:
     trails = terms is not None and terms.trail is not None
     becomes_limit = terms is not None and not trails and order.type.conditional and order.price is not None
-    wanted = {
-        "price": order.type is OrderType.LIMIT or becomes_limit,
-        "trigger": order.type.conditional and not trails,
-    }
-    for name, needed in wanted.items():
-        if (getattr(order, name) is not None) != needed:
-            raise EngineRefusal(f"{order.type} {'needs' if needed else 'takes no'} {name}", code="other")
+    needs_price = order.type is OrderType.LIMIT or becomes_limit
+    if (order.price is not None) != needs_price:
+        raise EngineRefusal(f"{order.type} {'needs' if needs_price else 'takes no'} price", code="other")
+    needs_trigger = order.type.conditional and not trails
+    if (order.trigger is not None) != needs_trigger:
+        raise EngineRefusal(f"{order.type} {'needs' if needs_trigger else 'takes no'} trigger", code="other")
     if order.time_in_force is not None and order.price is None:
         raise EngineRefusal(f"{order.type} takes no time in force", code="other")
     if terms is not None:
@@ -83,8 +87,9 @@ def _check_terms(order: NewOrder, terms: Terms) -> None:
 def _check_client_id(ledger: Ledger, order: NewOrder) -> None:
     if not CLIENT_ID.fullmatch(order.client_order_id):
         raise EngineRefusal("a client order id has 1 to 36 letters, digits or . : / _ -", code="other")
-    if any(order.client_order_id in book.orders for book in ledger.books.values()):
-        raise EngineRefusal(f"an open order has the id {order.client_order_id}", code="duplicate_id")
+    for book in ledger.books.values():
+        if order.client_order_id in book.orders:
+            raise EngineRefusal(f"an open order has the id {order.client_order_id}", code="duplicate_id")
 
 
 def _check_close_position(order: NewOrder) -> None:
@@ -125,7 +130,7 @@ def _check_trigger(order: OrderRecord, book: Book) -> None:
 
 
 def _check_count(ledger: Ledger) -> None:
-    if sum(len(book.orders) for book in ledger.books.values()) >= ledger.settings.max_open_orders:
+    if sum([len(book.orders) for book in ledger.books.values()]) >= ledger.settings.max_open_orders:
         raise EngineRefusal(f"{ledger.settings.max_open_orders} orders are open", code="other")
 
 
@@ -139,26 +144,26 @@ def _check_status(book: Book) -> None:
         raise EngineRefusal(f"{book.spec.symbol} is {book.spec.status}: only reducing orders", code="other")
 
 
-def _check_cap(book: Book, order: OrderRecord, price: Decimal) -> None:
+def _check_cap(book: Book, order: OrderRecord, added: Decimal, price: Decimal) -> None:
     held = book.position.size if book.position and book.position.sign == order.side.sign else ZERO
-    waiting = sum((book.added_by(other) for other in book.orders.values() if other.side is order.side), ZERO)
-    notional = (held + waiting + book.added_by(order)) * price
+    waiting = sum([book.added_by(other) for other in book.orders.values() if other.side is order.side], ZERO)
+    notional = (held + waiting + added) * price
     cap = notional_cap(book.spec, book.leverage)
     if notional > cap:
         raise EngineRefusal(f"{notional} would be above {cap}, the most at leverage {book.leverage}", code="leverage")
 
 
-def _dearest(order: OrderRecord, touch: Decimal) -> Decimal:
+def _dearest(ledger: Ledger, book: Book, order: OrderRecord) -> Decimal:
     """Return the highest price an entry can be filled at: a bought limit is never paid above itself."""
-    if order.price is None:
-        return touch
-    return order.price if order.side is OrderSide.BUY else max(order.price, touch)
+    if order.price is not None and order.side is OrderSide.BUY:
+        return order.price
+    price = taker_price(ledger, book, order.side)
+    return price if order.price is None else max(order.price, price)
 
 
-def _check_margin(ledger: Ledger, book: Book, order: OrderRecord, mark: Decimal) -> None:
-    price = _dearest(order, taker_price(ledger, book, order.side))
-    added = book.added_by(order)
-    lost_at_once = max(ZERO, order.side.sign * (price - mark)) * added
+def _check_margin(ledger: Ledger, book: Book, order: OrderRecord, added: Decimal) -> None:
+    price = _dearest(ledger, book, order)
+    lost_at_once = max(ZERO, order.side.sign * (price - book.mark)) * added
     share = 1 / Decimal(book.leverage) + book.spec.taker_fee + ledger.settings.margin_buffer
     needed = booked(added * price * share + lost_at_once)
     if needed > (free := ledger.free()):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from trading.domain.matching.book import Book
 from trading.domain.matching.depth import Depth
 from trading.domain.matching.ledger import Ledger
-from trading.domain.matching.rules import taker_price
+from trading.domain.matching.rules import slipped
 from trading.domain.matching.types import OrderRecord
 from trading.domain.venue import ZERO, OrderSide, TimeInForce, VenueStatus
 
@@ -100,8 +100,8 @@ def _resting(book: Book) -> list[OrderRecord]:
 
 def _crossing_price(ledger: Ledger, book: Book, order: OrderRecord) -> Decimal | None:
     """Return the price at which an order takes, None when it does not cross. A limit is never overstepped."""
-    price = taker_price(ledger, book, order.side)
-    return price if order.price is None else within(order, book.touch(order.side, ledger.settings.spread), price)
+    touch = book.touch(order.side, ledger.settings.spread)
+    return within(order, touch, slipped(ledger, book, order.side, touch))
 
 
 def within(order: OrderRecord, touch: Decimal, price: Decimal) -> Decimal | None:

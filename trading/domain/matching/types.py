@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -26,6 +26,7 @@ from trading.domain.venue import (
 )
 from vibex.lib.errors import Rejected
 from vibex.lib.money import booked
+from vibex.lib.records import record
 
 SHOWN: Final = Context(prec=14, rounding=ROUND_HALF_EVEN)
 """Derived prices (average, entry, liquidation) are shown with 14 significant digits; nothing is booked from them."""
@@ -76,7 +77,7 @@ class EngineRefusal(Rejected):
         super().__init__(message, code=code)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class PositionRecord:
     """An open position. `quantity` and `cost` are signed alike (negative for a short); cost and margin in quote units."""
 
@@ -135,7 +136,7 @@ class Terms:
         return self.trail is not None and self.best is None
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=False)
 class OrderRecord:
     """An order as the venue keeps it. `quantity` is zero for closePosition until it fires."""
 
@@ -251,8 +252,7 @@ class OrderRecord:
         """Return the record after an execution of `quantity` for `cost` quote units."""
         filled = self.filled + quantity
         wanted = self.quantity or filled
-        return replace(
-            self,
+        return self._amended(
             status=VenueStatus.FILLED if filled == wanted else VenueStatus.PARTIALLY_FILLED,
             quantity=wanted,
             filled=filled,
@@ -262,10 +262,18 @@ class OrderRecord:
 
     def ended(self, status: VenueStatus, at: datetime) -> OrderRecord:
         """Return the record with a final status, never dated before its creation: a liquidation may be seen late."""
-        return replace(self, status=status, updated=max(at, self.created))
+        return self._amended(status=status, updated=max(at, self.created))
 
+    def _amended(self, **changes: Any) -> OrderRecord:
+        """Return what `replace` returns, in a tenth of its time: a fill and an end are what orders are made of."""
+        order = object.__new__(OrderRecord)
+        order.__dict__.update(self.__dict__, **changes)
+        order.__dict__.pop("report", None)  # it was of the order as it was
+        return order
+
+    @cached_property
     def report(self) -> OrderReport:
-        """Return what the venue says of it."""
+        """What the venue says of it."""
         return OrderReport(
             client_order_id=self.client_order_id,
             exchange_id=str(self.exchange_id),
@@ -313,7 +321,7 @@ class EngineState:
     prices: Mapping[str, Prices] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Changes:
     """What happened since the last look: executions, changes of the wallet, orders that are new or different."""
 

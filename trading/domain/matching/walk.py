@@ -12,7 +12,7 @@ meets nothing of the bar in which it came about.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -24,6 +24,7 @@ from trading.domain.matching.rules import reaches
 from trading.domain.matching.taking import climb, execute, settle, within
 from trading.domain.matching.types import EngineSettings, OrderRecord, Terms
 from trading.domain.venue import ZERO, Bar, OrderSide
+from vibex.lib.records import record
 
 STOP, LIQUIDATION, LIMIT, TARGET = range(4)
 """Who comes first where two are met at the same point."""
@@ -37,7 +38,7 @@ END: Final = Decimal(1)
 EVERYWHERE: Final = (Decimal(0), Decimal("Infinity"))
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Move:
     """Prices on their way. In a jump (gap, quote) everything between is met at the end of it."""
 
@@ -70,7 +71,7 @@ class Move:
         return self.mark_to if self.jump else self.mark_from + (self.mark_to - self.mark_from) * share
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Hit:
     """Something met on a move. `order` is None for a liquidation, `level` its mark price."""
 

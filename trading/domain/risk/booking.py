@@ -9,7 +9,8 @@ from decimal import Decimal
 from decisions.domain.portfolio import Portfolio, PositionView
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.history import Ended, History
-from trading.domain.risk.case import Books, Entry, known, moment
+from trading.domain.known import known, moment
+from trading.domain.risk.case import Books, Entry
 from trading.domain.venue import ZERO
 
 
@@ -28,17 +29,21 @@ def after_close(books: Books, position: PositionView, snapshot: MarketSnapshot) 
 
 def _without(portfolio: Portfolio, position: PositionView, rate: Decimal) -> Portfolio:
     """Its margin is free again less loss and fee; its profit is not counted on yet."""
-    left = replace(portfolio, positions=tuple(seen for seen in portfolio.positions if seen.symbol != position.symbol))
+    left = tuple([seen for seen in portfolio.positions if seen.symbol != position.symbol])
     if not known(portfolio.wallet, portfolio.unrealised, portfolio.margin, portfolio.available):
-        return left
+        return replace(portfolio, positions=left)
     fee = position.notional * rate if known(position.quantity, position.mark_price) else ZERO
-    margin, unrealised = (value if known(value) else ZERO for value in (position.margin, position.unrealised))
-    return replace(
-        left,
+    margin = position.margin if known(position.margin) else ZERO
+    unrealised = position.unrealised if known(position.unrealised) else ZERO
+    return Portfolio(
+        at=portfolio.at,
         wallet=portfolio.wallet + unrealised - fee,
         unrealised=portfolio.unrealised - unrealised,
         margin=portfolio.margin - margin,
         available=portfolio.available + margin + min(unrealised, ZERO) - fee,
+        positions=left,
+        orders=portfolio.orders,
+        starting_balance=portfolio.starting_balance,
     )
 
 
@@ -49,7 +54,7 @@ def _ended(history: History, position: PositionView, rate: Decimal, *, at: datet
     fees = rate * position.quantity * (position.entry_price + position.mark_price)
     opened = position.opened_at if position.opened_at is not None and moment(position.opened_at) else at
     ended = Ended(position.symbol, position.side, opened, at, position.unrealised - fees)
-    return replace(history, ended=(*history.ended, ended))
+    return History(history.opened, (*history.ended, ended))
 
 
 def _taker_fee(position: PositionView, snapshot: MarketSnapshot) -> Decimal:
@@ -70,7 +75,7 @@ def after_entry(entry: Entry) -> Books:
         available=portfolio.available - entry.quantity * entry.free_margin_per_unit,
         positions=(*others, _opened(entry, margin)),
     )
-    history = replace(books.history, opened=(*books.history.opened, entry.ask.at))
+    history = History((*books.history.opened, entry.ask.at), books.history.ended)
     return Books(filled, history, books.closed)
 
 

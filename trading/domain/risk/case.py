@@ -19,19 +19,16 @@ from decisions.domain.question import BotView
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, SymbolView
 from trading.domain.history import History
+from trading.domain.known import known
 from trading.domain.matching.types import shown
 from trading.domain.sizing import Exposure, exposure_of, loss_per_unit, margin_per_unit
 from trading.domain.venue import ZERO
+from vibex.lib.records import record
 
-SMALLEST_POWER: Final = -18
-LARGEST_POWER: Final = 15
-"""No price, size or amount of a market lies outside of 1e-18 to 1e16; what does is a fault, not a number."""
 MOST_DIGITS: Final = 30
-FIRST_YEAR: Final = 2000
-LAST_YEAR: Final = 9000
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Standing:
     """What else bears on the entries of an account."""
 
@@ -44,7 +41,7 @@ class Standing:
     history: History = field(default_factory=History)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Books:
     """What the earlier rulings of one decision leave: the next proposal is ruled against that."""
 
@@ -54,7 +51,7 @@ class Books:
     """Positions that this decision closes, by symbol, as they were."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Terms:
     """What a whole decision is judged by: the market, the limits, who asks, and what is wrong with these."""
 
@@ -68,7 +65,7 @@ class Terms:
     """What in the history is not known, in words; "" when all of it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Ask:
     """An entry as it was asked for, and everything it is judged by."""
 
@@ -80,28 +77,29 @@ class Ask:
     """Its symbol in the market; None when the market does not know it."""
     held: PositionView | None
     """What is open on its symbol."""
-
-    @property
-    def limits(self) -> Limits:
-        return self.terms.limits
-
-    @property
-    def portfolio(self) -> Portfolio:
-        return self.books.portfolio
-
-    @property
-    def at(self) -> datetime:
-        """The moment of the snapshot, in market time."""
-        return self.terms.snapshot.at
+    limits: Limits
+    portfolio: Portfolio
+    at: datetime
+    """The moment of the snapshot, in market time."""
 
 
 def ask_of(proposal: Proposal, terms: Terms, books: Books) -> Ask:
     """Put a proposal beside what concerns its symbol."""
-    symbol = proposal.symbol
-    return Ask(proposal, terms, books, symbol, terms.snapshot.symbols.get(symbol), books.portfolio.position(symbol))
+    symbol, snapshot, portfolio = proposal.symbol, terms.snapshot, books.portfolio
+    return Ask(
+        proposal=proposal,
+        terms=terms,
+        books=books,
+        symbol=symbol,
+        view=snapshot.symbols.get(symbol),
+        held=portfolio.position(symbol),
+        limits=terms.limits,
+        portfolio=portfolio,
+        at=snapshot.at,
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Entry:
     """An entry without a fault of form. `quantity` is what earlier rules have left of `asked`."""
 
@@ -126,54 +124,23 @@ class Entry:
     """The position it adds to."""
     funding: Decimal
     """What one unit is expected to pay at the next settlement, at the touch; zero when it is paid or nobody knows."""
-
-    @property
-    def limits(self) -> Limits:
-        return self.ask.terms.limits
-
-    @property
-    def portfolio(self) -> Portfolio:
-        return self.ask.books.portfolio
-
-    @property
-    def distance(self) -> Decimal:
-        """From the touch to the stop in quote units, negative when the stop lies on the wrong side of the touch."""
-        return (self.touch - self.stop) * self.side.sign
-
-    @property
-    def loss_per_unit(self) -> Decimal:
-        """What one unit loses when the stop is hit, fees and slippage counted. Above zero once its distance is."""
-        return loss_per_unit(
-            touch=self.touch,
-            stop=self.stop,
-            taker_fee=self.instrument.taker_fee,
-            slippage=self.limits.max_slippage,
-        )
+    limits: Limits
+    portfolio: Portfolio
+    distance: Decimal
+    """From the touch to the stop in quote units, negative when the stop lies on the wrong side of the touch."""
+    loss_per_unit: Decimal
+    """What one unit loses when the stop is hit, fees and slippage counted. Above zero once its distance is."""
+    dearest: Decimal
+    """The higher of touch and limit: what margin has to be enough for."""
+    cheapest: Decimal
+    """The lower of touch and limit: what the venue's minimum notional has to be reached at."""
+    free_margin_per_unit: Decimal
+    """What one unit takes from the free margin when it is filled at the worst price."""
 
     @property
     def held_notional(self) -> Decimal:
         """What is open already of the position it adds to, at mark."""
         return ZERO if self.held is None else self.held.notional
-
-    @property
-    def dearest(self) -> Decimal:
-        """The higher of touch and limit: what margin has to be enough for."""
-        return max(self.touch, self.limit)
-
-    @property
-    def cheapest(self) -> Decimal:
-        """The lower of touch and limit: what the venue's minimum notional has to be reached at."""
-        return min(self.touch, self.limit)
-
-    @property
-    def free_margin_per_unit(self) -> Decimal:
-        """What one unit takes from the free margin when it is filled at the worst price."""
-        return margin_per_unit(
-            price=self.dearest,
-            leverage=self.leverage,
-            taker_fee=self.instrument.taker_fee,
-            lost_at_once=max(ZERO, (self.limit - self.mark) * self.side.sign),
-        )
 
 
 def entry_of(ask: Ask) -> Entry:
@@ -181,11 +148,12 @@ def entry_of(ask: Ask) -> Entry:
     view, wish, terms, portfolio = ask.view, ask.proposal, ask.terms, ask.books.portfolio
     if view is None or wish.quantity is None or wish.leverage is None or wish.stop_loss is None:
         raise ValueError(f"the entry on {ask.symbol} has passed the rules of form with a part missing")
-    side, quote, spec, held = wish.side, view.quote, view.instrument, ask.held
+    side, quote, spec, held, limits = wish.side, view.quote, view.instrument, ask.held, terms.limits
+    stop, sign, rate = wish.stop_loss, side.sign, quote.funding_rate
     touch = quote.ask if side is Side.LONG else quote.bid
+    limit = touch * (1 + sign * limits.max_slippage)
+    dearest, cheapest = max(touch, limit), min(touch, limit)
     equity, capital = portfolio.equity, terms.bot.capital
-    groups = {symbol: known.instrument.group for symbol, known in terms.snapshot.symbols.items()}
-    rate = quote.funding_rate
     return Entry(
         ask=ask,
         instrument=spec,
@@ -193,16 +161,32 @@ def entry_of(ask: Ask) -> Entry:
         asked=wish.quantity,
         quantity=wish.quantity,
         leverage=wish.leverage,
-        stop=wish.stop_loss,
+        stop=stop,
         mark=quote.mark,
         touch=touch,
-        limit=touch * (1 + side.sign * terms.limits.max_slippage),
+        limit=limit,
         base=equity if capital is None else min(equity, capital),
-        exposure=exposure_of(portfolio.positions, groups, spec.group),
+        exposure=exposure_of(portfolio.positions, _groups(terms.snapshot), spec.group),
         target=wish.profit_target if wish.profit_target is not None else _own_target(held),
         held=held,
-        funding=ZERO if rate is None else max(ZERO, rate * side.sign) * touch,
+        funding=ZERO if rate is None else max(ZERO, rate * sign) * touch,
+        limits=limits,
+        portfolio=portfolio,
+        distance=(touch - stop) * sign,
+        loss_per_unit=loss_per_unit(touch=touch, stop=stop, taker_fee=spec.taker_fee, slippage=limits.max_slippage),
+        dearest=dearest,
+        cheapest=cheapest,
+        free_margin_per_unit=margin_per_unit(
+            price=dearest,
+            leverage=wish.leverage,
+            taker_fee=spec.taker_fee,
+            lost_at_once=max(ZERO, (limit - quote.mark) * sign),
+        ),
     )
+
+
+def _groups(snapshot: MarketSnapshot) -> dict[str, str]:
+    return {symbol: view.instrument.group for symbol, view in snapshot.symbols.items()}
 
 
 def _own_target(held: PositionView | None) -> Decimal | None:
@@ -212,7 +196,7 @@ def _own_target(held: PositionView | None) -> Decimal | None:
 type Number = Decimal | int
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Finding:
     """What a rule has to say: in words, with the numbers it compared. `allowed` is set by rules that reduce."""
 
@@ -244,21 +228,6 @@ def refuses[Seen](id: str, *limits: str) -> Callable[[Callable[[Seen], Finding |
 def reduces[Seen](id: str, *limits: str) -> Callable[[Callable[[Seen], Finding | None]], Rule[Seen]]:
     """Make a rule that reduces an entry to what it allows out of the function that follows."""
     return lambda check: Rule(id, Verdict.REDUCED, check, limits)
-
-
-def known(*values: object) -> bool:
-    """Is each of these a finite Decimal of a size that a market can have?"""
-    for value in values:
-        if not (isinstance(value, Decimal) and value.is_finite()):
-            return False
-        if value and not SMALLEST_POWER <= value.adjusted() <= LARGEST_POWER:
-            return False
-    return True
-
-
-def moment(value: object) -> bool:
-    """Is this a time that can be compared and calculated with: one of this age of the world, which says its zone?"""
-    return isinstance(value, datetime) and value.tzinfo is not None and FIRST_YEAR <= value.year <= LAST_YEAR
 
 
 def plain(number: Number) -> str:

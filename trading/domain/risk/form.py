@@ -6,25 +6,29 @@ from decimal import Decimal
 from typing import Final
 
 from accounts.domain.limits import LEVERAGE_CEILING
-from trading.domain.risk.case import MOST_DIGITS, Ask, Finding, Rule, known, plain, refuses
+from trading.domain.known import known
+from trading.domain.risk.case import MOST_DIGITS, Ask, Finding, Rule, plain, refuses
 
 
 @refuses("proposal.numbers")
 def proposal_numbers(ask: Ask) -> Finding | None:
     """Every number stated is finite and of a size that a market can have."""
     wish = ask.proposal
-    stated = {
-        "quantity": wish.quantity,
-        "stop": wish.stop_loss,
-        "target": wish.profit_target,
-        "risk_usd": wish.risk_usd,
-    }
-    bad = [name for name, value in stated.items() if value is not None and not _usable(value)]
+    stated = (
+        ("quantity", wish.quantity),
+        ("stop", wish.stop_loss),
+        ("target", wish.profit_target),
+        ("risk_usd", wish.risk_usd),
+    )
+    bad = [name for name, value in stated if value is not None and not _usable(value)]
     return Finding(f"No market has a number like the {' and the '.join(bad)} given.") if bad else None
 
 
 def _usable(value: Decimal) -> bool:
-    return known(value) and len(value.as_tuple().digits) <= MOST_DIGITS
+    if not known(value):
+        return False
+    # Written out it is never shorter than its digits, and hardly ever longer than what is allowed.
+    return len(str(value)) <= MOST_DIGITS or len(value.as_tuple().digits) <= MOST_DIGITS
 
 
 @refuses("size.missing")

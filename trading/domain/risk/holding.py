@@ -7,7 +7,8 @@ from operator import attrgetter
 from typing import Final
 
 from decisions.domain.portfolio import WorkingOrder
-from trading.domain.risk.case import Ask, Finding, Rule, known, moment, refuses
+from trading.domain.known import known, moment
+from trading.domain.risk.case import Ask, Finding, Rule, refuses
 
 
 @refuses("account.numbers")
@@ -65,13 +66,14 @@ def hold_reversal(ask: Ask) -> Finding | None:
 def entry_cooldown(ask: Ask) -> Finding | None:
     """`cooldown_minutes` passed since a position on the symbol ended, unless that is reversed after its minimum hold."""
     wait = timedelta(minutes=ask.limits.cooldown_minutes)
-    ended = [each for each in ask.books.history.ended if each.symbol == ask.symbol]
-    if not wait or not ended or ask.held is not None:
+    if not wait or ask.held is not None:
+        return None
+    began = ask.at - wait
+    ended = [each for each in ask.books.history.ended if each.ended_at > began and each.symbol == ask.symbol]
+    if not ended:
         return None
     last = max(ended, key=attrgetter("ended_at"))
     since = ask.at - last.ended_at
-    if since >= wait:
-        return None
     long_enough = last.ended_at - last.opened_at >= timedelta(minutes=ask.limits.min_hold_minutes)
     if last.side is not ask.proposal.side and long_enough:
         return None

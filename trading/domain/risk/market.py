@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
 from decisions.domain.proposal import Side
-from marketdata.domain.instruments import TRADITIONAL, Bracket
-from marketdata.domain.snapshot import Depth, SymbolView
-from trading.domain.risk.case import Ask, Finding, Rule, known, moment, refuses
+from marketdata.domain.instruments import TRADITIONAL, Bracket, InstrumentSpec
+from marketdata.domain.snapshot import Depth
+from trading.domain.known import known, moment
+from trading.domain.remembered import remembered
+from trading.domain.risk.case import Ask, Finding, Rule, refuses
 
 TRADING: Final = "TRADING"
 PERPETUAL: Final = "PERPETUAL"
@@ -70,32 +71,33 @@ def market_numbers(ask: Ask) -> Finding | None:
     """Every price and every trading rule of the instrument is a known number, and the ask is not below the bid."""
     if ask.view is None:
         return Finding(f"There are no market data of {ask.symbol}.")
-    spec = ask.view.instrument
-    bad = [name for name, value, least in _numbers(ask.view) if not known(value) or value < least]
-    bad += [] if type(spec.max_leverage) is int else ["highest leverage"]
-    bad += [] if all(map(_sound, spec.brackets)) else ["margin brackets"]
+    quote = ask.view.quote
+    prices = {"bid": quote.bid, "ask": quote.ask, "mark price": quote.mark, "last price": quote.last}
+    bad = [name for name, price in prices.items() if not known(price) or price < SOMETHING]
+    bad += _unusable_rules(ask.view.instrument)
     if bad:
         return Finding(f"The market data of {ask.symbol} hold no usable {', '.join(bad)}.")
-    quote = ask.view.quote
     if quote.ask < quote.bid:
         return Finding("The ask lies below the bid.", {"bid": quote.bid, "ask": quote.ask})
     return None
 
 
-def _numbers(view: SymbolView) -> Iterator[tuple[str, Decimal, Decimal]]:
-    """Yield name, value and least allowed value of what an entry is calculated with."""
-    quote, spec = view.quote, view.instrument
-    yield "bid", quote.bid, SOMETHING
-    yield "ask", quote.ask, SOMETHING
-    yield "mark price", quote.mark, SOMETHING
-    yield "last price", quote.last, SOMETHING
-    yield "tick", spec.tick_size, SOMETHING
-    yield "step", spec.step_size, SOMETHING
-    yield "maximum quantity", spec.max_quantity, SOMETHING
-    yield "minimum quantity", spec.min_quantity, NOTHING
-    yield "minimum notional", spec.min_notional, NOTHING
-    yield "minimum price", spec.min_price, NOTHING
-    yield "fee", spec.taker_fee, NOTHING
+@remembered
+def _unusable_rules(spec: InstrumentSpec) -> tuple[str, ...]:
+    """Return the names of the trading rules that an entry cannot be calculated with."""
+    least = (
+        ("tick", spec.tick_size, SOMETHING),
+        ("step", spec.step_size, SOMETHING),
+        ("maximum quantity", spec.max_quantity, SOMETHING),
+        ("minimum quantity", spec.min_quantity, NOTHING),
+        ("minimum notional", spec.min_notional, NOTHING),
+        ("minimum price", spec.min_price, NOTHING),
+        ("fee", spec.taker_fee, NOTHING),
+    )
+    bad = [name for name, value, smallest in least if not known(value) or value < smallest]
+    bad += [] if type(spec.max_leverage) is int else ["highest leverage"]
+    bad += [] if all(map(_sound, spec.brackets)) else ["margin brackets"]
+    return tuple(bad)
 
 
 def _sound(step: Bracket) -> bool:

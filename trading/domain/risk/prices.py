@@ -6,7 +6,8 @@ from decimal import Context, Decimal
 from typing import Final
 
 from decisions.domain.proposal import RISK_TOLERANCE
-from trading.domain.risk.case import Entry, Finding, Rule, known, plain, refuses
+from trading.domain.known import known
+from trading.domain.risk.case import Entry, Finding, Rule, plain, refuses
 from trading.domain.sizing import gain_per_unit, liquidation_of_entry
 
 LIQUIDATION_MARGIN: Final = Decimal("0.2")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from decimal import localcontext
+from functools import partial
 from typing import Any, Final
 
 from accounts.domain.limits import DEFAULTS, Limits
@@ -13,8 +14,9 @@ from decisions.domain.proposal import Action, Proposal, RuleHit, Ruling, Verdict
 from decisions.domain.question import BotView
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.history import History
+from trading.domain.known import known
 from trading.domain.risk.booking import after_close, after_entry
-from trading.domain.risk.case import Ask, Books, Entry, Finding, Rule, Standing, Terms, ask_of, entry_of, known, plain
+from trading.domain.risk.case import Ask, Books, Entry, Finding, Rule, Standing, Terms, ask_of, entry_of, plain
 from trading.domain.risk.form import FORM
 from trading.domain.risk.holding import HOLDING
 from trading.domain.risk.market import MARKET
@@ -40,6 +42,11 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 NO_POSITION: Final = "position.none"
 """The one thing that can be said to a close: there is nothing to close."""
 
+type Booking = Callable[[], Books]
+"""Works out how the books are once a ruling is carried out: only where another proposal is ruled against them."""
+type Ruled = tuple[Ruling, Booking | None]
+"""A ruling, and what it changes in the books; None where that is nothing."""
+
 DIGITS: Final = 50
 """Precision of all calculations here: enough that rounding never lifts a size over a limit or over the request."""
 
@@ -61,41 +68,43 @@ def rule_all(
     muddle = muddle_in(standing.history, snapshot.at)
     terms = Terms(snapshot, limits, bot, standing, unusable(limits), muddle)
     books = Books(portfolio, History() if muddle else standing.history)  # with a muddle nothing is entered anyway
+    booked: Booking | None = None
     with localcontext(prec=DIGITS):
         for proposal in proposals:
-            ruling, books = _rule(ask_of(proposal, terms, books))
+            books = booked() if booked else books
+            ruling, booked = _rule(ask_of(proposal, terms, books))
             rulings.append(ruling)
     return tuple(rulings)
 
 
-def _rule(ask: Ask) -> tuple[Ruling, Books]:
+def _rule(ask: Ask) -> Ruled:
     match ask.proposal.action:
         case Action.HOLD:
-            return Ruling(ask.proposal, Verdict.ACCEPTED), ask.books
+            return Ruling(ask.proposal, Verdict.ACCEPTED), None
         case Action.CLOSE:
             return _rule_close(ask)
         case _:
             return _rule_entry(ask)
 
 
-def _rule_close(ask: Ask) -> tuple[Ruling, Books]:
+def _rule_close(ask: Ask) -> Ruled:
     position = ask.held
     if position is None:
         hit = RuleHit(NO_POSITION, Verdict.REFUSED, f"There is no position in {ask.symbol} to close.")
-        return Ruling(ask.proposal, Verdict.REFUSED, hits=(hit,)), ask.books
+        return Ruling(ask.proposal, Verdict.REFUSED, hits=(hit,)), None
     quantity = position.quantity if known(position.quantity) else None
     ruling = Ruling(ask.proposal, Verdict.ACCEPTED, quantity, position.leverage)
-    return ruling, after_close(ask.books, position, ask.terms.snapshot)
+    return ruling, partial(after_close, ask.books, position, ask.terms.snapshot)
 
 
-def _rule_entry(ask: Ask) -> tuple[Ruling, Books]:
+def _rule_entry(ask: Ask) -> Ruled:
     for rule in OF_ASKS:
         if fault := rule.check(ask):
-            return _refused(ask, rule, fault), ask.books
+            return _refused(ask, rule, fault), None
     return _rule_sound_entry(entry_of(ask))
 
 
-def _rule_sound_entry(entry: Entry) -> tuple[Ruling, Books]:
+def _rule_sound_entry(entry: Entry) -> Ruled:
     ask = entry.ask
     hits: list[RuleHit] = []
     for rule in OF_ENTRIES:
@@ -103,12 +112,12 @@ def _rule_sound_entry(entry: Entry) -> tuple[Ruling, Books]:
         if finding is None:
             continue
         if rule.effect is Verdict.REFUSED:
-            return _refused(ask, rule, finding, hits), ask.books
+            return _refused(ask, rule, finding, hits), None
         hits.append(_hit(rule, finding))
         entry = replace(entry, quantity=finding.allowed)
     verdict = Verdict.REDUCED if hits else Verdict.ACCEPTED
     ruling = Ruling(ask.proposal, verdict, entry.quantity, entry.leverage, tuple(hits), adds=entry.held is not None)
-    return ruling, after_entry(entry)
+    return ruling, partial(after_entry, entry)
 
 
 def _refused(ask: Ask, rule: Rule[Any], fault: Finding, before: Sequence[RuleHit] = ()) -> Ruling:

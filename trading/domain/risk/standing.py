@@ -10,7 +10,9 @@ from typing import Any, Final, get_type_hints
 
 from accounts.domain.limits import Limits
 from trading.domain.history import Ended, History
-from trading.domain.risk.case import Ask, Finding, Rule, known, moment, refuses
+from trading.domain.known import known, moment
+from trading.domain.remembered import remembered
+from trading.domain.risk.case import Ask, Finding, Rule, refuses
 
 ACTIVE: Final = "active"
 PAUSED: Final = "paused"
@@ -44,6 +46,7 @@ def limits_known(ask: Ask) -> Finding | None:
     return Finding(f"These limits of the account hold no usable value: {', '.join(bad)}.") if bad else None
 
 
+@remembered
 def unusable(limits: Limits) -> tuple[str, ...]:
     """Return the names of the limits that are no usable values: no numbers, negative ones, sides nobody knows."""
     values = _VALUES(limits)
@@ -92,13 +95,10 @@ def muddle_in(history: object, at: object) -> str:
         return "nobody has told it"
     if not all(map(moment, history.opened)):
         return "the time of an entry is none"
-    if not all(map(_sound, history.ended)):
-        return "a result or a time of a position that ended is none"
+    for ended in history.ended:
+        if type(ended) is not Ended or not ended.sound:
+            return "a result or a time of a position that ended is none"
     return ""
-
-
-def _sound(ended: object) -> bool:
-    return isinstance(ended, Ended) and moment(ended.opened_at) and moment(ended.ended_at) and known(ended.net)
 
 
 @refuses("entries.hour", "opens_per_hour")
@@ -114,6 +114,8 @@ def entries_day(ask: Ask) -> Finding | None:
 
 
 def _too_many(ask: Ask, span: timedelta, most: int, named: str) -> Finding | None:
+    if len(ask.books.history.opened) < most:
+        return None
     since = ask.at - span
     lately = [opened for opened in ask.books.history.opened if opened > since]
     if len(lately) < most:

@@ -125,6 +125,7 @@ class Command(BaseCommand):
         from trading.services.backtest.arena import stage_of
         from trading.services.backtest.conversation import conversations_write
         from trading.services.backtest.deciders import asked_within, is_model, worded_plan
+        from trading.services.backtest.origin import data_of
         from trading.services.backtest.repeats import repeats_run
 
         if options["accounts"] or options["walk_forward"]:
@@ -152,7 +153,8 @@ class Command(BaseCommand):
             raise SystemExit(INTERRUPTED) from None
         if options["conversations"]:
             conversations_write(options["conversations"], repeats.runs, key=stage.key)
-        done = [run.backtest for run in repeats.runs]
+        data = data_of(stage.market(), own.symbols)
+        done = [replace(run.backtest, data=data) for run in repeats.runs]
         if times > 1 and done:
             self._told_together({f"run {one.plan.asks.repeat}": one for one in done}, options)
         elif done:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from trading.services.backtest.origin import data_of
 from trading.services.backtest.plan import BacktestPlan
 from trading.services.backtest.run import Backtest, backtest_run
 from trading.services.backtest.source import Source
@@ -50,7 +51,7 @@ def _run(market: RecordedMarket, notes: Sequence[str], plan: BacktestPlan, tell:
 
     backtest = backtest_run(plan=plan, market=market, notes=notes, on_cycle=on_cycle)
     tell(1.0)
-    return backtest
+    return replace(backtest, data=data_of(market, plan.symbols))
 
 
 def _side_by_side(source: Source, plans: Sequence[BacktestPlan], jobs: int, tell: Told) -> list[Backtest]:

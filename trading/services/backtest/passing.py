@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from marketdata.domain.bars import Bar
@@ -48,7 +47,16 @@ def _quote_at_open(market: RecordedMarket, bar: Bar) -> Quote:
     before = market.quote(bar.symbol, at=bar.opened_at)
     mark = bar.open if bar.mark_open is None else bar.mark_open
     shift = bar.open - before.last
-    return replace(before, at=bar.opened_at, last=bar.open, bid=before.bid + shift, ask=before.ask + shift, mark=mark)
+    return Quote(
+        symbol=bar.symbol,
+        at=bar.opened_at,
+        last=bar.open,
+        bid=before.bid + shift,
+        ask=before.ask + shift,
+        mark=mark,
+        funding_rate=before.funding_rate,
+        next_funding_at=before.next_funding_at,
+    )
 
 
 def _pay(exchange: SimulatedExchange, symbol: str, settled: FundingSettlement) -> None:

@@ -6,11 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 from decisions.domain.proposal import Verdict
+from decisions.domain.providers import RULES
+from marketdata.recorded_market import RecordedMarket
 from trading.domain.performance import max_drawdown
 from trading.domain.venue import ZERO, IncomeKind
+from trading.services.backtest.origin import code_of, data_of
+from trading.services.backtest.plain import plain
 from trading.services.backtest.plan import BacktestPlan
 from trading.services.backtest.run import Backtest
 from trading.services.journal.memory import KeptPosition, MemoryJournal
@@ -18,13 +23,18 @@ from trading.services.journal.memory import KeptPosition, MemoryJournal
 CENT = Decimal("0.01")
 
 
-def report_of(backtest: Backtest) -> dict[str, Any]:
-    """Return plan, equity, totals, trades, rulings and incidents. Amounts are strings in quote units."""
+def report_of(backtest: Backtest, *, market: RecordedMarket | None = None) -> dict[str, Any]:
+    """Return plan, equity, totals, trades, rulings and incidents. Amounts are strings in quote units.
+
+    With the market that it ran on, or where the backtest brings them, the digests of all that was recorded are there too.
+    """
     journal = backtest.journal
     series = [(point.at.isoformat(), point.equity) for point in journal.points]
     return {
         "plan": _plan(backtest.plan),
         "market": backtest.market,
+        "code": code_of(),
+        "data": data_of(market, backtest.plan.symbols) if market else dict(backtest.data),
         "equity": {
             "start": _money(backtest.plan.capital),
             "end": _money(series[-1][1]),
@@ -70,7 +80,22 @@ def _plan(plan: BacktestPlan) -> dict[str, Any]:
         "timeframes": list(plan.timeframes),
         "capital": _money(plan.capital),
         "limits": {name: str(value) for name, value in asdict(plan.limits).items()},
+        "approval": plan.approval,
+        "fee": "of each contract" if plan.fee is None else f"{plan.fee:f}",
+        "fills": plain(plan.fills),
+        "volume_share": "all that it wants" if plan.volume_share is None else f"{plan.volume_share:f}",
+        "latency": "the next open" if plan.latency is None else plan.latency.total_seconds(),
+        "asks": _asks(plan),
     }
+
+
+def _asks(plan: BacktestPlan) -> dict[str, Any]:
+    """Return how a model is asked, with the digest of its template; nothing for rules, which nobody asks in words."""
+    if plan.model.startswith(f"{RULES}/"):
+        return {}
+    told: dict[str, Any] = plain(plan.asks)
+    told["template"] = sha256(told["template"].encode()).hexdigest() if told["template"] else ""
+    return told
 
 
 def _totals(journal: MemoryJournal) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from statistics import median
+from typing import Any
 
 from decisions.deciders.base import BotView, Decider
 from decisions.deciders.registry import decider_for
@@ -41,6 +44,8 @@ class Backtest:
     market: str
     """What the prices were, in words."""
     notes: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What was recorded of each symbol, with digests (`origin.data_of`); empty while nobody has asked."""
     steps: int = 0
     """Moments of decision; as many cycles as `milliseconds` has were really run."""
 
@@ -67,16 +72,29 @@ def backtest_run(
     """
     _within_the_recording(plan, market)
     run = _Running(plan, market, decider)
-    step = 0
-    while step < len(run.moments):
-        landing = run.leap(step)
-        if landing.step < len(run.moments):
-            run.carry_out(landing)
-            on_cycle(landing.step + 1, len(run.moments))
-        step = landing.step + 1
-    run.end()
+    with _uncollected():
+        step = 0
+        while step < len(run.moments):
+            landing = run.leap(step)
+            if landing.step < len(run.moments):
+                run.carry_out(landing)
+                on_cycle(landing.step + 1, len(run.moments))
+            step = landing.step + 1
+        run.end()
     told = (*notes, *notes_of(market, plan, run.journal))
     return Backtest(plan, run.journal, run.milliseconds, words_of(market), told, steps=len(run.moments))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let nobody look for cycles of objects meanwhile: a journal grows, holds none, and would be gone through again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Running:
