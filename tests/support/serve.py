@@ -30,6 +30,7 @@ from decisions.services import SEEDS, prompt_template_add, prompt_template_insta
 from marketdata.models import Candle, Feed, Ticker  # noqa: E402
 from tests.support.demo import account_of, bot_of, demo, person  # noqa: E402
 from tests.support.demo_arena import arena  # noqa: E402
+from tests.support.demo_judged import results  # noqa: E402
 from tests.support.demo_market import candles  # noqa: E402
 from tests.support.demo_way import ways  # noqa: E402
 from tests.support.tables import tables_made  # noqa: E402
@@ -63,6 +64,7 @@ def seed() -> None:
     arena(now)
     Account.objects.filter(pk=second.pk).update(state="reducing", state_reason="The daily loss limit was reached.")
     _keeper()
+    results()
 
 
 def _keeper() -> None:

@@ -33,7 +33,7 @@ else:
 log = logging.getLogger(__name__)
 
 
-class HeldOut(Out):
+class ToCloseOut(Out):
     """An open position at the present mark. `unrealised` and `share` are null where no price is known."""
 
     position = serializers.IntegerField(source="position.pk")
@@ -58,7 +58,7 @@ class CloseAllPlanOut(Out):
     count = serializers.IntegerField()
     worth = Amount(help_text="Of all of them, in quote units.")
     unrealised = Amount(allow_null=True, help_text="Of all of them; null where no price is known of one.")
-    positions = HeldOut(many=True)
+    positions = ToCloseOut(many=True)
 
 
 class ClosedAllOut(Out):

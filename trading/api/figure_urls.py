@@ -1,13 +1,17 @@
-"""Addresses of performance, equity and balance."""
+"""Addresses of performance, what it is worth, equity and balance."""
 
 from django.urls import path
 
 from trading.api.balance import AccountBalanceView, BalanceViewSet
 from trading.api.equity import AccountEquityView, EquityView
+from trading.api.judged import AccountJudgedView, BotJudgedView, JudgedView
 from trading.api.performance import AccountPerformanceView, BotPerformanceView, PerformanceView
 
 urlpatterns = [
     path("performance/", PerformanceView.as_view(), name="performance"),
+    path("performance/judged/", JudgedView.as_view(), name="performance-judged"),
+    path("accounts/<int:account_id>/performance/judged/", AccountJudgedView.as_view(), name="account-judged"),
+    path("bots/<int:bot_id>/performance/judged/", BotJudgedView.as_view(), name="bot-judged"),
     path("accounts/<int:account_id>/performance/", AccountPerformanceView.as_view(), name="account-performance"),
     path("bots/<int:bot_id>/performance/", BotPerformanceView.as_view(), name="bot-performance"),
     path("equity/", EquityView.as_view(), name="equity"),
