@@ -12,6 +12,8 @@ from marketdata.domain.ticks import MarkTick
 from trading.exchange_server.build import simulated_markets
 from trading.exchange_server.server import serve_in_thread
 
+pytestmark = pytest.mark.ci
+
 QUICK = Pace(first_pause=0.01, longest_pause=0.1, overlap=0.05)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 MINUTE_MS = 60_000

@@ -16,6 +16,8 @@ from marketdata.aster.stream import STREAMS_PER_SYMBOL, SYMBOLS_PER_LINE, AsterS
 from marketdata.domain.ticks import BookTick, CandleTick, MarkTick
 from marketdata.tests.stream_server import StreamServer, book_event, candle_event, mark_event
 
+pytestmark = pytest.mark.ci
+
 QUICK = Pace(first_pause=0.01, longest_pause=0.1, overlap=0.05, spacing=0.005)
 BTC = {"btcusdt@kline_1m", "btcusdt@bookTicker", "btcusdt@markPrice@1s"}
 

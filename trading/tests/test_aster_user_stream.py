@@ -18,6 +18,8 @@ from trading.tests.aster_kit import Purse
 from trading.tests.user_stream_kit import QUICK, Ear, keys_of, listening, stage
 from vibex.lib.masking import mask_text
 
+pytestmark = pytest.mark.ci
+
 STOP = {
     "symbol": "BTCUSDT",
     "side": "SELL",

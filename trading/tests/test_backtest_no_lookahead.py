@@ -24,6 +24,8 @@ from trading.tests.backtest_kit import BTC_AND_ETH, after, recordings_of
 from trading.tests.test_backtest_jump import WIDE
 from vibex.lib.clock import to_ms
 
+pytestmark = pytest.mark.ci
+
 COUNT, CUT = 420, 300
 """Candles, and how many of them are left as they were."""
 type Poison = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]

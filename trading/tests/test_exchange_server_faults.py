@@ -10,6 +10,8 @@ from trading.exchange_server.weights import weight_of
 from trading.tests.exchange_kit import SECONDS, START, ask, told
 from vibex.lib.errors import Rejected
 
+pytestmark = pytest.mark.ci
+
 NOW = 1_760_000_010.0
 USED = "X-MBX-USED-WEIGHT-1M"
 

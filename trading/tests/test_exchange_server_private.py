@@ -10,6 +10,8 @@ from trading.exchange_server.accounts import CROSSED, ISOLATED
 from trading.tests.exchange_kit import shape
 from trading.tests.signed_kit import exchange_with, newcomer, total
 
+pytestmark = pytest.mark.ci
+
 D = Decimal
 HOUR = 3_600
 WEEK_MS = 7 * 86_400_000

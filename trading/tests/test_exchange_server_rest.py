@@ -16,6 +16,8 @@ from trading.exchange_server.rest import klines
 from trading.exchange_server.server import serve_in_thread
 from trading.tests.exchange_kit import START, START_MS, ask, shape, told
 
+pytestmark = pytest.mark.ci
+
 MINUTE = 60_000
 LIVE_ONLY = {"tradingMode", "name", "channel", "sequenceNo", "twapMinNotional", "createTime"}
 """Fields of a contract that only recorded ones have."""

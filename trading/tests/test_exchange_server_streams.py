@@ -9,6 +9,8 @@ from trading.exchange_server.build import recorded_markets, simulated_markets
 from trading.exchange_server.server import serve_in_thread
 from trading.tests.exchange_kit import SECONDS, START, START_MS, heard, heard_all, listening, run, shape, told
 
+pytestmark = pytest.mark.ci
+
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 
 

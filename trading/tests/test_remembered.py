@@ -38,7 +38,7 @@ def test_however_many_come_and_go_each_gets_its_own_answer():
 
     for most in range(3 * MOST):  # nothing but the memory holds the earlier ones, and so their numbers are free again
         assert look(replace(DEFAULTS, max_positions=most)) == most
-        if most % 100 == 0:
+        if most % 2_000 == 0:
             gc.collect()
 
 
