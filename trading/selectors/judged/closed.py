@@ -109,7 +109,9 @@ def opened_in(subject: Subject, lived: Lived) -> list[Opened]:
     sign = Case(When(side=Position.Side.LONG, then=Value(1.0)), default=Value(-1.0), output_field=real)
     rows = _positions(subject).filter(opened__gte=lived.span[0], opened__lt=lived.span[1]).order_by()
     rows = rows.annotate(since=Micros("opened", output_field=whole) - Value(begin), entry=entry, leave=leave, sign=sign)
-    rows = rows.annotate(lasted=until - Micros("opened", output_field=whole))
+    # Without its type said the difference is a plain integer, which PostgreSQL says is never longer than a day.
+    lasted = ExpressionWrapper(until - Micros("opened", output_field=whole), output_field=whole)
+    rows = rows.annotate(lasted=lasted)
     held = Cast("lasted", real)
     groups = rows.annotate(
         place=ExpressionWrapper(F("since") / Value(A_DAY), output_field=whole),
