@@ -99,11 +99,14 @@ class Cell:
         assert self.safe(), f"{self.house.held()} with stops {self.house.stops()} after the first look"
 
     def a_minute_passes(self) -> None:
-        """Let nothing that was sent be on its way any more, and the guard look until it knows."""
+        """Let nothing that was sent be on its way any more, and the guard look until it knows. Requests of a minute ago are
+        no longer counted."""
         past = ARRIVES_WITHIN + timedelta(seconds=1)
         ours = Order.objects.filter(account=self.house.account)
         ours.update(sent_at=F("sent_at") - past, created=F("created") - past)
+        VenueBudget.objects.all().delete()
         self.house.guard(3)
+        VenueBudget.objects.all().delete()
 
     def finish(self) -> None:
         """Lead the life to its end: entered where it was not, closed where it is open. Everything ties out."""
