@@ -3,6 +3,7 @@
 from accounts.models.access import ApiKey, IdempotentCall, Job, SecondFactor, SignIn
 from accounts.models.account import TESTNET, Account, Credentials, LiveApproval
 from accounts.models.alerts import Alert, AlertChannel, AlertDelivery
+from accounts.models.backups import Backup
 from accounts.models.bot import Bot
 from accounts.models.limits import RiskLimits
 from accounts.models.people import Role, User, UserManager
@@ -16,6 +17,7 @@ __all__ = [
     "AlertDelivery",
     "ApiKey",
     "AuditEntry",
+    "Backup",
     "Bot",
     "Credentials",
     "IdempotentCall",
