@@ -24,13 +24,13 @@ from vibex.lib.parsers import (
     yes_or_no,
 )
 from vibex.lib.variable import Variable, variable
-from vibex.lib.variables_reach import ReachVariables
+from vibex.lib.variables_watch import WatchVariables
 
 INTERVALS = ("3m", "5m", "15m", "1h", "4h", "1d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Environment(ReachVariables):
+class Environment(WatchVariables):
     """The validated environment. Variables that are not set are None."""
 
     DATABASE_URL: str | None = variable(
@@ -107,20 +107,6 @@ class Environment(ReachVariables):
         "Take in perpetuals on stocks, funds, metals and currencies too. They rest when their exchanges do.",
         default="no",
         example="yes",
-        section="Market data",
-    )
-    CANDLE_RETENTION_DAYS: int = variable(
-        number(30, 36_500),
-        "Days that candles are kept.",
-        default="1095",
-        example="730",
-        section="Market data",
-    )
-    SNAPSHOT_RETENTION_DAYS: int = variable(
-        number(7, 36_500),
-        "Days that snapshots and open interest are kept.",
-        default="180",
-        example="90",
         section="Market data",
     )
     OPENROUTER_API_KEY: str | None = variable(

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from django.utils.csp import CSP
 
-from vibex.lib import logging, variables
+from vibex.lib import logging, queues, variables
 from vibex.lib.env import ROOT
-from vibex.settings import start
+from vibex.settings import database, start
 
 environment = start.environment_or_exit()
 
@@ -22,6 +22,7 @@ VIBEX_DATA_DIR = environment.VIBEX_DATA_DIR
 VIBEX_SHARED_DATA = environment.VIBEX_SHARED_DATA
 API_HOST = environment.API_HOST
 API_PORT = environment.API_PORT
+WEB_PROCESSES = environment.WEB_PROCESSES
 ALLOWED_HOSTS = list(environment.ALLOWED_HOSTS)
 CSRF_TRUSTED_ORIGINS = list(environment.CSRF_TRUSTED_ORIGINS)
 HTTPS = environment.HTTPS
@@ -38,8 +39,20 @@ API_MAX_BODY_KB = environment.API_MAX_BODY_KB
 CONFIRM_MINUTES = environment.CONFIRM_MINUTES
 EMAIL_URL = environment.EMAIL_URL
 DATABASE_URL = environment.DATABASE_URL
+DATABASE_POOL_SIZE = environment.DATABASE_POOL_SIZE
+DATABASE_STATEMENT_SECONDS = environment.DATABASE_STATEMENT_SECONDS
+DATABASE_LOCK_SECONDS = environment.DATABASE_LOCK_SECONDS
+DATABASE_IDLE_SECONDS = environment.DATABASE_IDLE_SECONDS
 REDIS_URL = environment.REDIS_URL
 ALLOW_SQLITE_IN_PRODUCTION = environment.ALLOW_SQLITE_IN_PRODUCTION
+BACKUP_HOURLY = environment.BACKUP_HOURLY
+BACKUP_DIR = environment.BACKUP_DIR or environment.VIBEX_DATA_DIR / "backups"
+BACKUP_KEY = environment.BACKUP_KEY
+BACKUP_RECIPIENT = environment.BACKUP_RECIPIENT
+BACKUP_S3_URL = environment.BACKUP_S3_URL
+BACKUP_S3_REGION = environment.BACKUP_S3_REGION
+BACKUP_S3_ACCESS_KEY = environment.BACKUP_S3_ACCESS_KEY
+BACKUP_S3_SECRET_KEY = environment.BACKUP_S3_SECRET_KEY
 ASSETS = environment.ASSETS
 INTERVAL = environment.INTERVAL
 MARKET = environment.MARKET
@@ -51,6 +64,11 @@ ASTERDEX_TESTNET_STREAM_URL = environment.ASTERDEX_TESTNET_STREAM_URL
 TRADITIONAL_PERPS = environment.TRADITIONAL_PERPS
 CANDLE_RETENTION_DAYS = environment.CANDLE_RETENTION_DAYS
 SNAPSHOT_RETENTION_DAYS = environment.SNAPSHOT_RETENTION_DAYS
+PROMPT_RETENTION_DAYS = environment.PROMPT_RETENTION_DAYS
+EQUITY_POINT_DAYS = environment.EQUITY_POINT_DAYS
+SIGN_IN_RETENTION_DAYS = environment.SIGN_IN_RETENTION_DAYS
+ALERT_RETENTION_DAYS = environment.ALERT_RETENTION_DAYS
+CHECK_RETENTION_DAYS = environment.CHECK_RETENTION_DAYS
 OPENROUTER_API_KEY = environment.OPENROUTER_API_KEY
 LLM_BASE_URL = environment.LLM_BASE_URL
 LLM_API_KEY = environment.LLM_API_KEY
@@ -83,6 +101,11 @@ LOG_LEVELS = environment.LOG_LEVELS
 LOG_FILES = environment.LOG_FILES
 VIBEX_LOG_DIR = environment.VIBEX_LOG_DIR
 LOG_MAX_TOTAL_MB = environment.LOG_MAX_TOTAL_MB
+METRICS_TOKEN = environment.METRICS_TOKEN
+SENTRY_DSN = environment.SENTRY_DSN
+OTEL_EXPORTER_OTLP_ENDPOINT = environment.OTEL_EXPORTER_OTLP_ENDPOINT
+OTEL_EXPORTER_OTLP_HEADERS = environment.OTEL_EXPORTER_OTLP_HEADERS
+TRACES_SHARE = environment.TRACES_SHARE
 
 INSTALLED_APPS = [
     "daphne",
@@ -147,7 +170,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": start.database(environment)}
+DATABASES = {"default": database.database(environment, sys.argv)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TIME_ZONE = "UTC"
@@ -279,7 +302,8 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_DEFAULT_QUEUE = "vibex"
+CELERY_TASK_DEFAULT_QUEUE = queues.SLOW
+CELERY_TASK_ROUTES = queues.celery_routes()
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -288,6 +312,9 @@ CELERY_BEAT_SCHEDULER = "vibex.beat:Scheduler"  # the DatabaseScheduler that ove
 if REDIS_URL:
     CELERY_BROKER_URL = REDIS_URL
     CELERY_TASK_ACKS_LATE = True
+    CELERY_BROKER_TRANSPORT_OPTIONS = queues.REDIS_OPTIONS
+    CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its Redis as long as it takes
+    CELERY_TASK_PUBLISH_RETRY_POLICY = queues.PUBLISH_RETRIES
     CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from environ import Env
-
 from vibex.lib import env, masking
 from vibex.lib.parsers import names, sealing_keys
 from vibex.lib.variables import Environment
@@ -88,31 +86,6 @@ def register_secrets(environment: Environment, *keys: str) -> None:
         masking.register_secret(key)
     for secret in env.secret_values(environment):
         (masking.register_url if "://" in secret else masking.register_secret)(secret)
-
-
-def database(environment: Environment) -> dict[str, Any]:
-    """Return Django's database settings: PostgreSQL with a pool where a URL says so, else SQLite in one file."""
-    if environment.DATABASE_URL:
-        config: dict[str, Any] = Env.db_url_config(environment.DATABASE_URL)
-        # A pool replaces persistent connections, which Django rules out under ASGI.
-        pool = {"min_size": 1, "max_size": 20, "timeout": 10}
-        # Checked when it is handed out: after a server that started anew, each that was idle would fail who gets it.
-        return {
-            **config,
-            "CONN_MAX_AGE": 0,
-            "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {**config.get("OPTIONS", {}), "pool": pool},
-        }
-    return {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": environment.VIBEX_DATA_DIR / "vibex.sqlite3",
-        "OPTIONS": {
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            # FULL: with NORMAL a power cut takes the last commits back, and with them intents that were sent already.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-        },
-    }
 
 
 def mail(url: str | None) -> dict[str, Any]:
