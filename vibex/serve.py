@@ -20,6 +20,7 @@ from celery import Celery
 from django.db import connections
 
 from vibex.lib.errors import Rejected
+from vibex.lib.queues import QUEUES
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +187,7 @@ class Worker:
             app=app,
             pool="threads",
             concurrency=WORKER_THREADS,
+            queues=list(QUEUES),
             hostname="embedded@%h",
             without_heartbeat=True,
             without_mingle=True,
@@ -233,15 +235,34 @@ def run(host: str, port: int, parts: Sequence[Part]) -> bool:
     Returns False when a part had to be cut off. Raises Rejected when the port was taken in the meantime.
     """
     from daphne.endpoints import build_endpoint_description_strings
+
+    # A thousand streams that come back at once wait for their turn; Twisted's own backlog is 50.
+    endpoints = [f"{one}:backlog={BACKLOG}" for one in build_endpoint_description_strings(host=host, port=port)]
+    listened, in_order = _serve(endpoints, parts)
+    if not listened:
+        raise Rejected(f"Port {port} on {host} was taken in the meantime. Choose another one: --port {port + 1}.")
+    return in_order
+
+
+def run_on(descriptor: int, parts: Sequence[Part]) -> bool:
+    """Do the same at a socket that listens already and that others may serve too."""
+    from daphne.endpoints import build_endpoint_description_strings
+
+    listened, in_order = _serve(build_endpoint_description_strings(file_descriptor=descriptor), parts)
+    if not listened:
+        raise Rejected("The socket that was handed over cannot be served.")
+    return in_order
+
+
+def _serve(endpoints: Sequence[str], parts: Sequence[Part]) -> tuple[bool, bool]:
+    """Serve until told to stop. Returns whether anything was listened to, and whether all parts ended in order."""
     from daphne.server import Server
 
     from vibex.asgi import application
 
-    endpoints = build_endpoint_description_strings(host=host, port=port)
-    # A thousand streams that come back at once wait for their turn; Twisted's own backlog is 50, its patience 5 s.
     server = Server(
         application,
-        endpoints=[f"{endpoint}:backlog={BACKLOG}" for endpoint in endpoints],
+        endpoints=list(endpoints),
         ready_callable=lambda: _start_all(parts),
         server_name="vibex",
         websocket_handshake_timeout=HANDSHAKE_SECONDS,
@@ -252,9 +273,7 @@ def run(host: str, port: int, parts: Sequence[Part]) -> bool:
         server.run()
     finally:
         in_order = _stop_all(parts)
-    if not server.listening_addresses:
-        raise Rejected(f"Port {port} on {host} was taken in the meantime. Choose another one: --port {port + 1}.")
-    return in_order
+    return bool(server.listening_addresses), in_order
 
 
 def spare_the_start() -> None:

@@ -53,7 +53,7 @@ def writes_files(log_files: str, *, one_process: bool, argv: list[str]) -> bool:
 def serves(argv: list[str]) -> bool:
     """Tell whether this process is a server. Other commands log to stderr: their stdout is their result."""
     program = Path(argv[0]).name if argv else ""
-    return program in ("celery", "daphne") or argv[1:2] in (["up"], ["runserver"], ["daphne"])
+    return program in ("celery", "daphne") or argv[1:2] in (["up"], ["web"], ["runserver"], ["daphne"])
 
 
 def configuration(

@@ -69,6 +69,13 @@ class ReachVariables:
     API_PORT: int = variable(
         number(1, 65535), "Port the server listens on.", default="3000", example="3000", section="Server"
     )
+    WEB_PROCESSES: int = variable(
+        number(1, 64),
+        "Processes of `manage.py web` that serve pages, API and streams.",
+        default="4",
+        example="2",
+        section="Server",
+    )
     ALLOWED_HOSTS: tuple[str, ...] = variable(
         hosts,
         "Host names under which the pages may be opened. Must be given in production, without wildcards.",
