@@ -1,0 +1,1 @@
+"""What the pages of the documentation promise: their commands run, the names in them exist."""
