@@ -11,11 +11,12 @@ http = get_asgi_application()
 from django.conf import settings  # noqa: E402 - as below
 
 from vibex.lib.bodies import bodies_limited  # noqa: E402 - as below
+from vibex.metrics.sockets import Counted  # noqa: E402 - as below
 from vibex.routing import websocket  # noqa: E402 - consumers import models, which need the apps to be ready
 
 application = ProtocolTypeRouter(
     {
         "http": bodies_limited(http, most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
-        "websocket": websocket,
+        "websocket": Counted(websocket),
     }
 )

@@ -27,6 +27,8 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _PRIVATE_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _RATE = re.compile(r"(?P<count>[0-9]{1,7})/(?P<span>s|min|h|day)")
 _SPANS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
+_AGE_IDENTITY = re.compile(r"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}")
+_AGE_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _ONE_WORD = re.compile(r"[!-~]{1,512}")
 
 
@@ -124,6 +126,21 @@ def assets(raw: str) -> tuple[str, ...]:
     return found
 
 
+def age_identity(raw: str) -> str:
+    """Read a secret key of age, also with the comments of the file that `age-keygen` writes."""
+    lines = [line.strip() for line in raw.splitlines() if line.strip() and not line.strip().startswith("#")]
+    if len(lines) != 1 or not _AGE_IDENTITY.fullmatch(lines[0]):
+        raise ValueError("must be one key that begins with AGE-SECRET-KEY-1; `manage.py backup --new-key` makes one")
+    return lines[0]
+
+
+def age_recipients(raw: str) -> tuple[str, ...]:
+    for entry in names(raw):
+        if not _AGE_RECIPIENT.fullmatch(entry):
+            raise ValueError("must hold public keys that begin with age1, separated by commas")
+    return names(raw)
+
+
 def levels(raw: str) -> dict[str, str]:
     """Read `trading=DEBUG,decisions.llm=INFO` as levels by logger name."""
     found = {}
@@ -173,3 +190,19 @@ def one_word(raw: str) -> str:
     if not _ONE_WORD.fullmatch(raw):
         raise ValueError("must be one word of plain characters, as the venue shows it")
     return raw
+
+
+def token(raw: str) -> str:
+    if not _ONE_WORD.fullmatch(raw) or len(raw) < 16:
+        raise ValueError("must be at least 16 characters without spaces")
+    return raw
+
+
+def share(raw: str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return value

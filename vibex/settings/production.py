@@ -8,7 +8,8 @@ STORAGES["staticfiles"] = {"BACKEND": "whitenoise.storage.CompressedManifestStat
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 if HTTPS:  # a browser takes a cookie of such a name from nobody but this host itself, over HTTPS
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-vibex", "__Host-vibex-csrf"
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/health/", r"^api/health/"]  # probes ask from inside, without the proxy
+# Probes and Prometheus ask from inside, without the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health/", r"^api/health/", r"^metrics$"]
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000

@@ -32,6 +32,7 @@ ASTERDEX_TESTNET_REST_URL, ASTERDEX_TESTNET_STREAM_URL = ASTERDEX_REST_URL, ASTE
 LIVE_GATE_DAYS, LIVE_GATE_DECISIONS = 14, 50
 ASTERDEX_TRANSPORT = "own"
 LOG_FILES = "no"
+METRICS_TOKEN = SENTRY_DSN = OTEL_EXPORTER_OTLP_ENDPOINT = OTEL_EXPORTER_OTLP_HEADERS = None
 
 if DATABASE_URL:
     # More connections than there are threads in any test, and nothing waits for the disk: no test ends the server.
