@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerGone
 
 from trading.services import periodic, schedule, waiting, watchers
 from trading.services.guard import guard_run
@@ -11,6 +12,8 @@ from trading.services.guard_pass import guard_pass
 from trading.services.live import cycle_run
 from trading.services.performance import performance_refresh_all
 from trading.services.reconcile import account_reconcile
+from trading.services.restored import accounts_restored
+from trading.services.retention import prune
 
 GUARD_EXPIRES = 25
 """Seconds after which a look that nobody took is left to the next one."""
@@ -37,10 +40,13 @@ def bot_tick(bot_id: int, at_once: bool = False) -> None:
 def guard_all() -> None:
     """Look after every account that has something open: all in one pass, and who is in doubt in a look of its own.
 
-    So one that hangs, or fails, hides no other.
+    So one that hangs, or fails, hides no other. Where the broker went away meanwhile, they are looked at here.
     """
     for account_id in guard_pass().doubts:
-        guard_account.apply_async(args=(account_id,), expires=GUARD_EXPIRES)
+        try:
+            guard_account.apply_async(args=(account_id,), expires=GUARD_EXPIRES)
+        except BrokerGone:
+            guard_run(account_id=account_id)
 
 
 @shared_task
@@ -60,6 +66,13 @@ def reconcile_all(trigger: str = "hourly") -> None:
     """Compare the books of every account in play with the exchange."""
     for account_id in schedule.accounts_to_reconcile():
         reconcile_account.delay(account_id, trigger)
+
+
+@shared_task
+def restored_reconcile() -> None:
+    """Compare accounts that were restored from a backup, until their books agree: nothing is opened on them before."""
+    for account_id in accounts_restored():
+        reconcile_account.delay(account_id, "restore")
 
 
 @shared_task
@@ -91,3 +104,9 @@ def performance_sum() -> None:
 def beat_heartbeat() -> None:
     """Prove that beat sends and a worker runs: health reads the age of this."""
     periodic.system_heartbeat()
+
+
+@shared_task
+def prune_all() -> None:
+    """Let go what was kept long enough."""
+    prune()

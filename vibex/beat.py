@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+
+from trading.domain.schedule import HEARTBEAT_ROW
+from vibex.lib.alive import alive
 
 
 class Entry(ModelEntry):  # type: ignore[misc]
     """Notes when a row fired, and writes nothing else.
 
     The stock entry reads the row and writes all of it back: a bot that is paused between the two would run on.
+    When the heartbeat ran is for the worker to say that ran it.
     """
 
     def save(self) -> None:
         fired = {"last_run_at": self.model.last_run_at, "total_run_count": self.model.total_run_count}
-        PeriodicTask.objects.filter(pk=self.model.pk, enabled=True).update(**fired)
+        PeriodicTask.objects.filter(pk=self.model.pk, enabled=True).exclude(name=HEARTBEAT_ROW).update(**fired)
 
 
 class Scheduler(DatabaseScheduler):  # type: ignore[misc]
     Entry = Entry
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        """Send what is due, and leave a sign of life."""
+        alive("beat")
+        pause: float = super().tick(*args, **options)
+        return pause

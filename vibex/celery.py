@@ -6,11 +6,14 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
+from vibex.workers import steps_add
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vibex.settings")
 
 app = Celery("vibex", task_cls="vibex.lib.tasks:CarryingTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+steps_add(app)
 app.set_default()  # else a thread other than the one that imported this would send to a broker that does not exist
 
 

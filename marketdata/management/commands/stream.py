@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from vibex.lib.alive import Pulse
 from vibex.lib.commands import faults_told
 
 REPORT_SECONDS = 30.0
@@ -45,6 +46,7 @@ class Command(BaseCommand):
             signal.signal(number, end)
         self._say(f"{feed} from {feed.source} is kept current. Ctrl-C stops it.")
         threading.Thread(target=self._report, args=(venue, ended), name="report", daemon=True).start()
+        Pulse("stream").start()
         runner.run()
         self._say("Stopped.")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from vibex.lib.alive import Pulse
+
 
 class Command(BaseCommand):
     help = (
@@ -21,6 +23,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: streams.end())
         self._say("Live accounts are listened to. Ctrl-C stops it.")
+        Pulse("user-streams").start()
         streams.run()
         if streams.left_behind():
             self.stderr.write(

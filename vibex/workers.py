@@ -1,0 +1,69 @@
+"""What every worker has beside its tasks: a sign of life, and a guard that needs no broker.
+
+Steps of Celery's worker: started after its pool, stopped before it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any, Final
+
+from celery import Celery, bootsteps
+
+from vibex.lib.alive import Pulse, alive
+from vibex.lib.queues import GUARD
+
+POOL: Final = "celery.worker.components:Pool"
+
+
+class SignOfLife(bootsteps.StartStopStep):
+    """Says that a thread of the pool was free: one whose threads all hang is not alive, though it takes messages."""
+
+    requires = (POOL,)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._asked: Future[None] | None = None
+
+    def start(self, worker: Any) -> None:
+        name = str(worker.hostname).partition("@")[0]
+        self._pulse = Pulse(name, lambda: self._free(worker.pool, name))
+        self._pulse.start()
+
+    def stop(self, worker: Any) -> None:
+        self._pulse.stop()
+
+    def _free(self, pool: Any, name: str) -> bool:
+        """Let a thread of the pool say it; True where the pool has no threads, and this one has to."""
+        executor = getattr(pool, "executor", None)
+        if executor is None:
+            return True
+        if self._asked is None or self._asked.done():
+            try:
+                self._asked = executor.submit(alive, name)
+            except RuntimeError:  # it is being shut down
+                self._asked = None
+        return False
+
+
+class Lookout(bootsteps.StartStopStep):
+    """Looks after accounts by itself while no task arrives. In workers that take tasks of the guard."""
+
+    requires = (POOL,)
+
+    def start(self, worker: Any) -> None:
+        from trading.services.lookout import Lookout as Thread
+
+        self._thread: Any = None
+        if GUARD in worker.app.amqp.queues.consume_from:
+            self._thread = Thread()
+            self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        if self._thread is not None:
+            self._thread.stop()
+
+
+def steps_add(app: Celery) -> None:
+    """Give the workers of this app their steps."""
+    app.steps["worker"].update((SignOfLife, Lookout))
