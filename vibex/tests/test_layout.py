@@ -1,4 +1,4 @@
-"""The files around the code: each is well-formed, in step with the code, and names nothing it must not."""
+"""The files around the code: each is well-formed, in step with the code, and names nothing it must not. Those of a deployment: tests/deploy."""
 
 import re
 import subprocess
@@ -8,24 +8,11 @@ import pytest
 import yaml
 
 from vibex.lib.env import ROOT
-from vibex.lib.variables import VARIABLES
-
-OF_COMPOSE = {"POSTGRES_PASSWORD"}
-
-
-@pytest.fixture(scope="module")
-def compose() -> dict:
-    return yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
 def workflow() -> dict:
     return yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
-
-
-@pytest.fixture(scope="module")
-def containerfile() -> str:
-    return (ROOT / "Containerfile").read_text()
 
 
 def requirements() -> list[str]:
@@ -48,57 +35,6 @@ def test_the_lock_holds_what_the_project_asks_for_and_no_tool_of_development():
     assert asked <= locked
     assert not {"pytest", "ruff", "mypy"} & locked
     assert tools
-
-
-def test_ports_of_compose_are_reachable_from_this_machine_only(compose):
-    ports = [port for service in compose["services"].values() for port in service["ports"]]
-    assert sorted(ports) == ["127.0.0.1:3000:3000", "127.0.0.1:5432:5432"]
-
-
-def test_compose_has_the_agreed_names_and_no_default_password(compose):
-    postgres = compose["services"]["postgres"]
-    assert postgres["environment"]["POSTGRES_USER"] == "trading_user"
-    assert postgres["environment"]["POSTGRES_DB"] == "trading_db"
-    assert postgres["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
-    assert compose["services"]["web"]["environment"]["SECRET_KEY"].startswith("${SECRET_KEY:?")
-    assert compose["services"]["web"]["environment"]["CREDENTIALS_KEY"].startswith("${CREDENTIALS_KEY:?")
-    assert set(compose["volumes"]) >= {"postgres_data"}
-    assert set(compose["networks"]) == {"trading-network"}
-
-
-def test_compose_sets_only_variables_that_exist(compose):
-    assert set(compose["services"]["web"]["environment"]) <= set(VARIABLES)
-    text = (ROOT / "compose.yaml").read_text()
-    assert set(re.findall(r"\$\{(\w+)", text)) <= set(VARIABLES) | OF_COMPOSE
-
-
-def test_live_trading_can_be_switched_on_in_compose_and_is_off_by_itself(compose):
-    given = compose["services"]["web"]["environment"]
-    assert given["FEATURE_LIVE_TRADING"] == "${FEATURE_LIVE_TRADING:-no}"
-    assert {given["LIVE_GATE_DAYS"], given["LIVE_GATE_DECISIONS"]} == {
-        "${LIVE_GATE_DAYS:-}",
-        "${LIVE_GATE_DECISIONS:-}",
-    }
-
-
-def test_compose_values_that_yaml_would_read_as_booleans_are_quoted(compose):
-    for service in compose["services"].values():
-        assert all(isinstance(value, str) for value in service["environment"].values())
-
-
-def test_the_image_is_built_in_stages_with_checked_hashes_and_runs_as_nobody_special(containerfile):
-    assert containerfile.count("\nFROM ") + containerfile.startswith("FROM ") == 2
-    assert "--require-hashes" in containerfile
-    assert containerfile.index("USER vibex") < containerfile.index('CMD ["python", "manage.py"')
-
-
-def test_the_image_gets_every_package_of_the_code_and_no_secret(containerfile):
-    copied = set(re.findall(r"^COPY (\w+) \1$", containerfile, re.MULTILINE))
-    apps = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
-    assert apps | {"templates", "static"} == copied
-    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert copied <= sent
-    assert not any(name.startswith((".env", "data", "logs")) for name in sent)
 
 
 def test_the_workflow_runs_the_same_command_on_both_pythons(workflow):
