@@ -43,6 +43,6 @@ class Cursor:
         gaps = range(max(self.upto + 1, upto - MOST_LATE), upto) if self.upto else ()
         late = {key: until for key, until in self.late.items() if until > now and (key not in seen or key in open_ones)}
         late |= {key: now + GAP_SECONDS for key in gaps if key not in seen and key not in late}
-        late |= {key: now + patience for key in open_ones if key not in late}
+        late |= {key: now + patience for key in open_ones if key not in self.late}
         newest = sorted(late)[-MOST_LATE:]
         return Cursor(max(upto, self.upto), {key: late[key] for key in newest})
