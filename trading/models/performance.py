@@ -90,6 +90,9 @@ class PerformanceState(models.Model):
     equity_until = models.DateTimeField(
         null=True, blank=True, help_text="Market time; points before it are in the hours."
     )
+    thinned_until = models.DateTimeField(
+        null=True, blank=True, help_text="Market time; of the points before it those are left that make the figures."
+    )
 
     def __str__(self) -> str:
         return f"performance of {self.account_id} at {self.at:%F %T}"

@@ -31,7 +31,9 @@ WHAT: Final = {
     "system:reconcile": "compares books with exchanges",
     "system:catalogues": "reads the catalogues of models",
     "system:afterwards": "counts what came after decisions",
-    "system:retention": "deletes market data that is too old",
+    "system:restored": "compares accounts that were restored",
+    "system:backup": "backs up the database",
+    "system:retention": "lets go what was kept long enough",
 }
 
 

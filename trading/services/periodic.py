@@ -42,7 +42,9 @@ SYSTEM: Final[dict[str, tuple[str, int]]] = {
     "system:reconcile": ("trading.tasks.reconcile_all", 3600),
     "system:catalogues": ("decisions.tasks.catalogues_keep", 3600),
     "system:afterwards": ("decisions.tasks.afterwards_count", 600),
-    "system:retention": ("marketdata.tasks.market_data_expire", 86_400),
+    "system:restored": ("trading.tasks.restored_reconcile", 60),
+    "system:backup": ("vibex.tasks.backup_hourly", 3600),
+    "system:retention": ("trading.tasks.prune_all", 86_400),
 }
 """What runs whether or not a bot does: task and seconds between two runs."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from django.conf import settings
+
 from accounts.models import Bot
 from decisions.deciders.base import Answer, Decider, Outcome, Prompt, Question, Reading
 from decisions.deciders.registry import decider_for
@@ -145,9 +147,16 @@ def prompt_of(cycle: Cycle) -> Prompt:
     """Return the text that a cycle asked with first, to the byte. Raises Rejected where it asked nobody, or it is gone."""
     rows = Interaction.objects.filter(cycle=cycle, late_of=None)
     first = rows.exclude(user_prompt="").order_by("attempt", "pk").first()
+    if first is None and (gone := rows.exclude(prompt_digest="").order_by("attempt", "pk").first()) is not None:
+        raise Rejected(
+            f"The text of the prompt of cycle {cycle.pk} is gone: prompts are kept for {settings.PROMPT_RETENTION_DAYS} "
+            f"days (PROMPT_RETENTION_DAYS). Its digest {gone.prompt_digest[:16]}…, its reply and its cost are kept; "
+            "replay it without --model.",
+            code="no_prompt",
+        )
     if first is None:
         raise Rejected(
-            f"cycle {cycle.pk} has no stored prompt: it asked no model, or the text is gone. There is nothing to ask with.",
+            f"cycle {cycle.pk} has no stored prompt: it asked no model. There is nothing to ask with.",
             code="no_prompt",
         )
     return Prompt(first.system_prompt, first.user_prompt, first.template, first.prompt_digest)

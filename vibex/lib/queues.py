@@ -29,7 +29,6 @@ ROUTES: Final[dict[str, str]] = {
     "trading.tasks.approvals_sweep": GUARD,
     "accounts.tasks.alerts_send": GUARD,
     "decisions.tasks.catalogues_keep": MARKET,
-    "marketdata.tasks.market_data_expire": MARKET,
 }
 
 VISIBLE_AGAIN: Final = 900

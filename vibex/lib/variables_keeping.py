@@ -36,7 +36,7 @@ class KeepingVariables(DatabaseVariables):
     )
     EQUITY_POINT_DAYS: int = variable(
         number(30, LONGEST),
-        "Days that every equity point is kept. Of older ones those stay that make an hour: first, last, lowest, "
+        "Days that every equity point is kept. Of older ones those stay that make a quarter of an hour: first, last, lowest, "
         "highest, and each at which money came or went.",
         default="90",
         example="365",
