@@ -41,7 +41,7 @@ def incident_open(
     return incident
 
 
-def incidents_mended(*, account: Account, kind: str, subject: str = "") -> int:
+def incidents_mended(*, account: Account | None, kind: str, subject: str = "") -> int:
     """Resolve the open incidents of a kind (about a subject), because it was proved that they are over."""
     found = Incident.objects.filter(account=account, kind=kind, resolved__isnull=True)
     if subject:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from marketdata.domain.instruments import InstrumentSpec
+from trading.domain.venue import OrderReport
 from trading.exchange.base import Exchange
 
 
@@ -63,4 +64,13 @@ class LiveExchange(Exchange, Protocol):
 
     def check(self, symbols: Sequence[str]) -> ConnectionCheck:
         """Read money, modes, permissions, fees and clock; change nothing. Raises NeedsOperator, Unavailable."""
+        ...
+
+
+@runtime_checkable
+class OrderHistory(Protocol):
+    """An exchange that tells past orders, those without a fill too: what a restored database has lost is found there."""
+
+    def history(self, *, symbol: str, since: datetime) -> list[OrderReport]:
+        """Return the orders of a symbol made at or after `since` that it still knows, oldest first. Raises Unavailable."""
         ...

@@ -18,6 +18,7 @@ from trading.models import Fill, IncomeEntry, Reconciliation
 from trading.services.guard import incidents_clear, looked_at
 from trading.services.live import world_for
 from trading.services.ready import account_ready
+from trading.services.restored import orders_find_again, restored_lift
 from trading.services.settle import settle
 from trading.services.tie_out import money_check
 from trading.services.user_events import takeovers_note
@@ -63,6 +64,7 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         account_ready(account)
         # An account that is new to the books has nothing to compare yet, and all of its past to be read once.
         new = world.journal.ledger_total() is None
+        again = orders_find_again(account=account, world=world)
         found = [] if new else compare(*_both_sides(world, account))
         settled = settle(world, thorough=True)
         takeovers_note(account=account)
@@ -70,17 +72,19 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         world.journal.equity(settled.state)
         incidents_clear(account, world, before=began, shown=settled.state)
         left = [*settled.left, *(str(one) for one in money)]
-        seconds = time.monotonic() - clock
+        mended, seconds = [*again, *settled.mended], time.monotonic() - clock
         record = Reconciliation.objects.create(
             account=account,
             trigger=trigger,
             agreed=not left,
-            mended=settled.mended,
+            mended=mended,
             left=left,
             seconds=round(seconds, 3),
         )
         publish_on_commit(account_id=account.pk, kind="reconcile", data={"id": record.pk})
-    return Reconciled(account, found, money, settled.mended, left, seconds, record)
+    if not left and not settled.blocked:
+        restored_lift(account=account)
+    return Reconciled(account, found, money, mended, left, seconds, record)
 
 
 def reconcile_dry(account: Account) -> Reconciled:

@@ -24,6 +24,7 @@ from trading.domain.schedule import due, is_fresh, length_of, offset_for, slot_a
 from trading.models import Halt, Order, Position, Reconciliation
 from trading.services import periodic
 from trading.services.live_gate import live_allowed
+from trading.services.restored import accounts_restored
 from trading.services.waiting import approvals_void
 from vibex.lib.clock import Clock, ReplayClock, WallClock
 from vibex.lib.errors import Rejected, VibexError
@@ -170,9 +171,9 @@ def accounts_in_play() -> list[int]:
 
 
 def accounts_to_reconcile() -> list[int]:
-    """Return the accounts whose books may differ from the exchange after a start: in play, or left in mid-cycle."""
+    """Return the accounts whose books may differ from the exchange after a start: in play, left in mid-cycle, restored."""
     broken = Cycle.objects.filter(status__in=[Cycle.Status.RUNNING, Cycle.Status.ABANDONED])
-    return sorted({*accounts_in_play(), *broken.values_list("account_id", flat=True).distinct()})
+    return sorted({*accounts_in_play(), *accounts_restored(), *broken.values_list("account_id", flat=True).distinct()})
 
 
 def _refuse_start(account: Account) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -19,6 +19,9 @@ from trading.models import Lock, LossWatch
 from trading.selectors.losses import watch_from
 from vibex.lib.errors import Rejected
 from vibex.lib.events import publish_on_commit
+
+RESTORED: Final = "restored"
+"""Kind of the lock that a restore leaves on each account (`restored.py`)."""
 
 
 def locks_of(account: Account) -> QuerySet[Lock]:
@@ -63,8 +66,14 @@ def lock_lift(*, lock: Lock, actor: User) -> bool:
     """Lift a lock. Returns False when somebody else has done so already.
 
     What a loss limit counts from begins anew with it: the day with the equity of now, the drawdown with the value of a
-    unit of now. Raises Rejected for the floor while the equity is still below it.
+    unit of now. Raises Rejected for the floor while the equity is still below it, and for what a restore has left: that
+    ends with a reconcile that is clean.
     """
+    if lock.kind == RESTORED:
+        raise Rejected(
+            "The database was restored: the lock ends by itself once `manage.py reconcile` finds that books and exchange agree.",
+            code="restored",
+        )
     with transaction.atomic():
         Account.objects.select_for_update(no_key=True).get(pk=lock.account_id)
         held = Lock.objects.filter(pk=lock.pk, lifted__isnull=True)

@@ -205,6 +205,18 @@ class AsterExchange:
         """Read money, modes, permissions, fees and clock; change nothing. Raises NeedsOperator, Unavailable."""
         return connection_check(self._calls, symbols, self._public)
 
+    def history(self, *, symbol: str, since: datetime) -> list[OrderReport]:
+        """Return the orders of a symbol made at or after `since`, whatever became of them, oldest first (weight 5 a page).
+
+        Those that ended without a fill are no longer known 7 days later. Raises Unavailable.
+        """
+        ask = self._ask_rows("allOrders", {"symbol": symbol})
+        with asked():
+            rows = rows_since(since, self._clock.now(), ask, key=lambda row: str(row.get("orderId")), kind="orders")
+            found = [payloads.order_of(row) for row in rows]
+        self._names.learn(found)
+        return sorted(found, key=lambda one: _by_number(one.exchange_id))
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _arrived_before(self, order: NewOrder, told: str) -> OrderReport | None:

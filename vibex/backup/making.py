@@ -1,0 +1,150 @@
+"""Making a backup: dump, encrypt, store, write the manifest last, let old ones go, and have on record how it went."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from django.conf import settings
+
+from accounts.models import Backup
+from accounts.services import incident_open, incidents_mended
+from trading.selectors.installation import installation
+from vibex.backup import last_success
+from vibex.backup.domain.manifest import Manifest, Tables
+from vibex.backup.domain.names import MANIFEST, Name
+from vibex.backup.domain.retention import expired
+from vibex.backup.engine import engine_chosen
+from vibex.backup.sealing import SUFFIX, recipients, sealed, sealed_text
+from vibex.backup.storage import Storage, leftovers, names_in, storage_chosen
+from vibex.backup.streams import Counted, work_folder
+from vibex.lib.errors import Rejected, VibexError
+from vibex.lib.installation import installation_tag
+
+FAILED: Final = "backup-failed"
+"""The incident about a backup that could not be made. The next one that is made ends it."""
+HOURLY: Final = timedelta(minutes=50)
+"""One that is younger will do: tasks come twice when a worker dies."""
+LEFT_BEHIND: Final = timedelta(days=1)
+"""So old is what a killed upload left before it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made, and the files of older ones that went."""
+
+    manifest: Manifest
+    place: str
+    removed: tuple[str, ...]
+
+
+def backup_make() -> Made:
+    """Make a backup and let old ones go. How it went is on record; of a failure people are told.
+
+    Raises Rejected or NeedsOperator that say what to do, Retryable for a storage that cannot be reached.
+    """
+    began, clock = datetime.now(UTC), time.monotonic()
+    try:
+        made = _make(clock)
+    except (VibexError, OSError) as fault:
+        problem = _told(fault)
+        if getattr(problem, "code", "") != "at_work":  # that one is on its way
+            _failed(str(problem), began, time.monotonic() - clock)
+        raise problem from fault
+    manifest = made.manifest
+    Backup.objects.create(
+        name=manifest.name,
+        at=manifest.at,
+        well=True,
+        place=made.place,
+        bytes=manifest.size,
+        seconds=round(time.monotonic() - clock, 3),
+        encrypted=manifest.encrypted,
+    )
+    incidents_mended(account=None, kind=FAILED)
+    return made
+
+
+def _make(clock: float) -> Made:
+    engine, storage, to = engine_chosen(), storage_chosen(), recipients()
+    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR), alone=True) as work:
+        storage.sweep()
+        name, file = None, ""
+        try:
+            with engine.dump(work) as dump:
+                name = Name(installation_tag(), dump.at.replace(microsecond=0))
+                file = f"{name}{engine.suffix}{SUFFIX if to else ''}"
+                with sealed(dump.reader, to) as stream:
+                    counted = Counted(stream)
+                    storage.put(file, cast("BinaryIO", counted))
+            # Only now is it known that the dump came to its end.
+            manifest = Manifest(
+                name=str(name),
+                at=dump.at,
+                seconds=round(time.monotonic() - clock, 3),
+                database=engine.vendor,
+                server=dump.server,
+                program=installation().versions["vibex"],
+                migrations=dump.migrations,
+                extensions=dump.extensions,
+                file=file,
+                size=counted.bytes,
+                sha256=counted.sha256,
+                recipients=to,
+                tables=None if to else dict(dump.tables),
+                sealed_tables=sealed_text(tables_written(dump.tables), to) if to else "",
+            )
+            storage.put(name.manifest, BytesIO(manifest.written()))
+        except BaseException:
+            if file:
+                with suppress(VibexError, OSError):
+                    storage.remove(file)
+            raise
+        return Made(manifest, storage.place, tuple(_thinned(storage, name)))
+
+
+def backup_is_due() -> bool:
+    """Tell whether the newest backup is about an hour old."""
+    newest = last_success()
+    return newest is None or datetime.now(UTC) - newest >= HOURLY
+
+
+def tables_written(tables: Tables) -> bytes:
+    """Return the figures of a database as JSON."""
+    return json.dumps({name: figures.model_dump() for name, figures in tables.items()}).encode()
+
+
+def _thinned(storage: Storage, newest: Name) -> Iterator[str]:
+    """Remove what is no longer kept, manifests first: a file without one is no backup. Yields the names."""
+    files = storage.files()
+    gone = {str(name) for name in expired(names_in(files), tag=newest.tag)}
+    theirs = [file for file in files if file.partition(".")[0] in gone]
+    manifests_first = sorted(theirs, key=lambda file: (not file.endswith(MANIFEST), file))
+    for file in [*manifests_first, *leftovers(files, tag=newest.tag, before=newest.at - LEFT_BEHIND)]:
+        storage.remove(file)
+        yield file
+
+
+def _failed(problem: str, began: datetime, seconds: float) -> None:
+    place = settings.BACKUP_S3_URL or str(settings.BACKUP_DIR)
+    Backup.objects.create(name="", at=began, well=False, place=place[:300], seconds=round(seconds, 3), problem=problem)
+    incident_open(account=None, kind=FAILED, text=f"No backup could be made: {problem}", subject="backup")
+
+
+def _told(fault: VibexError | OSError) -> VibexError:
+    if isinstance(fault, VibexError):
+        return fault
+    where = fault.filename or settings.BACKUP_DIR
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Rejected(f"{where}: the disk is full. Free room, or set BACKUP_DIR to a larger one.", code="full")
+    return Rejected(
+        f"{where} cannot be used: {fault.strerror or fault}. Check BACKUP_DIR and its rights.", code="folder"
+    )
