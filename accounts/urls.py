@@ -19,6 +19,7 @@ urlpatterns = [
     path("profile/keys/<int:key_id>/revoke/", views_profile.key_end, name="key-revoke"),
     path("profile/second-factor/", views_profile.second_factor, name="second-factor"),
     path("profile/second-factor/remove/", views_profile.second_factor_end, name="second-factor-remove"),
+    path("profile/data/", views_profile.own_data, name="own-data"),
     path("alerts/", views_alerts.alerts, name="alerts"),
     path("alerts/count/", views_alerts.count, name="alerts-count"),
     path("alerts/acknowledge/", views_alerts.acknowledge_all, name="alerts-acknowledge"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tempfile import TemporaryFile
 from typing import Any, cast
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -20,6 +21,7 @@ from accounts.models import User
 from accounts.selectors import accounts_of
 from accounts.services.api_keys import api_key_create, api_key_revoke
 from accounts.services.people import person_change
+from accounts.services.privacy import person_export
 from accounts.services.second_factor import (
     recovery_codes_left,
     second_factor_begin,
@@ -32,6 +34,7 @@ from accounts.services.sign_ins import sign_in_end, sign_ins_end, sign_ins_of
 from vibex.lib.errors import Rejected, VibexError
 
 OF_SECOND_FACTOR = "From then on a code of this phone opens your account and acts on real money."
+OF_EXPORT = "The archive holds all that is stored about you, your trades too."
 OF_KEYS = "A program with this key may do what you chose, without your password."
 
 
@@ -147,6 +150,18 @@ def second_factor_end(request: HttpRequest) -> HttpResponse:
             messages.success(request, "The second factor is removed. Your password alone opens your account now.")
             return redirect("profile")
     return render(request, "accounts/second_factor_end.html", _frame(request) | {"wrong": wrong})
+
+
+@never_cache
+@require_POST
+@acting(Act.OWN)
+def own_data(request: HttpRequest) -> FileResponse:
+    """Give the person everything that is stored about them, as one archive."""
+    confirmation_wanted(request, OF_EXPORT)
+    user, file = _person(request), TemporaryFile()  # noqa: SIM115 - the answer closes it
+    person_export(user=user, to=file, actor=user)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename=f"vibex-{timezone.now():%Y-%m-%d}.zip")
 
 
 def _enrolment(request: HttpRequest, wrong: VibexError | None) -> HttpResponse:

@@ -1,0 +1,127 @@
+"""Taking a person out of the tables. What was traded stays, under a pseudonym; it can be done again where it broke off."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import CharField, Field, JSONField, Model, Q, TextField
+from django.db.models.functions import Cast
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts.models import (
+    Alert,
+    AlertChannel,
+    ApiKey,
+    AuditEntry,
+    Credentials,
+    IdempotentCall,
+    SecondFactor,
+    SignIn,
+    User,
+)
+from accounts.services.audit import Actor, audit_write
+from accounts.services.privacy.about import tables
+from accounts.services.sign_ins import sign_ins_end
+
+TRACES: Final = (
+    (SignIn, "user"),
+    (OutstandingToken, "user"),
+    (ApiKey, "user"),
+    (SecondFactor, "user"),
+    (IdempotentCall, "user"),
+    (Alert, "user"),
+    (AlertChannel, "user"),
+    (Credentials, "account__owner"),
+)
+"""What goes whole: how the person got in, what they were told, and the keys of their accounts."""
+BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was done."""
+
+    pseudonym: str
+    mentions: dict[str, int]
+    """Rows in which the address stood and now the pseudonym does, by table."""
+    deleted: dict[str, int]
+
+
+def pseudonym_of(user: User) -> str:
+    """Return the address under which a person's history stays. It belongs to a domain that can never exist (RFC 2606)."""
+    return f"person-{user.pk}@forgotten.invalid"
+
+
+def person_forget(*, user: User, actor: Actor) -> Forgotten:
+    """Let nobody in as this person any more, then take their address out of every text, then all else that is theirs.
+
+    The row of the person changes last, in one transaction with what goes: killed before that, it is done again.
+    """
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    sign_ins_end(user=user, actor=actor, reason="forgotten")
+    mentions = {model._meta.label: _unmention(model, user) for model in tables() if model is not User}
+    mentions = {label: count for label, count in mentions.items() if count}
+    deleted: dict[str, int] = {}
+    with transaction.atomic():
+        for model, path in TRACES:
+            if count := model._default_manager.filter(**{path: user}).delete()[1].get(model._meta.label, 0):
+                deleted[model._meta.label] = count
+        AuditEntry.objects.filter(actor=user).update(address=None)
+        _pseudonymise(user)
+        audit_write(actor=actor, action="person-forget", obj=user, after={"mentions": mentions, "deleted": deleted})
+    return Forgotten(pseudonym_of(user), mentions, deleted)
+
+
+def _pseudonymise(user: User) -> None:
+    user.email, user.time_zone, user.last_login = pseudonym_of(user), "UTC", None
+    user.is_staff = user.is_superuser = user.is_active = False
+    user.set_unusable_password()
+    user.save()
+    user.groups.clear()
+    user.user_permissions.clear()
+
+
+def _unmention(model: type[Model], user: User) -> int:
+    """Write the pseudonym wherever a text of this table has the address, in any spelling. Returns how many rows."""
+    fields = [field for field in model._meta.concrete_fields if isinstance(field, (CharField, TextField, JSONField))]
+    fields = [field for field in fields if not field.primary_key]
+    if not fields:
+        return 0
+    spelling, count = re.compile(re.escape(user.email), re.IGNORECASE), 0
+    for key, values in _mentioning(model, fields, user.email):
+        changed = {
+            name: _replaced(model._meta.get_field(name), value, spelling, pseudonym_of(user))
+            for name, value in values.items()
+        }
+        model._default_manager.filter(pk=key).update(**changed)
+        count += 1
+    return count
+
+
+def _mentioning(model: type[Model], fields: list[Field[Any, Any]], email: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield key and texts of the rows in which an address stands. JSON is looked at as text, as the database keeps it."""
+    names = [field.name for field in fields]
+    rows = model._default_manager.order_by("pk")
+    found = Q()
+    for field in fields:
+        looked_at = f"text_of_{field.name}"
+        rows = rows.annotate(**{looked_at: Cast(field.name, TextField())})
+        for form in {email, json.dumps(email)[1:-1]}:
+            found |= Q(**{f"{looked_at}__icontains": form})
+    keys = list(rows.filter(found).values_list("pk", flat=True))
+    for start in range(0, len(keys), BATCH):
+        for row in model._default_manager.filter(pk__in=keys[start : start + BATCH]).values("pk", *names):
+            yield row.pop("pk"), row
+
+
+def _replaced(field: Any, value: Any, spelling: re.Pattern[str], by: str) -> Any:
+    if value is None:
+        return None
+    if isinstance(field, JSONField):
+        return json.loads(spelling.sub(by, json.dumps(value, ensure_ascii=False)))
+    return spelling.sub(by, value)[: field.max_length]
