@@ -155,7 +155,7 @@ def second_factor_end(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 @acting(Act.OWN)
-def own_data(request: HttpRequest) -> FileResponse:
+def own_data(request: HttpRequest) -> HttpResponse | FileResponse:
     """Give the person everything that is stored about them, as one archive."""
     confirmation_wanted(request, OF_EXPORT)
     user, file = _person(request), TemporaryFile()  # noqa: SIM115 - the answer closes it

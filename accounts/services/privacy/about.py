@@ -48,7 +48,7 @@ def _owned_by(model: type[Model]) -> str | None:
             return f"{way}owner_id"
         for field in _keys(here):
             there = field.related_model
-            if isinstance(there, type) and there not in seen and there is not User:
+            if there is not User and there not in seen:
                 seen.add(there)
                 ways.append((there, f"{way}{field.name}__"))
     return None

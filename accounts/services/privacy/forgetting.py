@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ def _unmention(model: type[Model], user: User) -> int:
     return count
 
 
-def _mentioning(model: type[Model], fields: list[Field[Any, Any]], email: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _mentioning(model: type[Model], fields: Sequence[Field[Any, Any]], email: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield key and texts of the rows in which an address stands. JSON is looked at as text, as the database keeps it."""
     names = [field.name for field in fields]
     rows = model._default_manager.order_by("pk")
