@@ -6,6 +6,7 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from vibex import telemetry
 from vibex.lib.connections import forget_after_fork
 from vibex.lib.logging import log_uncaught, serves
 
@@ -20,3 +21,5 @@ class VibexConfig(AppConfig):
         os.register_at_fork(after_in_child=forget_after_fork)
         if serves(sys.argv):
             log_uncaught()
+        if telemetry.wanted(sys.argv):
+            telemetry.begin(sys.argv)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -46,6 +47,7 @@ from trading.services.standing import locks_of
 from trading.services.terms import termed
 from trading.services.waiting import approvals_expire, approvals_void, cycle_await, cycle_rest
 from trading.services.world import Care, Run, World
+from vibex.lib import spans
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable, VibexError
 from vibex.lib.installation import installation_tag
 from vibex.lib.logging import bound
@@ -77,14 +79,22 @@ def cycle_run(*, bot_id: int, scheduled_for: datetime, deadline_seconds: float |
     cycle = cycle_acquire(bot=bot, scheduled_for=scheduled_for)
     if cycle is None:
         return _not_run(bot, scheduled_for)
-    with bound(account=bot.account_id, bot=bot.pk, cycle=cycle.pk):
+    with _watched(bot, cycle):
         return _run(bot, cycle, deadline_seconds)
 
 
 def approval_run(*, approval: Approval, bot: Bot, cycle: Cycle) -> CycleRun:
     """Go through the steps again with what a person said yes to, under the lease of its cycle. Errors as above."""
-    with bound(account=bot.account_id, bot=bot.pk, cycle=cycle.pk):
+    with _watched(bot, cycle):
         return _run(bot, cycle, None, approval)
+
+
+@contextmanager
+def _watched(bot: Bot, cycle: Cycle) -> Iterator[None]:
+    """Let log and trace say whose cycle it is."""
+    whose = {"account": bot.account_id, "bot": bot.pk, "cycle": cycle.pk}
+    with bound(**whose), spans.span("cycle", **whose):
+        yield
 
 
 def _run(bot: Bot, cycle: Cycle, deadline_seconds: float | None, approval: Approval | None = None) -> CycleRun:
@@ -122,6 +132,7 @@ def _finished(cycle: Cycle, result: CycleResult, *, again: bool) -> CycleRun:
         cycle_finish(cycle=cycle, status=Cycle.Status.DONE, timings=result.timings)
     status = Cycle.Status.AWAITING if waiting else Cycle.Status.DONE
     run = CycleRun(status.value, _summary(result), cycle.pk, result)
+    spans.note(status=run.status)
     log.info("cycle %s: %s", run.status, run.text, extra={"timings": result.timings})
     return run
 
@@ -267,6 +278,7 @@ def _not_run(bot: Bot, scheduled_for: datetime) -> CycleRun:
 def _ended(cycle: Cycle, status: Cycle.Status, text: str, approval: Approval | None = None) -> CycleRun:
     """Store how a cycle failed, tell the bot's diary and those who watch."""
     log.warning("cycle %s: %s", status.value, text)
+    spans.note(status=status.value)
     with transaction.atomic():
         if approval is None or status is Cycle.Status.ABANDONED:
             cycle_finish(cycle=cycle, status=status, error=text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,8 +17,8 @@ from marketdata.selectors import metrics as market
 from trading.selectors.metrics import standing
 from trading.services.watchers import watched
 from vibex.health import health_checks
-from vibex.lib.env import ROOT
 from vibex.lib.queue_length import waiting_by_queue
+from vibex.lib.release import release
 from vibex.metrics import families, sockets
 from vibex.metrics.families import Family
 
@@ -55,7 +54,7 @@ def not_ready() -> Iterator[Sample]:
 
 def build(_: datetime) -> Iterator[Sample]:
     processes = "several" if settings.REDIS_URL else "one"
-    yield Sample(families.BUILD, (_version(), settings.VIBEX_ENV, connection.vendor, processes), 1)
+    yield Sample(families.BUILD, (release(), settings.VIBEX_ENV, connection.vendor, processes), 1)
 
 
 def late(_: datetime) -> Iterator[Sample]:
@@ -186,10 +185,3 @@ INSIDE: Final[tuple[Part, ...]] = (*(ready, late, scheduler, backups, cycles, bu
 
 def _labels(account: Account) -> tuple[str, str, str]:
     return str(account.pk), account.name, account.badge
-
-
-@cache
-def _version() -> str:
-    import tomllib
-
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])

@@ -50,6 +50,7 @@ from trading.services.live_gate import live_allowed
 from trading.services.model_faults import model_faults_note
 from trading.services.standing import account_reduce, lock_put, locks_of
 from trading.services.telling import data_tell, entry_tell, model_tell, refusals_tell
+from vibex.lib import spans
 from vibex.lib.connections import let_go_of_server
 from vibex.lib.events import publish_on_commit
 
@@ -256,6 +257,7 @@ class OrmJournal:
         if self.cycle is None:
             return
         self.cycle.stage = stage.value
+        spans.step(stage.value)
         told = {"id": self.cycle.pk, "bot": self.cycle.bot_id, "stage": stage.value}
         publish_on_commit(account_id=self.account.pk, kind="stage", data=told)
         # The lease covers the short steps; it is renewed around the ask, and with every order. Between the two a reply is
