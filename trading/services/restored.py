@@ -35,7 +35,7 @@ def restored_bar(*, name: str, at: datetime, pause_bots: bool = False) -> int:
 
     `at` is the moment of the backup `name`. With `pause_bots` every bot that ran is paused besides.
     """
-    reason = f"Restored from {name}, the state of {at:%F %T} UTC: nothing is opened until books and exchange agree."
+    reason = f"Restored from {name}, the state of {at:%F %T} UTC: nothing is opened until books and exchange agree"
     with transaction.atomic():
         # A backup may hold the lock of an earlier restore, which reaches further back.
         held = list(Lock.objects.filter(kind=RESTORED, lifted__isnull=True))
