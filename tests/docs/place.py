@@ -189,7 +189,7 @@ def servers(postgres_url: str, redis_url: str) -> Iterator[dict[str, str]]:
         try:
             redis.Redis.from_url(queue).flushdb()
             url = f"{postgres_url.rpartition('/')[0]}/{name}"
-            yield {"VIBEX_DOCS_DATABASE_URL": url, "VIBEX_DOCS_REDIS_URL": queue}
+            yield {"DOCS_DATABASE_URL": url, "DOCS_REDIS_URL": queue}
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -169,3 +169,19 @@ def test_words_that_are_not_understood_or_speak_of_nothing_are_refused(word: str
     written.write_text(f"<!-- run: {word} -->\n```sh\nuv run a\n```\n")
     with pytest.raises(UnknownWord):
         commands_of(written)
+
+
+def test_what_troubleshooting_quotes_is_said_by_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    said = "\n".join(
+        file.read_text(encoding="utf-8")
+        for room in CODE[:5]
+        for file in [*(ROOT / room).rglob("*.py"), *(ROOT / "templates").rglob("*.html")]
+        if "tests" not in file.parts
+    )
+    quoted = [
+        quote for quote in re.findall(r"“([^”]+)”", page) if quote not in {"quotation marks", "CSRF", "No agent found"}
+    ]
+    parts = [part.strip(" .") for quote in quoted for part in quote.split("…")]
+    assert len(quoted) > 15
+    assert [part for part in parts if part and part not in said] == []

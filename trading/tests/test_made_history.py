@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 
 from accounts.models import Account, User
@@ -129,6 +129,20 @@ def test_killed_in_an_account_it_leaves_nothing_of_it_and_goes_on(db: None, dies
     assert rows_of(Cycle._meta.db_table) == rows_of(Order._meta.db_table) == 0
     made()
     assert money_check(Account.objects.get(), now=END, everything=True, telling=False) == []
+    assert rows_of(Order._meta.db_table) == PLAN.rows["orders"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_piece_whose_connection_breaks_is_made_once_more() -> None:
+    broken = []
+
+    def told(table: str, count: int) -> None:
+        if table == "orders" and not broken:
+            broken.append(table)
+            raise OperationalError("the server closed the connection unexpectedly")
+
+    make.history_make(plan=PLAN, told=told)
+    assert broken
     assert rows_of(Order._meta.db_table) == PLAN.rows["orders"]
 
 

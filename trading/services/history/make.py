@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from numpy.typing import NDArray
 
 from accounts.models import Account, Bot, User
@@ -41,6 +41,7 @@ from trading.services.history.tables import keys_reserve, rows_put, settle
 from trading.services.history.trips import Ticks, Trip, trips_of
 from trading.services.performance import performance_rebuild
 from vibex.lib.clock import from_ms, to_ms
+from vibex.lib.connections import unhurried
 from vibex.lib.errors import Rejected
 
 OWNER: Final = "history@vibex.local"
@@ -56,6 +57,7 @@ TABLES: Final = {
     "ledger": IncomeEntry,
     "equity": EquityPoint,
 }
+TRIES: Final = 3
 TRADED: Final = 4
 """Symbols of each bot."""
 
@@ -70,13 +72,26 @@ def history_make(*, plan: Plan, told: Told, beside: bool = False) -> None:
     """
     _allowed(plan, beside=beside)
     _begin(plan)
-    ticks = {symbol: _candles(symbol, plan, told) for symbol in PRICES}
+    ticks = {symbol: _patiently(_candles, symbol, plan, told) for symbol in PRICES}
     for number in range(plan.accounts):
-        _life(number, ticks, plan, told)
+        _patiently(_life, number, ticks, plan, told)
     for account in Account.objects.filter(owner__email=OWNER).order_by("pk"):
         if not PerformanceState.objects.filter(account=account, equity_until__isnull=False).exists():
-            performance_rebuild(account, now=END)
-    settle()
+            _patiently(performance_rebuild, account, now=END)
+    _patiently(settle)
+
+
+def _patiently[**P, R](work: Callable[P, R], *given: P.args, **named: P.kwargs) -> R:
+    """Do a piece of the work without the limits of a page, and once more when the connection broke: each piece is whole."""
+    for tries_left in reversed(range(TRIES)):
+        try:
+            with unhurried(connection):
+                return work(*given, **named)
+        except OperationalError:
+            if not tries_left or connection.in_atomic_block:
+                raise
+            connection.close()
+    raise AssertionError
 
 
 def _allowed(plan: Plan, *, beside: bool) -> None:
