@@ -24,7 +24,7 @@ from vibex.processes import SERVICES, Service
 
 OF_COMPOSE = {
     *("POSTGRES_PASSWORD", "TESTS", "VIBEX_CI_WITHOUT_DATA"),
-    *("VIBEX_ETC", "VIBEX_VERSION", "LOG_DRIVER", "JOURNAL_GID"),
+    *("ETC_FOLDER", "IMAGE_TAG", "LOG_DRIVER", "JOURNAL_GID"),
 }
 """Variables that only compose files read."""
 OF_OTHERS = {"postgres", "redis", "proxy", "prometheus", "loki", "alloy", "grafana"}
@@ -177,7 +177,7 @@ def test_secrets_are_files_that_the_script_makes() -> None:
     script = (ROOT / "deploy" / "make-secrets").read_text(encoding="utf-8")
     made = set(re.findall(r"\| keep (\w+)", script))
     for name, secret in compose(PRODUCTION)["secrets"].items():
-        assert secret == {"file": f"${{VIBEX_ETC:-/etc/vibex}}/secrets/{name}"}
+        assert secret == {"file": f"${{ETC_FOLDER:-/etc/vibex}}/secrets/{name}"}
     assert set(compose(PRODUCTION)["secrets"]) == made
 
 

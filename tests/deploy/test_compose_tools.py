@@ -53,7 +53,7 @@ def words(name: str, etc: Path) -> list[str]:
 
 
 def variables(name: str, etc: Path) -> dict[str, str]:
-    return {"VIBEX_ETC": str(etc)} if name == PRODUCTION else {"POSTGRES_PASSWORD": "letters"}
+    return {"ETC_FOLDER": str(etc)} if name == PRODUCTION else {"POSTGRES_PASSWORD": "letters"}
 
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)
@@ -83,7 +83,7 @@ def test_production_takes_its_variables_and_secrets_from_the_folder_of_the_serve
     given = variables(PRODUCTION, etc)
     done = tools.run(tools.COMPOSE, *words(PRODUCTION, etc), "config", "--format", "json", **given)
     web = json.loads(done.stdout)["services"]["web"]
-    assert web["environment"]["ALLOWED_HOSTS"] == "vibex.example.com"
+    assert web["environment"]["ALLOWED_HOSTS"] == "vibex.example.com,web"
     assert web["environment"]["LOG_LEVEL"] == "INFO"
     assert json.loads(done.stdout)["services"]["proxy"]["environment"] == {"PUBLIC_URL": "https://vibex.example.com"}
     files = [Path(secret["file"]) for secret in json.loads(done.stdout)["secrets"].values()]
