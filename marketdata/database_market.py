@@ -31,7 +31,6 @@ from marketdata.domain.assess import (
     no_quote,
     quote_age_limit,
     quote_problem,
-    summary_of,
     symbol_digest,
     timeframe_problem,
     untold_problem,
@@ -94,7 +93,7 @@ class DatabaseMarket:
         for spec in specs:
             look = _Look(spec, wrong, series[spec.symbol], quotes.get(spec.symbol), self._clock.speed, aside, live)
             views[spec.symbol] = look.view(timeframes, at)
-        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views), summary_of(views))
+        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views))
 
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         """Return the newest stored prices, which may be some moments younger than `at`: only these are kept.

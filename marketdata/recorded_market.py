@@ -20,7 +20,6 @@ from marketdata.domain.assess import (
     newest_problem,
     no_quote,
     quote_problem,
-    summary_of,
     symbol_digest,
     timeframe_problem,
 )
@@ -54,8 +53,12 @@ class RecordedMarket:
         spread: Decimal = SPREAD,
         lookback: int = LOOKBACK,
         venue: str = "recorded",
+        digests: bool = False,
     ) -> None:
-        self.venue = venue
+        """`digests` says whether snapshots carry any: a backtest keeps none, and can be done again."""
+        self.venue, self._digests = venue, digests
+        self._now: tuple[datetime | None, int] = (None, 0)
+        """The moment that was asked for last, and its milliseconds: it is asked for again and again."""
         self._series = {recording.symbol: _Series(recording, spread, lookback) for recording in recordings}
         intervals = {series.candles.interval for series in self._series.values()}
         if len(intervals) != 1:
@@ -78,9 +81,9 @@ class RecordedMarket:
         return self._of(symbol).spec
 
     def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
-        at_ms = to_ms(at)
-        views = {symbol: self._of(symbol).view(timeframes, at, at_ms) for symbol in symbols}
-        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views), summary_of(views))
+        at_ms = self._ms(at)
+        views = {symbol: self._of(symbol).view(timeframes, at, at_ms, digests=self._digests) for symbol in symbols}
+        return MarketSnapshot(self.venue, at, views, digest_of(self.venue, at, views) if self._digests else "")
 
     def quote(self, symbol: str, *, at: datetime) -> Quote:
         """Return the close of the last closed base candle, with the spread around it and the mark of the same candle.
@@ -88,7 +91,7 @@ class RecordedMarket:
         The funding rate is the last settled one: the next is not known before it settles.
         """
         series = self._of(symbol)
-        count = series.count_at(to_ms(at))
+        count = series.count_at(self._ms(at))
         if not count:
             raise Retryable(f"{symbol}: nothing was recorded before {at:%F %T}")
         return series.quote(count)
@@ -109,7 +112,7 @@ class RecordedMarket:
     def base_bar(self, symbol: str, *, at: datetime) -> Bar | None:
         """Return the base candle that begins at `at`, None where none does. For the exchange, not the bot."""
         series = self._of(symbol)
-        index = series.index_of(to_ms(at))
+        index = series.index_of(self._ms(at))
         return None if index is None else series.bar(index)
 
     def series(self, symbol: str) -> Recording:
@@ -127,6 +130,13 @@ class RecordedMarket:
     def has_mark(self, symbol: str) -> bool:
         """Return whether mark prices of the base interval were recorded."""
         return self._of(symbol).mark is not None
+
+    def _ms(self, at: datetime) -> int:
+        asked, ms = self._now
+        if at is not asked:
+            ms = to_ms(at)
+            self._now = at, ms
+        return ms
 
     def _of(self, symbol: str) -> _Series:
         try:
@@ -173,8 +183,8 @@ class _Series:
         index = bisect_right(self.opened, open_ms) - 1
         return index if index >= 0 and self.opened[index] == open_ms else None
 
-    def view(self, intervals: Sequence[str], at: datetime, at_ms: int) -> SymbolView:
-        """Return what is seen of the symbol; all candles behind it are in its digest."""
+    def view(self, intervals: Sequence[str], at: datetime, at_ms: int, *, digests: bool) -> SymbolView:
+        """Return what is seen of the symbol; all candles behind it are in its digest, where it has one."""
         count = self.count_at(at_ms)
         quote = self.quote(count) if count else no_quote(self.spec.symbol, at)
         timeframes, prints, ages = {}, [], {"quote": at - quote.at}
@@ -182,7 +192,8 @@ class _Series:
             frame = self.frame(interval)
             closed = frame.count_at(at_ms)
             timeframes[interval] = timeframe = frame.window(closed, at_ms, self._lookback)
-            prints.append(f"{interval}:{frame.fingerprint_at(closed):x}")
+            if digests:
+                prints.append(f"{interval}:{frame.fingerprint_at(closed):x}")
             ages[interval] = timeframe.age
         if settled := bisect_right(self._settled, at_ms):
             ages["funding"] = timedelta(milliseconds=at_ms - self._settled[settled - 1])
@@ -197,7 +208,7 @@ class _Series:
             or quote_problem(quote, at=at, extra=self._candle_age)
             or timeframe_problem(timeframes.values())
         )
-        digest = symbol_digest(self.spec.venue, quote, " ".join(prints))
+        digest = symbol_digest(self.spec.venue, quote, " ".join(prints)) if digests else ""
         if problem is None:
             return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, None, digest)
         return SymbolView(self.spec.symbol, self.spec, quote, timeframes, ages, problem.text, digest, problem.reason)

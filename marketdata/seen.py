@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from marketdata.domain.assess import ages_of, digest_of, summary_of, symbol_digest
+from marketdata.domain.assess import ages_of, digest_of, symbol_digest
 from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.frames import LOOKBACK, NEVER, Frame
 from marketdata.domain.instruments import InstrumentSpec
@@ -49,7 +49,7 @@ def snapshot_seen(
     """
     rows = _rows(venue, seen, specs)
     views = {symbol: _view(spec, rows[symbol], seen[symbol], at, reasons) for symbol, spec in specs.items()}
-    return MarketSnapshot(venue, at, views, digest_of(venue, at, views), summary_of(views))
+    return MarketSnapshot(venue, at, views, digest_of(venue, at, views))
 
 
 def with_candles(snapshot: MarketSnapshot, *, base: str, intervals: Sequence[str]) -> MarketSnapshot:

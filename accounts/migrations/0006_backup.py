@@ -5,29 +5,43 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0005_access_and_figures'),
+        ("accounts", "0005_access_and_figures"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Backup',
+            name="Backup",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Name of the backup, as `manage.py backup --list` shows it.', max_length=60)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, help_text='The moment whose state it holds.')),
-                ('well', models.BooleanField(help_text='Whether it is whole and in its place.')),
-                ('place', models.CharField(help_text='Folder or bucket.', max_length=300)),
-                ('bytes', models.PositiveBigIntegerField(default=0)),
-                ('seconds', models.FloatField(default=0.0)),
-                ('encrypted', models.BooleanField(default=False)),
-                ('verified', models.DateTimeField(blank=True, help_text='When it was restored into a scratch database.', null=True)),
-                ('problem', models.TextField(blank=True, help_text='Why there is none.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Name of the backup, as `manage.py backup --list` shows it.", max_length=60
+                    ),
+                ),
+                (
+                    "at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, help_text="The moment whose state it holds."
+                    ),
+                ),
+                ("well", models.BooleanField(help_text="Whether it is whole and in its place.")),
+                ("place", models.CharField(help_text="Folder or bucket.", max_length=300)),
+                ("bytes", models.PositiveBigIntegerField(default=0)),
+                ("seconds", models.FloatField(default=0.0)),
+                ("encrypted", models.BooleanField(default=False)),
+                (
+                    "verified",
+                    models.DateTimeField(
+                        blank=True, help_text="When it was restored into a scratch database.", null=True
+                    ),
+                ),
+                ("problem", models.TextField(blank=True, help_text="Why there is none.")),
             ],
             options={
-                'ordering': ['-at'],
-                'indexes': [models.Index(fields=['well', '-at'], name='backup_newest')],
+                "ordering": ["-at"],
+                "indexes": [models.Index(fields=["well", "-at"], name="backup_newest")],
             },
         ),
     ]

@@ -310,18 +310,6 @@ def ages_of(
     return ages | {name: max(at - since, timedelta(0)) for name, since in times.items() if since is not None}
 
 
-def summary_of(views: Mapping[str, SymbolView]) -> dict[str, Any]:
-    """Return per symbol: last price as text, seconds since the quote, and the problem or None."""
-    return {
-        symbol: {
-            "price": f"{view.quote.last:f}",
-            "age": view.ages["quote"].total_seconds(),
-            "problem": view.problem,
-        }
-        for symbol, view in views.items()
-    }
-
-
 def readable(span: timedelta) -> str:
     """Return a span as a person says it: "45 s", "12 min", "3.5 h"."""
     seconds = span.total_seconds()

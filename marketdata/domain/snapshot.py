@@ -91,5 +91,3 @@ class MarketSnapshot:
     symbols: Mapping[str, SymbolView]
     digest: str = ""
     """Hash of everything in it, so that two cycles can be shown to have seen the same market."""
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    """A small JSON-ready view that is stored with the cycle: price, age and problem per symbol."""

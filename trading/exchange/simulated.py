@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Quote
-from trading.domain.matching import Engine, EngineRefusal, EngineSettings, OrderRecord
+from trading.domain.matching import Engine, EngineRefusal, EngineSettings
 from trading.domain.venue import ZERO, AccountState, Income, NewOrder, OrderReport, Trade
 from trading.exchange.base import Refusal, Refused
 from vibex.lib.clock import Clock
@@ -71,7 +71,7 @@ class SimulatedExchange:
         self.engine = Engine(instruments=instruments, settings=settings)
         self._clock = clock
         self._pending: Callable[[], Iterable[Opening]] | None = None
-        self._orders: dict[tuple[str, str], OrderRecord] = {}
+        self._orders: dict[tuple[str, str], OrderReport] = {}
         self._trades: InTime[Trade] = InTime()
         self._income: InTime[Income] = InTime()
         self.engine.deposit(deposit, clock.now())
@@ -119,8 +119,7 @@ class SimulatedExchange:
 
     def order(self, *, symbol: str, client_order_id: str) -> OrderReport | None:
         self._collect()
-        order = self._orders.get((symbol, client_order_id))
-        return None if order is None else order.report
+        return self._orders.get((symbol, client_order_id))
 
     def trades(self, *, symbol: str, since: datetime) -> list[Trade]:
         self._collect()
@@ -151,7 +150,7 @@ class SimulatedExchange:
         for entry in changes.income:
             self._income.add(entry)
         for order in changes.orders:
-            self._orders[order.symbol, order.client_order_id] = order
+            self._orders[order.symbol, order.client_order_id] = order.report
 
 
 def refuse(refusal: EngineRefusal) -> NoReturn:

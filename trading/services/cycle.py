@@ -163,7 +163,7 @@ class _step:  # noqa: N801 - it is used like a function
         self.began = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self.timings[self.stage.value] = round((time.perf_counter() - self.began) * 1000, 3)
+        self.timings[self.stage] = round((time.perf_counter() - self.began) * 1000, 3)
 
 
 def question_of(world: World, run: Run, scene: Scene) -> tuple[Question, Answer | None]:

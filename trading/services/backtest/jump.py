@@ -29,6 +29,7 @@ from trading.domain.matching.types import PositionRecord
 from trading.exchange.simulated import SimulatedExchange
 from trading.services.journal.memory import MemoryJournal
 from trading.services.journal.series import Span
+from vibex.lib.clock import to_ms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,7 +175,7 @@ class Jump:
         if watch is None:
             return self._last
         if self._day[0] != watch.day_ends:
-            self._day = watch.day_ends, bisect_left(self._moments, watch.day_ends)
+            self._day = watch.day_ends, min(bisect_left(self._ms, to_ms(watch.day_ends)), self._last)
         return max(step + 1, self._day[1])
 
     def _equity(self, start: int, stop: int, held: Sequence[PositionRecord]) -> Floats:
@@ -182,8 +183,13 @@ class Jump:
         of the first, for it stays as it is."""
         import numpy as np
 
-        equity = np.full(stop - start if held else 1, float(self._exchange.wallet))
-        for each in held:
+        wallet = float(self._exchange.wallet)
+        if not held:
+            return np.array((wallet,))
+        first, *others = held
+        equity = self._tapes[first.symbol].mark[start:stop] * float(first.quantity)
+        equity += wallet - float(first.cost)
+        for each in others:
             equity += self._tapes[each.symbol].mark[start:stop] * float(each.quantity) - float(each.cost)
         return equity
 

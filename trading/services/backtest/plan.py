@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from accounts.domain.limits import DEFAULTS, Limits
 from marketdata.domain.intervals import interval_ms
@@ -76,7 +77,28 @@ class BacktestPlan:
         first, length = to_ms(self.first), interval_ms(self.interval)
         return np.append(first + length * np.arange(self.steps, dtype=np.int64), to_ms(self.end))
 
-    def moments(self) -> list[datetime]:
+    def moments(self) -> Moments:
         """Return the moments of decision: the closes of candles in [start, end)."""
-        first, step = self.first, self.step
-        return [first + number * step for number in range(self.steps)]
+        return Moments(self.first, self.step, self.steps)
+
+
+class Moments(Sequence[datetime]):
+    """Moments that lie equally far apart, worked out when one is asked for: a run looks at few of them."""
+
+    def __init__(self, first: datetime, apart: timedelta, count: int) -> None:
+        self._first, self._apart, self._count = first, apart, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> datetime: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[datetime]: ...
+    def __getitem__(self, place: int | slice) -> datetime | list[datetime]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(self._count))]
+        number = place + self._count if place < 0 else place
+        if not 0 <= number < self._count:
+            raise IndexError(f"there are {self._count} moments, and none with the number {place}")
+        return self._first + number * self._apart

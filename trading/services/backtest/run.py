@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ class Backtest:
     """What was recorded of each symbol, with digests (`origin.data_of`); empty while nobody has asked."""
     steps: int = 0
     """Moments of decision; as many cycles as `milliseconds` has were really run."""
+    seconds: float = 0.0
+    """How long it took to go through them, what was made ready before left out; not part of the report."""
 
     @property
     def median_ms(self) -> float:
@@ -72,6 +75,7 @@ def backtest_run(
     """
     _within_the_recording(plan, market)
     run = _Running(plan, market, decider)
+    began = time.perf_counter()
     with _uncollected():
         step = 0
         while step < len(run.moments):
@@ -81,19 +85,27 @@ def backtest_run(
                 on_cycle(landing.step + 1, len(run.moments))
             step = landing.step + 1
         run.end()
+    seconds = time.perf_counter() - began
     told = (*notes, *notes_of(market, plan, run.journal))
-    return Backtest(plan, run.journal, run.milliseconds, words_of(market), told, steps=len(run.moments))
+    return Backtest(
+        plan, run.journal, run.milliseconds, words_of(market), told, steps=len(run.moments), seconds=seconds
+    )
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Let nobody look for cycles of objects meanwhile: a journal grows, holds none, and would be gone through again and again."""
+    """Let nobody look for cycles of objects meanwhile: a journal grows, holds none, and would be gone through again and again.
+
+    What has come into being then counts as old: it is gone through with the next look at everything, not at once.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collects:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
 
 
@@ -115,7 +127,8 @@ class _Running:
             volume=self._volume,
             share=plan.volume_share,
         )
-        decider = decider or decider_for(bot_of(plan))
+        self._bot = bot_of(plan)
+        decider = decider or decider_for(self._bot)
         care = Care(trailing_stop=plan.limits.trailing_stop)
         self.world = World(self.clock, market, decider, self.exchange, self.journal, care=care, sleep=lambda _: None)
         self._jump = self._jump_of(decider)
@@ -154,7 +167,7 @@ class _Running:
     def _cycle(self, at: datetime, number: int) -> None:
         self.exchange.pending(partial(self._met, at))
         standing = Standing(blocked=self.journal.blocked(at=at))
-        run = _run(self.plan, at, at + self.length, number, standing)
+        run = _run(self.plan, self._bot, at, at + self.length, number, standing)
         if self.world.decider.wants_prompt:
             run = asking(run, self.plan.asks, self.journal)
         result = run_cycle(self.world, run)
@@ -190,7 +203,7 @@ class _Running:
             market=self.market,
             exchange=self.exchange,
             journal=self.journal,
-            due=due_of(foresight, bot_of(self.plan), self.market, edges),
+            due=due_of(foresight, self._bot, self.market, edges),
             moments=self.moments,
             edges=edges,
         )
@@ -232,9 +245,11 @@ def bot_of(plan: BacktestPlan) -> BotView:
     )
 
 
-def _run(plan: BacktestPlan, at: datetime, following: datetime, invocation: int, standing: Standing) -> Run:
+def _run(
+    plan: BacktestPlan, bot: BotView, at: datetime, following: datetime, invocation: int, standing: Standing
+) -> Run:
     return Run(
-        bot=bot_of(plan),
+        bot=bot,
         limits=plan.limits,
         approval=plan.approval,
         standing=standing,

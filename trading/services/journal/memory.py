@@ -251,11 +251,13 @@ class MemoryJournal:
         verified_at: datetime | None = None,
     ) -> None:
         if kept := self.open.get(symbol):
+            before = kept.bracket, kept.stop, kept.target, kept.leverage
             kept.bracket = state
             kept.stop = kept.stop if stop is None else stop
             kept.target = kept.target if target is None else target
             kept.leverage = leverage or kept.leverage
-            kept.told = None
+            if (kept.bracket, kept.stop, kept.target, kept.leverage) != before:
+                kept.told = None
 
     def equity(self, state: AccountState) -> None:
         if unknown_equity(state):
@@ -370,6 +372,7 @@ class MemoryJournal:
             self.incident("order-state", step.incident, data={"order": client_order_id})
         if step.facts.state in FINAL:
             self.working.pop(client_order_id, None)
+            kept.told = None  # it is told of no more
         else:
             self.working[client_order_id] = kept
 
