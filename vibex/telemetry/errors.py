@@ -59,8 +59,8 @@ def begin(dsn: str) -> None:
 def scrubbed(event: Any, _hint: Any = None) -> Any:
     """Return an event as it may leave."""
     kept = {name: part for name, part in event.items() if name not in UNTOLD}
-    if "request" in kept:
-        kept["request"] = _address(kept["request"])
+    if request := kept.pop("request", {}):
+        kept["request"] = _address(request)
     return mask_value(kept)
 
 

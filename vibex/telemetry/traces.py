@@ -31,6 +31,8 @@ from vibex.lib.masking import mask_text, mask_value
 from vibex.lib.release import release
 
 PATH: Final = "/v1/traces"
+SECONDS: Final = 5.0
+"""That sending may take, and so the end of a process whose collector is away."""
 UNTOLD: Final = frozenset({"url.query", "http.user_agent", "user_agent.original", "http.client_ip", "client.address"})
 """Attributes that are left out: what people typed, and who they are."""
 ADDRESSES: Final = frozenset({"url.full", "http.url", "http.target", "url.path"})
@@ -51,7 +53,7 @@ def begin(endpoint: str, *, headers: str, share: float, process: str) -> TracerP
         }
     )
     provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(share)))
-    exporter = OTLPSpanExporter(endpoint=address_of(endpoint), headers=headers_of(headers))
+    exporter = OTLPSpanExporter(endpoint=address_of(endpoint), headers=headers_of(headers), timeout=SECONDS)
     provider.add_span_processor(BatchSpanProcessor(Masked(exporter)))
     trace.set_tracer_provider(provider)
     DjangoInstrumentor().instrument(tracer_provider=provider)
