@@ -21,7 +21,7 @@ PROFILES = ("--profile", "proxy", "--profile", "monitoring")
 RULES = """
 extends: default
 rules:
-  line-length: {max: 130}
+  line-length: disable
   document-start: disable
   truthy: disable
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
@@ -47,7 +48,8 @@ def test_an_image_runs_as_a_user_without_rights(stage: str) -> None:
 
 def test_the_image_gets_every_package_of_the_code() -> None:
     copied = set(re.findall(r"^COPY (\w+) \1$", stages()["vibex"], re.MULTILINE))
-    apps = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    apps = set(project["tool"]["importlinter"]["root_packages"])
     assert copied == apps | {"templates", "static"}
     compiled = re.search(r"compileall .* manage\.py (.*)$", stages()["vibex"], re.MULTILINE)
     assert compiled is not None
