@@ -1,6 +1,6 @@
 # Everything a person does with the repository. `make help` lists it; docs/setup.md has the same without make.
 .DEFAULT_GOAL := help
-.PHONY: help setup up dev test test-ci soak lint format types bench lock lock-check screenshots
+.PHONY: help setup up dev test test-ci soak lint format types bench lock lock-check licences audit sbom screenshots
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
@@ -40,6 +40,7 @@ lint: ## Look for faults in code, templates and migrations
 	@$(RUN) djlint --quiet --check --lint templates
 	@$(RUN) manage.py makemigrations --check --dry-run
 	@$(RUN) manage.py check
+	@$(RUN) python -m supply.licences --check
 
 format: ## Format code and templates
 	@$(RUN) ruff check --fix .
@@ -58,6 +59,15 @@ lock: ## Resolve the dependencies anew and write requirements.lock
 
 lock-check: ## Compare requirements.lock with the dependencies
 	@$(EXPORT) | diff -u requirements.lock - || { echo "requirements.lock is not in step: run make lock"; exit 1; }
+
+licences: ## Write docs/licences.md anew
+	@$(RUN) python -m supply.licences $(ARGS)
+
+audit: ## Ask for known faults of the dependencies
+	@$(RUN) python -m supply.audit $(ARGS)
+
+sbom: ## Write the bill of materials to data/sbom.json
+	@$(RUN) python -m supply.sbom $(or $(SBOM),data/sbom.json)
 
 screenshots: ## Take pictures of every page, wide and narrow
 	@$(RUN) python -m benchmarks.screenshots $(ARGS)
