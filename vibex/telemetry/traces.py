@@ -33,7 +33,13 @@ from vibex.lib.release import release
 PATH: Final = "/v1/traces"
 SECONDS: Final = 5.0
 """That sending may take, and so the end of a process whose collector is away."""
-UNTOLD: Final = frozenset({"url.query", "http.user_agent", "user_agent.original", "http.client_ip", "client.address"})
+UNTOLD: Final = frozenset(
+    {
+        *("url.query", "http.user_agent", "user_agent.original", "enduser.id"),
+        *("client.address", "client.port", "http.client_ip", "net.peer.ip", "net.peer.port", "net.sock.peer.addr"),
+        *("network.peer.address", "network.peer.port"),
+    }
+)
 """Attributes that are left out: what people typed, and who they are."""
 ADDRESSES: Final = frozenset({"url.full", "http.url", "http.target", "url.path"})
 
@@ -57,7 +63,8 @@ def begin(endpoint: str, *, headers: str, share: float, process: str) -> TracerP
     provider.add_span_processor(BatchSpanProcessor(Masked(exporter)))
     trace.set_tracer_provider(provider)
     DjangoInstrumentor().instrument(tracer_provider=provider)
-    CeleryInstrumentor().instrument(tracer_provider=provider)
+    celery: Any = CeleryInstrumentor  # untyped
+    celery().instrument(tracer_provider=provider)
     HTTPX2ClientInstrumentor().instrument(tracer_provider=provider)
     spans.draw_with(Cycles(provider))
     return provider
