@@ -124,6 +124,7 @@ def test_secrets_are_made_once_and_the_folder_is_closed(tmp_path: Path) -> None:
     assert b"kept  " not in made[0].stdout
     assert b"made  " not in made[1].stdout
     assert stat.S_IMODE(folder.stat().st_mode) & 0o007 == 0
+    assert stat.S_IMODE((folder / "secrets").stat().st_mode) == 0o700
     (folder / "secrets" / "METRICS_TOKEN").unlink()
     subprocess.run([DEPLOY / "make-secrets", folder], check=True, capture_output=True)
     after = {path.name: path.read_bytes() for path in (folder / "secrets").iterdir()}
