@@ -27,7 +27,15 @@ MANAGE = re.compile(r"manage\.py ([a-z_]+)([^`\n|#]*)")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)(?=[`\s])")
 COMMAND_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-HOSTS = {"127.0.0.1", "localhost", "example.com", "vibex.example.com", "desk.example.com", "github.com"} | {
+HOSTS = {
+    "127.0.0.1",
+    "localhost",
+    "example.com",
+    "vibex.example.com",
+    "desk.example.com",
+    "key@sentry.example.com",
+    "github.com",
+} | {
     "openrouter.ai",
     "fapi.asterdex.com",
     "fstream.asterdex.com",
