@@ -42,9 +42,9 @@ def traded(action: str, symbol: str) -> dict[str, Any]:
     from accounts.models import Bot
     from decisions.deciders import rules
     from decisions.domain.proposal import Action, Proposal
+    from decisions.models import Decision
     from marketdata.selectors import market_for
     from marketdata.services.live import feed_catch_up
-    from decisions.models import Decision
     from trading.models import Fill, Order
     from trading.services.live import cycle_run
 

@@ -54,14 +54,17 @@ class Engine(Protocol):
     """How the name of a dump's file ends."""
 
     def only_one(self) -> AbstractContextManager[None]:
-        """Hold what only one backup or restore may hold at a time. Raises Rejected when another one does."""
+        """Hold what one backup or restore holds at a time, and take away what killed ones left behind.
+
+        Raises Rejected when another one is at work.
+        """
         ...
 
     def dump(self, work: Path) -> AbstractContextManager[Dump]:
         """Yield a dump; leaving the context raises Rejected when it did not come to its end. `work` has room for a copy."""
         ...
 
-    def scratch(self, purpose: str) -> AbstractContextManager[Scratch]: ...
+    def scratch(self) -> AbstractContextManager[Scratch]: ...
 
     def target(self) -> str:
         """Name of the database in use, as a person types it to have it replaced."""

@@ -75,7 +75,7 @@ def backup_make() -> Made:
 
 def _make(clock: float) -> Made:
     engine, storage, to = engine_chosen(), storage_chosen(), recipients()
-    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR), alone=True) as work:
+    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR)) as work:
         storage.sweep()
         name, file = None, ""
         try:

@@ -34,6 +34,8 @@ LIBPQ: Final = (
 """Settings that the tools share with Django. Limits of time are not among them: a dump takes as long as it takes."""
 LOCK_WAIT: Final = "30s"
 """So long a dump waits for a migration that holds a table; meanwhile nothing is held up by it."""
+SCRATCH: Final = "_scratch_[0-9a-f]{8}$"
+"""How the name of a scratch database ends."""
 TIMESCALE: Final = "timescaledb"
 
 
@@ -53,7 +55,15 @@ class PostgresEngine:
             asked = session.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [KEY_OF_LOCK, self.target()])
             if not cast("tuple[bool]", asked.fetchone())[0]:
                 raise Rejected("Another backup or restore of this database is at work: wait for it.", code="at_work")
+            self._sweep(session)
             yield
+
+    def _sweep(self, session: psycopg.Connection[Any]) -> None:
+        """Drop scratch databases whose makers were killed. Nobody else is at work on one now."""
+        left = session.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [SCRATCH])
+        for (name,) in left.fetchall():
+            if str(name).startswith(f"{self.target()[:40]}_"):
+                session.execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
     @contextmanager
     def dump(self, work: Path) -> Iterator[Dump]:
@@ -71,8 +81,8 @@ class PostgresEngine:
                 yield Dump(cast("BinaryIO", process.stdout), at.astimezone(UTC), server, migrations, tables, extensions)
 
     @contextmanager
-    def scratch(self, purpose: str) -> Iterator[PostgresScratch]:
-        name = f"{self.target()[:40]}_{purpose}_{secrets.token_hex(4)}"
+    def scratch(self) -> Iterator[PostgresScratch]:
+        name = f"{self.target()[:40]}_scratch_{secrets.token_hex(4)}"
         made = PostgresScratch(name, self.target())
         _let_go()
         _maintain(f"CREATE DATABASE {_quoted(name)} TEMPLATE template0")

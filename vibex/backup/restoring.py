@@ -69,9 +69,9 @@ def restore_plan(wanted: str) -> Plan:
 def restore(plan: Plan, *, pause_bots: bool = False, tell: Tell = bool) -> Restored:
     """Put the database of a backup in the place of the one in use. Raises Rejected for what stands in the way."""
     engine, storage, found = engine_chosen(), storage_chosen(), plan.manifest
-    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR), alone=True) as work:
+    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR)) as work:
         _refuse(_plan(engine, storage, found))
-        with proved(storage, found, work) as file, engine.scratch("restoring") as scratch:
+        with proved(storage, found, work) as file, engine.scratch() as scratch:
             tell("the checksum is right")
             _load(scratch, found, file, tell)
             with scratch.used_by_django():
@@ -90,7 +90,8 @@ def restore(plan: Plan, *, pause_bots: bool = False, tell: Tell = bool) -> Resto
 
 def checksum_check(found: Manifest) -> None:
     """Read the file of a backup and compare its checksum. Raises Rejected when it differs."""
-    with work_folder(Path(settings.VIBEX_DATA_DIR), alone=False) as work, proved(storage_chosen(), found, work):
+    data = Path(settings.VIBEX_DATA_DIR)
+    with engine_chosen().only_one(), work_folder(data) as work, proved(storage_chosen(), found, work):
         pass
 
 
@@ -102,9 +103,9 @@ def backup_verify(wanted: str, *, tell: Tell = bool) -> Manifest:
     engine, storage = engine_chosen(), storage_chosen()
     found = backup_found(storage, wanted)
     _refuse_vendor(engine, found)
-    with work_folder(Path(settings.VIBEX_DATA_DIR), alone=False) as work, proved(storage, found, work) as file:
-        tell("the checksum is right")
-        with engine.scratch("verify") as scratch:
+    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR)) as work:
+        with proved(storage, found, work) as file, engine.scratch() as scratch:
+            tell("the checksum is right")
             _load(scratch, found, file, tell)
     Backup.objects.filter(name=found.name, well=True).update(verified=datetime.now(UTC))
     return found

@@ -38,6 +38,10 @@ class SqliteEngine:
     def _file(self) -> Path:
         return Path(str(connection.settings_dict["NAME"]))
 
+    @property
+    def _scratch(self) -> str:
+        return f".{self._file.name}.scratch-"
+
     @contextmanager
     def only_one(self) -> Iterator[None]:
         folder = Path(settings.VIBEX_DATA_DIR)
@@ -49,6 +53,8 @@ class SqliteEngine:
                 raise Rejected(
                     "Another backup or restore of this database is at work: wait for it.", code="at_work"
                 ) from None
+            for left in self._file.parent.glob(f"{self._scratch}*"):
+                left.unlink(missing_ok=True)
             yield
 
     @contextmanager
@@ -69,9 +75,9 @@ class SqliteEngine:
             yield Dump(reader, at, sqlite3.sqlite_version, migrations, tables)
 
     @contextmanager
-    def scratch(self, purpose: str) -> Iterator[SqliteScratch]:
+    def scratch(self) -> Iterator[SqliteScratch]:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._file.with_name(f".{self._file.name}.{purpose}-{secrets.token_hex(4)}")
+        beside = self._file.with_name(f"{self._scratch}{secrets.token_hex(4)}")
         try:
             yield SqliteScratch(beside, self._file)
         finally:

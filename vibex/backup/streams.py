@@ -39,12 +39,11 @@ class Counted:
 
 
 @contextmanager
-def work_folder(below: Path, *, alone: bool) -> Iterator[Path]:
-    """Yield a folder for a while. `alone`: nobody else can be at work, so those that killed ones left are removed."""
+def work_folder(below: Path) -> Iterator[Path]:
+    """Yield a folder for a while. Nobody else is at work, the caller sees to that: what killed ones left is removed."""
     below.mkdir(parents=True, exist_ok=True)
-    if alone:
-        for left in below.glob(f"{WORK}*"):
-            with suppress(OSError):
-                shutil.rmtree(left)
+    for left in below.glob(f"{WORK}*"):
+        with suppress(OSError):
+            shutil.rmtree(left)
     with TemporaryDirectory(prefix=WORK, dir=below, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
