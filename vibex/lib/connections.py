@@ -51,4 +51,4 @@ def unhurried(opened: BaseDatabaseWrapper) -> Iterator[None]:
         # Its connection goes back to the pool. One that broke meanwhile is not handed out again.
         if not opened.in_atomic_block and opened.connection is not None and opened.is_usable():
             with opened.cursor() as cursor:
-                cursor.execute("RESET statement_timeout; RESET idle_in_transaction_session_timeout")
+                cursor.execute("RESET statement_timeout; RESET lock_timeout; RESET idle_in_transaction_session_timeout")
