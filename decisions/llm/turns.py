@@ -1,8 +1,8 @@
 """Whose turn it is to ask: how often a minute one model, and how many requests at once one provider. For all processes.
 
 Two things are needed to ask. A *turn* of the model, from a bucket (`decisions/domain/turns.py`) of its own for each key;
-and a *place* at the provider, which is held while the request is under way. They are kept in Redis where there is one,
-else in the database. A count that cannot be read lets nobody ask.
+and a *place* at the provider, which is held while the request is under way. They are kept in Redis where there is one
+that answers, else in the database. A count that can be read nowhere lets nobody ask.
 """
 
 from __future__ import annotations
@@ -45,22 +45,30 @@ def turn(endpoint: Endpoint, model: str, deadline: Deadline) -> Iterator[None]:
 
     Waiting counts against the deadline. Raises NoTurn when that would pass first: at once where it is certain already.
     """
-    wanted, turns = wanted_of(endpoint, model), _turns()
-    try:
-        _wait(turns, wanted, model, endpoint, deadline)
-    except NoTurn:
-        raise
-    except Exception as fault:
-        if not _is_of_the_count(fault):
-            raise
-        log.warning("no turn to ask %s: %s", model, type(fault).__name__)
-        where = "Redis (REDIS_URL)" if settings.REDIS_URL else "the database"
-        reason = f"busy: {where} does not say how many requests are under way ({type(fault).__name__}), so none is sent"
-        raise NoTurn(reason) from None
+    wanted = wanted_of(endpoint, model)
+    turns = _waited(wanted, model, endpoint, deadline)
     try:
         yield
     finally:
         _leave(turns, wanted)
+
+
+def _waited(wanted: Wanted, model: str, endpoint: Endpoint, deadline: Deadline) -> Turns:
+    """Wait where turns are counted, and return where that was: in the database while Redis does not answer."""
+    told = ""
+    for turns in (_turns(), DatabaseTurns()) if settings.REDIS_URL else (_turns(),):
+        try:
+            _wait(turns, wanted, model, endpoint, deadline)
+        except NoTurn:
+            raise
+        except Exception as fault:
+            if not _is_of_the_count(fault):
+                raise
+            log.warning("turns to ask %s are not counted by %s: %s", model, type(turns).__name__, type(fault).__name__)
+            told = type(fault).__name__
+        else:
+            return turns
+    raise NoTurn(f"busy: the database does not say how many requests are under way ({told}), so none is sent")
 
 
 def wanted_of(endpoint: Endpoint, model: str) -> Wanted:

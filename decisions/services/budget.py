@@ -1,7 +1,7 @@
 """The money of a day of one bot: set aside before a model is asked, trued up afterwards, counted from what is on record.
 
 What was used is what the interactions say. A counter beside them knows what is under way, too: in Redis where there is
-one, else in the database. It is made anew from the interactions whenever it is missing, which it is after each quiet
+one that answers, else in the database. It is made anew from the interactions whenever it is missing, which it is after each quiet
 while, so nothing that was lost is lost for long.
 """
 
@@ -20,10 +20,9 @@ from django.utils import timezone
 
 from accounts.models import Bot
 from decisions.deciders.ports import BudgetUsed, NoPurse, Purse, Reservation
-from decisions.domain.till import UNITS, Allowed, Entry, Till, Tills, no_room
+from decisions.domain.till import UNITS, Allowed, Entry, Till, no_room
 from decisions.selectors.spending import cost_on, local_day
-from decisions.services.tills_database import DatabaseTills
-from decisions.services.tills_redis import RedisTills
+from decisions.services.tills import tills
 from vibex.lib.connections import let_go
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class BotPurse:
             if not _is_of_the_count(fault):
                 raise
             raise BudgetUsed(
-                f"{UNCOUNTED}: {_where()} does not answer ({type(fault).__name__})", code="budget"
+                f"{UNCOUNTED}: the database does not answer ({type(fault).__name__})", code="budget"
             ) from None
         if not key:
             text = no_room(till, self.allowed, cost, tokens)
@@ -69,14 +68,14 @@ class BotPurse:
         held = None if before else Entry(key, reservation.cost, reservation.tokens)
         more, more_tokens = (used[0] - before[0], used[1] - before[1]) if before else used
         try:
-            _tills().settle(self.bot.pk, date.fromisoformat(day), held, more, more_tokens)
+            tills().settle(self.bot.pk, date.fromisoformat(day), held, more, more_tokens)
         except Exception as fault:  # noqa: BLE001
             # What was answered counts more than a counter that is made anew from what is on record.
             log.warning("what a call of bot %s used is counted only later: %s", self.bot.pk, type(fault).__name__)
 
     def _reserved(self, day: date, cost: Decimal, tokens: int) -> tuple[Till, str]:
         for _ in range(TRIES):
-            till, key = _tills().reserve(self.bot.pk, day, self.allowed, Entry("", cost, tokens))
+            till, key = tills().reserve(self.bot.pk, day, self.allowed, Entry("", cost, tokens))
             if till is not None:
                 return till, key
             budget_rebuild(bot=self.bot, day=day, anew=False)
@@ -103,7 +102,7 @@ def budget_rebuild(*, bot: Bot, day: date, anew: bool = True) -> Till:
     till = Till(spent.total, spent.tokens_total)
     if settings.REDIS_URL:
         let_go()
-    _tills().begin(bot.pk, day, till, anew=anew)
+    tills().begin(bot.pk, day, till, anew=anew)
     return till
 
 
@@ -111,7 +110,7 @@ def budget_today(bot: Bot, *, now: datetime | None = None) -> Till:
     """Return what a bot has used today, by the counter; by the interactions where the counter cannot be reached."""
     day = local_day(now or timezone.now(), bot.account.time_zone)
     try:
-        return _tills().read(bot.pk, day) or budget_rebuild(bot=bot, day=day, anew=False)
+        return tills().read(bot.pk, day) or budget_rebuild(bot=bot, day=day, anew=False)
     except Exception as fault:
         if not settings.REDIS_URL or not _is_of_the_count(fault):
             raise
@@ -126,11 +125,3 @@ def _is_of_the_count(fault: Exception) -> bool:
     from redis import RedisError
 
     return isinstance(fault, RedisError | OSError)
-
-
-def _where() -> str:
-    return "Redis (REDIS_URL)" if settings.REDIS_URL else "the database"
-
-
-def _tills() -> Tills:
-    return RedisTills() if settings.REDIS_URL else DatabaseTills()

@@ -22,7 +22,7 @@ from decisions.models import Interaction, SpendDay
 from decisions.selectors import cost_today
 from decisions.selectors.spending import local_day
 from decisions.services import budget, tills_redis
-from decisions.services.budget import UNCOUNTED, budget_rebuild, budget_today, purse_of
+from decisions.services.budget import budget_rebuild, budget_today, purse_of
 from trading.tests.builders import make_account, make_bot
 
 D = Decimal
@@ -193,14 +193,41 @@ def test_what_a_dead_process_set_aside_is_free_after_a_quiet_while(bot, settings
 # When it cannot be counted
 
 
-def test_a_redis_that_does_not_answer_lets_nobody_ask_and_nothing_is_lost(db, settings):
+def test_while_redis_is_away_the_database_counts(db, settings):
     bot = make_bot("thrifty", model="a/b", cost_per_day=D("1"))
     recorded(bot, D("0.4"))
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    with pytest.raises(BudgetUsed) as told:
-        purse_of(bot).reserve(cost=D("0.1"), tokens=1)
-    assert str(told.value).startswith(f"{UNCOUNTED}: Redis (REDIS_URL) does not answer")
-    assert budget_today(bot).spent == D("0.4"), "the page and the cycle read what is on record"
+    purse = purse_of(bot)
+    held = purse.reserve(cost=D("0.5"), tokens=1)
+    with pytest.raises(BudgetUsed, match=r"0\.40 of 1\.00 US dollars of today are used and 0\.50 set aside"):
+        purse.reserve(cost=D("0.2"), tokens=1)
+    purse.settle(held, cost=D("0.3"), tokens=1)
+    assert budget_today(bot).spent == D("0.7")
+
+
+@pytest.mark.redis
+def test_when_redis_is_back_what_the_database_counts_still_holds(db, settings, redis_url, monkeypatch):
+    monkeypatch.setattr(tills_redis, "PREFIX", f"vibex-test-{uuid.uuid4().hex}")
+    bot = make_bot("thrifty", model="a/b", cost_per_day=D("1"))
+    settings.REDIS_URL = redis_url
+    purse_of(bot).reserve(cost=D("0.1"), tokens=1)  # in Redis, which does not forget it
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    purse = purse_of(bot)
+    held = purse.reserve(cost=D("0.9"), tokens=1)
+    settings.REDIS_URL = redis_url
+    with pytest.raises(BudgetUsed, match=r"0\.90 set aside"):
+        purse_of(bot).reserve(cost=D("0.2"), tokens=1)
+    purse.settle(held, cost=D("0.9"), tokens=1)
+    with pytest.raises(BudgetUsed, match=r"0\.90 of 1\.00"):
+        purse_of(bot).reserve(cost=D("0.2"), tokens=1)
+    # After a quiet while both counters are made anew from what is on record, in Redis again.
+    recorded(bot, D("0.9"))
+    SpendDay.objects.update(rebuilt_at=timezone.now() - timedelta(seconds=QUIET + 1))
+    for key in redis_client().scan_iter(f"{tills_redis.PREFIX}*"):
+        redis_client().delete(key)
+    with pytest.raises(BudgetUsed, match=r"0\.90 of 1\.00"):
+        purse_of(bot).reserve(cost=D("0.2"), tokens=1)
+    assert list(redis_client().scan_iter(f"{tills_redis.PREFIX}*"))
 
 
 def test_a_settlement_never_raises(db, monkeypatch):
@@ -210,7 +237,7 @@ def test_a_settlement_never_raises(db, monkeypatch):
     def broken():
         raise OSError("it is gone")
 
-    monkeypatch.setattr(budget, "_tills", broken)
+    monkeypatch.setattr(budget, "tills", broken)
     purse.settle(held, cost=D("0.1"), tokens=1)
 
 
@@ -295,7 +322,9 @@ def together(bot):
 
 
 @pytest.mark.redis
-def test_threads_together_use_no_more_than_the_limit_in_redis(db, settings, redis_url, monkeypatch):
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_threads_together_use_no_more_than_the_limit_in_redis(settings, redis_url, monkeypatch):
     settings.REDIS_URL = redis_url
     monkeypatch.setattr(tills_redis, "PREFIX", f"vibex-test-{uuid.uuid4().hex}")
     keeps_the_limit(make_bot("thrifty", model="a/b", cost_per_day=D("1")))

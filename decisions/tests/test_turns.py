@@ -196,11 +196,14 @@ def test_no_name_of_a_row_or_key_holds_the_key(counted, endpoint):
         assert all(KEY not in name and KEY[-8:] not in name for name in names)
 
 
-def test_a_redis_that_does_not_answer_lets_nobody_ask(settings):
+def test_while_redis_is_away_the_database_counts(db, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    endpoint = Endpoint("http://a.test/v1", KEY, "a")
-    with pytest.raises(NoTurn, match=r"^busy: Redis \(REDIS_URL\) does not say how many requests are under way"):
-        asks(endpoint, seconds=5.0)
+    endpoint = Endpoint("http://a.test/v1", KEY, "a", at_once=1)
+    with turn(endpoint, "m", Deadline(5)):
+        assert AskPlace.objects.count() == 1
+        with pytest.raises(NoTurn, match=r"^busy: all 1 requests"), turn(endpoint, "m", Deadline(0.2)):
+            pytest.fail("two were under way")
+    assert AskPlace.objects.count() == 0
 
 
 def test_a_database_that_does_not_answer_lets_nobody_ask(db, endpoint, monkeypatch):

@@ -1,9 +1,10 @@
-"""A model server on loopback that speaks as OpenAI's do: it holds, or buys what it is told to at the price it is shown."""
+"""A model server on loopback that speaks as OpenAI's do: it holds, buys what it is told to at the price it is shown, or closes."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ HOLD = {
     "justification": "nothing to do",
     "check": "",
 }
+CLOSE = HOLD | {"signal": "close_position", "justification": "out of it"}
 STOP, TARGET = 0.025, 0.06
 """Distances from the ask as shares of it."""
 LEVERAGE = 5
@@ -34,14 +36,20 @@ class Model:
     """What the model wants. `buys` is a symbol and how much of it; None: nothing."""
 
     buys: tuple[str, float] | None = None
+    closes: str = ""
+    """A symbol that it wants to be out of."""
+    slow: float = 0.0
+    """Seconds that it thinks about each answer."""
     asked: int = 0
     address: str = ""
 
     def reply(self, prompt: str) -> str:
         """Return what it says to a prompt."""
         self.asked += 1
+        time.sleep(self.slow)
         found = DECISION_ID.search(prompt)
         items = [_entry(prompt, *self.buys)] if self.buys else []
+        items += [{"coin": self.closes} | CLOSE] if self.closes else []
         return json.dumps({"decision_id": found[1] if found else "", "decisions": items})
 
 

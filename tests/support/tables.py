@@ -46,6 +46,13 @@ def tables_made() -> None:
         _copied_on_server(settings.DATABASES["default"])
 
 
+def tables_on_server(url: str) -> None:
+    """Make the database of a URL of PostgreSQL anew, with all tables."""
+    from environ import Env
+
+    _copied_on_server(dict(Env.db_url_config(url)))
+
+
 def _file() -> Path:
     made = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}_{_of_migrations()}.sqlite3"
     with _alone(made.name):
