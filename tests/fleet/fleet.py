@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -32,6 +34,8 @@ from vibex.lib.env import ROOT
 from vibex.tests.running import KEPT, free_port
 
 PATIENCE = 240.0
+NUMBERS = range(10, 16)
+"""Databases of Redis that fleets take."""
 SYMBOL = "BTCUSDT"
 ALL = ("web", "worker-cycles", "worker-guard", "worker-slow", "beat", "stream", "user-streams")
 
@@ -244,10 +248,11 @@ def fleet(folder: Path, postgres_url: str, redis_url: str, name: str) -> Iterato
     """Yield an installation with an empty database and an empty Redis, and nothing running yet; clear up afterwards."""
     import redis
 
-    database, at_redis = f"{postgres_url.rpartition('/')[0]}/{name}", f"{redis_url.rpartition('/')[0]}/10"
+    database = f"{postgres_url.rpartition('/')[0]}/{name}"
     tables_on_server(database)
-    redis.Redis.from_url(at_redis).flushdb()
     with ExitStack() as held:
+        at_redis = f"{redis_url.rpartition('/')[0]}/{held.enter_context(_number_of_redis())}"
+        redis.Redis.from_url(at_redis).flushdb()
         markets = simulated_markets([SYMBOL], history_days=3)
         exchange = held.enter_context(serve_in_thread(markets, weight_limit=10**6, chain_id=TESTNET))
         model = held.enter_context(model_server.serving())
@@ -264,6 +269,20 @@ def fleet(folder: Path, postgres_url: str, redis_url: str, name: str) -> Iterato
                 process.wait(10)
     with psycopg.connect(postgres_url, autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+@contextmanager
+def _number_of_redis() -> Iterator[int]:
+    """Hold one of the databases of Redis that fleets take: several may run at once on a machine."""
+    for number in NUMBERS:
+        with (Path(tempfile.gettempdir()) / f"vibex-fleet-{number}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+    raise AssertionError("more fleets run on this machine than there are databases of Redis for them")
 
 
 def _gate(url: str, usual: int) -> Gate:
