@@ -107,7 +107,10 @@ class AlertDelivery(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "alert deliveries"
-        indexes = [models.Index(fields=["state", "due"], name="alert_delivery_due")]
+        indexes = [
+            models.Index(fields=["state", "due"], name="alert_delivery_due"),
+            models.Index(fields=["channel", "state", "sent"], name="alert_delivery_sent"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.alert_id} over {self.channel_id}: {self.state}"

@@ -63,7 +63,11 @@ class Cycle(models.Model):
                 violation_error_message="A cycle of this account is already running.",
             ),
         ]
-        indexes = [models.Index(fields=["bot", "-scheduled_for"], name="cycle_newest_of_bot")]
+        indexes = [
+            models.Index(fields=["bot", "-scheduled_for"], name="cycle_newest_of_bot"),
+            # Few, whatever the history; they are looked for every half minute.
+            models.Index(fields=["account"], condition=Q(status="awaiting"), name="cycle_awaiting"),
+        ]
 
     def __str__(self) -> str:
         return f"cycle {self.pk} of {self.bot_id} for {self.scheduled_for:%F %T}"

@@ -28,6 +28,7 @@ from trading.models import (
     Lock,
     Order,
     OrderEvent,
+    PaperAccount,
     PaperIncome,
     PaperOrder,
     PaperTrade,
@@ -37,7 +38,7 @@ from trading.models import (
 )
 
 ACCOUNTS = 60
-CYCLES = 12_000
+CYCLES = 9_000
 """Of all bots together; the other tables follow."""
 AGO = "now() - interval '200 days' + interval '3 minutes' * (g.i / {accounts})"
 
@@ -105,7 +106,9 @@ def _fill(accounts: list[Account], bots: list[Bot]) -> None:
     insert(ApiKey, many, user=owner, name="'filled'", prefix="'f' || g.i", digest="'x'", created=ago, revoked=ago)
     insert(IdempotentCall, many, user=owner, key="'filled' || g.i", digest="'x'", created="now()")
     insert(Job, many, owner=owner, kind="'backtest'", status="'done'", created=ago, ended=ago, alive_until=ago)
-    paper = "(SELECT min(id) FROM trading_paperaccount)"
+    insert(PaperAccount, "accounts_account a", "NOT EXISTS (SELECT 1 FROM trading_paperaccount p WHERE p.account_id = a.id)",
+           account="a.id", wallet="1")  # fmt: skip
+    paper = f"(SELECT id FROM trading_paperaccount WHERE account_id = {account})"
     insert(PaperOrder, many, paper=paper, exchange_id="1000000 + g.i", client_order_id="'filled' || g.i",
            symbol="'BTCUSDT'", side="'BUY'", type="'LIMIT'", status="'FILLED'", quantity="1", created=ago, updated=ago)  # fmt: skip
     insert(PaperTrade, many, paper=paper, trade_id="1000000 + g.i", exchange_id="1000000 + g.i",

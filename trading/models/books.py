@@ -153,6 +153,10 @@ class Order(models.Model):
         ]
         indexes = [
             models.Index(fields=["account", "state"], name="order_state"),
+            # Few, whatever the history; the guard looks for them every half minute.
+            models.Index(
+                fields=["account"], condition=~Q(state__in=["denied", "done", "absent"]), name="order_working"
+            ),
             models.Index(fields=["account", "-created", "-id"], name="order_newest_of_account"),
             models.Index(fields=["-created", "-id"], name="order_newest"),
             models.Index(fields=["bot", "-created", "-id"], name="order_newest_of_bot"),
@@ -271,6 +275,7 @@ class Reconciliation(models.Model):
 
     class Meta:
         ordering = ["-at"]
+        indexes = [models.Index(fields=["account", "-at", "-id"], name="reconciliation_newest")]
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.at:%F %T} {'agreed' if self.agreed else 'open'}"

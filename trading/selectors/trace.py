@@ -143,7 +143,9 @@ def trace_of(cycle: Cycle) -> Trace:
 def _orders_of(cycle: Cycle) -> list[Order]:
     """Return the orders of a cycle, and the later ones of the positions that it opened or closed."""
     positions = Order.objects.filter(cycle=cycle, position__isnull=False).values("position")
-    rows = Order.objects.filter(Q(cycle=cycle) | Q(position__in=positions))
+    # A union, not an "or": each half is found by its own index, whatever the history.
+    of_positions = Order.objects.filter(position__in=positions).order_by().values("pk")
+    rows = Order.objects.filter(pk__in=Order.objects.filter(cycle=cycle).order_by().values("pk").union(of_positions))
     return list(rows.select_related("position").order_by("created", "id"))
 
 
