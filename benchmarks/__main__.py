@@ -29,6 +29,7 @@ BENCHMARKS = {
     "metrics": "all figures of a million points of equity, and intervals of a year of hours",
     "api": "lists of the API with 100,000 rows behind each, balance, performance, the web process",
     "pages": "pages with 100 bots and 1,000,000 candles: queries, time, size, first paint",
+    "history": "pages and lists over made histories of three sizes, with the growth fitted",
     "equity_series": "a year of equity at one minute in 1,000 points, on SQLite and PostgreSQL",
     "streams": "a thousand stream clients: lag, storm, memory",
     "check": "manage.py check against a bare project",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, PAGE, main, write
+from benchmarks.history import growth, tables
 from benchmarks.indicators import bare, walk
 from benchmarks.report import Table
 from benchmarks.timing import in_turns, percentile
@@ -65,3 +66,18 @@ def test_both_sides_of_the_indicator_benchmark_compute_the_same():
     assert len(ours) == len(theirs)
     for mine in ours.values():
         assert any(np.array_equal(mine, other, equal_nan=True) for other in theirs)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_the_growth_that_is_fitted_is_the_one_that_is_there(power):
+    sizes = [1e4, 1e5, 1e6]
+    assert growth(sizes, [3.0 * size**power for size in sizes]) == pytest.approx(power, abs=1e-9)
+
+
+def test_a_list_that_is_too_slow_or_broken_is_said_to_be():
+    fine = {"status": 200, "queries": 3, "median": 0.004, "p95": 0.006}
+    slow, broken = fine | {"p95": 0.2}, fine | {"status": 500}
+    run = {"scale": 0.1, "accounts": 2, "gigabytes": 1.0, "rows": 1e6}
+    paths = {"/api/v1/a/": fine, "/api/v1/b/": slow, "/c/": broken}
+    (table,) = tables([run | {"rows": 1e5, "paths": paths}, run | {"paths": paths}])
+    assert [row[-1] for row in table.rows] == ["kept", "**missed**: p95", "answers 500"]
