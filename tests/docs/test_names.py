@@ -17,18 +17,18 @@ from vibex.lib.account_keys import FORMS
 from vibex.lib.env import ROOT
 from vibex.lib.variables import VARIABLES
 
-CODE = ("vibex", "accounts", "marketdata", "decisions", "trading", "benchmarks", "tests")
+CODE = ("vibex", "accounts", "marketdata", "decisions", "trading", "benchmarks", "tests", "supply")
 FENCE: Final = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 SPAN: Final = re.compile(r"`([^`\n]+)`")
 ALONE: Final = re.compile(r"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=.*)?")
 SET: Final = re.compile(r"(?<![\w$%{\"'])([A-Z][A-Z0-9]*_[A-Z0-9_]+)=")
 FILE: Final = re.compile(r"[\w.@-]+(?:/[\w.@*-]+)*\.(?:py|yaml|yml|toml|md|html|css|js|json|lock|sh)")
 FOLDER: Final = re.compile(
-    r"(?:vibex|accounts|marketdata|decisions|trading|templates|static|benchmarks|docs|tests|deploy)/[\w./-]*/"
+    r"(?:vibex|accounts|marketdata|decisions|trading|templates|static|benchmarks|docs|tests|deploy|supply)/[\w./-]*/"
 )
 
-OTHERS: Final = frozenset({"UV_PYTHON", "SSL_CERT_FILE", "SHARED_DATA_ARCHIVE"})
-"""Variables of uv, of OpenSSL and of the repository at its host: not ours."""
+OTHERS: Final = frozenset({"UV_PYTHON", "SSL_CERT_FILE", "SHARED_DATA_ARCHIVE", "SOPS_AGE_KEY_FILE"})
+"""Variables of uv, OpenSSL, sops and of the repository at its host: not ours."""
 WRITTEN: Final = frozenset(
     {
         "up.lock",
@@ -39,6 +39,9 @@ WRITTEN: Final = frozenset(
         "stderr.json",
         "docker-compose.yml",
         "plotly.min.js",
+        "person.json",
+        "summary.json",
+        "vibex.cdx.json",
     }
 )
 """Files that an installation, a package or a person brings, or that there must not be."""
