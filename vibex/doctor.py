@@ -49,6 +49,7 @@ LOOKS: Final = (
     Look("migrations", looks.migration_lines, seconds=10.0, remedy=MIGRATE, needs_tables=False),
     Look("timescaledb", looks.timescale_lines, needs_tables=False),
     Look("scheduler and market", looks.running_lines),
+    Look("backup", looks.backup_lines),
     Look("events", looks.hearing_lines),
     Look("models", model_looks.bot_model_lines, seconds=15.0),
     Look("venue", market_looks.venue_lines, seconds=15.0),

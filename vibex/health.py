@@ -107,7 +107,7 @@ def health_report(person: User) -> dict[str, Any]:
     checks, here = health_checks(person), installation()
     return {
         "status": "ready" if all(check.ok for check in checks) else "not ready",
-        "checks": [asdict(check) for check in checks],
+        "checks": [asdict(check) for check in (*checks, _look("backup", looks.backup))],
         "environment": here.environment,
         "database": connection.vendor,
         "processes": "several" if settings.REDIS_URL else "one",

@@ -21,6 +21,8 @@ from accounts.models import Account
 from marketdata.models import Feed
 from trading.selectors.hearing import hearing_of
 from trading.services.periodic import HEARTBEAT
+from trading.services.watchers import BACKUP_LIMIT
+from vibex.backup import last_success
 
 HEARTBEAT_LIMIT: Final = 60.0
 """Seconds since a worker last ran the heartbeat that beat sends every 10 s."""
@@ -93,6 +95,16 @@ def disk() -> Check:
         folder = _nearest(folder)
     free = _free_mb(folder)
     return Check("disk", free >= DISK_LIMIT_MB, f"{free} MB free in the data folder")
+
+
+def backup() -> Check:
+    """Tell how old the newest backup is. For `ready` it does not matter: what trades goes on trading without one."""
+    newest = last_success()
+    if not settings.BACKUP_HOURLY:
+        return Check("backup", True, "none are made by themselves (BACKUP_HOURLY=no)")
+    if newest is None:
+        return Check("backup", False, "there is none yet")
+    return _age("backup", "the newest was made", newest, BACKUP_LIMIT.total_seconds())
 
 
 def _age(name: str, what: str, at: datetime | None, limit: float) -> Check:
@@ -252,6 +264,18 @@ def running_lines() -> Iterator[Line]:
     """Yield whether tasks run and a market moves."""
     for check in (scheduler(), market()):
         yield Line(check.name, "ok" if check.ok else "fail", check.detail, "" if check.ok else START)
+
+
+def backup_lines() -> Iterator[Line]:
+    """Yield how old the newest backup is, and whether somebody who finds it could read it."""
+    check = backup()
+    if not check.ok:
+        yield Line("backup", "warn", check.detail, "uv run manage.py backup (each hour it is made by itself)")
+    elif not (settings.BACKUP_KEY or settings.BACKUP_RECIPIENT) and settings.VIBEX_ENV == "prod":
+        remedy = "Set BACKUP_RECIPIENT: `manage.py backup --new-key` makes one."
+        yield Line("backup", "warn", f"{check.detail}; it is not encrypted", remedy)
+    else:
+        yield Line("backup", "ok", check.detail)
 
 
 def hearing_lines() -> Iterator[Line]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.drill.house import destroyed, drop, environment, exchange_running, manage, step
 
-pytestmark = [pytest.mark.ci, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(900)]
 DATABASE = "vibex_drill"
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.db.models.functions import Coalesce, JSONObject
+from django_celery_beat.models import PeriodicTask
 
-from accounts.models import Account, Bot, Job, User
+from accounts.models import Account, Backup, Bot, Job, User
 from accounts.selectors import Person, accounts_seen_by, open_alerts
 from decisions.models import Cycle
 from marketdata.models import Feed, VenueBudget
@@ -91,10 +91,11 @@ class BudgetLine:
 
 @dataclass(frozen=True, slots=True)
 class Backups:
-    """Files in the folder of backups, with the time of the newest."""
+    """The newest backup that was made, and why the one that was tried last could not be."""
 
-    count: int
-    newest: datetime
+    hourly: bool
+    newest: Backup | None
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def operations_of(person: Person, *, now: datetime) -> Operations:
     staff = isinstance(person, User) and person.is_staff
     seen = accounts_seen_by(person)
     rows = _open(_compared(with_looks(seen))).select_related("owner")
-    accounts = list(_unseen(rows, person).order_by("pk"))
+    rows = _unseen(rows, person)
+    accounts = list((_backed_up(rows) if staff else rows).order_by("pk"))
     bots = list(_with_last_run(Bot.objects.filter(account__in=seen).select_related("account"))) if accounts else []
     known = system_known(person, now=now)
     feeds = [feed for feed in known.feeds.values() if staff or feed.venue in {each.market for each in accounts}]
@@ -151,7 +153,7 @@ def operations_of(person: Person, *, now: datetime) -> Operations:
         candles=days_of_candles(feed for feed in feeds if feed.running),
         budgets=_budgets(now) if staff else None,
         installation=installation() if staff else None,
-        backups=backups_in(Path(settings.VIBEX_DATA_DIR) / "backups") if staff else None,
+        backups=_backups(accounts) if staff else None,
         log=log_of(person, Wanted(level="warning", limit=LINES), patience=LOG_PATIENCE),
         unseen=cast("Any", accounts[0]).unseen if accounts else None,
         listens=[each.pk for each in accounts if each.owner_id == person.pk],
@@ -165,14 +167,35 @@ def log_of(person: Person, wanted: Wanted, **how: Any) -> Tail | None:
     return log_tail(Path(settings.VIBEX_LOG_DIR), wanted, **how)
 
 
-def backups_in(folder: Path) -> Backups | None:
-    """Return what lies in a folder of backups; None for nothing."""
-    if not folder.is_dir():
-        return None
-    times = [file.stat().st_mtime for file in folder.iterdir() if file.is_file()]
-    return (
-        Backups(len(times), datetime.fromtimestamp(max(times), tz=timezone.get_default_timezone())) if times else None
+def _backed_up(rows: Any) -> Any:
+    """Add the newest backup and the newest that failed: a query less."""
+    told = JSONObject(
+        at="at", bytes="bytes", place="place", encrypted="encrypted", verified="verified", problem="problem"
     )
+    newest = {
+        name: Backup.objects.filter(well=well).order_by("-at") for name, well in (("made", True), ("failed", False))
+    }
+    return rows.annotate(**{f"backup_{name}": Subquery(each.values(told=told)[:1]) for name, each in newest.items()})
+
+
+def _backups(rows: Sequence[Any]) -> Backups:
+    """Return how backups go, as one of the rows has it; without any they are asked for."""
+    row = rows[0] if rows else _backed_up(PeriodicTask.objects.all()).first()
+    made, failed = (_backup(getattr(row, f"backup_{name}", None)) for name in ("made", "failed"))
+    behind = failed is not None and (made is None or failed.at > made.at)
+    return Backups(settings.BACKUP_HOURLY, made, failed.problem if failed and behind else "")
+
+
+def _backup(told: dict[str, Any] | None) -> Backup | None:
+    if told is None:
+        return None
+    verified = told["verified"] and _moment(told["verified"])
+    return Backup(**{**told, "at": _moment(told["at"]), "verified": verified, "encrypted": bool(told["encrypted"])})
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def _compared(accounts: QuerySet[Account]) -> QuerySet[Account]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from accounts.domain.alerts import EventType, Severity
-from accounts.models import Account, Incident
+from accounts.models import Account, Backup, Incident
 from accounts.services import alert_raise, incident_open, incident_resolve
 from accounts.services.jobs import jobs_sweep
 from decisions.models import Cycle
@@ -32,6 +33,8 @@ HEARTBEAT_LIMIT: Final = timedelta(seconds=60)
 """Beat sends a task every ten seconds; a worker that ran none for so long is gone, or has no thread left."""
 LEASE_GRACE: Final = timedelta(seconds=30)
 """After its lease ran out, a cycle has so long to end itself."""
+BACKUP_LIMIT: Final = timedelta(hours=3)
+"""One is made each hour: two that failed are told of by themselves, this tells of those that nobody tried."""
 SEVERAL: Final = 5
 """When more accounts than this are late, that is told once, and not of each."""
 BEGAN: Final = timezone.now()
@@ -52,7 +55,7 @@ def service_watch() -> list[Late]:
     now = timezone.now()
     in_play = accounts_in_play()
     in_play_note(account_ids=in_play, now=now)
-    late = [*_scheduler(now), *_leases(now)]
+    late = [*_scheduler(now), *_leases(now), *_backup(now)]
     if not any(one.subject == SCHEDULER for one in late):  # while no task runs, the rest follows from that
         late += [*_guard(in_play, now), *_decisions(now)]
     for one in late:
@@ -109,6 +112,15 @@ def _decisions(now: datetime) -> Iterator[Late]:
     for bot, closed_at in decisions_late(since=BEGAN, now=now):
         text = f"{bot.name} has not decided on the candle that closed at {closed_at:%F %H:%M} UTC (market time)."
         yield Late(f"bot {bot.pk}", text, bot.account)
+
+
+def _backup(now: datetime) -> Iterator[Late]:
+    if not settings.BACKUP_HOURLY:
+        return
+    newest = Backup.objects.filter(well=True).order_by("-at").values_list("at", flat=True).first()
+    if now - max(newest or BEGAN, BEGAN) > BACKUP_LIMIT:
+        when = f"since {newest:%F %T} UTC" if newest else "yet"
+        yield Late("backup", f"No backup was made {when}: `manage.py backup` says why.")
 
 
 def _leases(now: datetime) -> Iterator[Late]:

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from accounts.models import Bot, Job, Role
+from accounts.models import Backup, Bot, Job, Role
 from decisions.models import Cycle
 from marketdata.models import Candle, CandleHole, Feed, Instrument, VenueBudget
 from marketdata.selectors.day_of_candles import days_of_candles
@@ -176,13 +176,23 @@ def test_weight_of_venues_counts_this_minute_only(client, made):
     assert "slow down" in text
 
 
-def test_backups_that_lie_there_are_counted(client, made, settings, tmp_path):
-    settings.VIBEX_DATA_DIR = str(tmp_path)
+def test_the_newest_backup_is_shown_and_why_the_last_one_failed(client, made, settings):
     client.force_login(staff())
-    assert "None are made by this installation" in page(client)
-    (tmp_path / "backups").mkdir()
-    (tmp_path / "backups" / "one.gz").write_text("x")
-    assert "1 in the folder of backups" in page(client)
+    assert "There is none yet" in page(client)
+    now = timezone.now()
+    Backup.objects.create(name="old", at=now - timedelta(days=1), well=True, place="/elsewhere", bytes=1)
+    Backup.objects.create(name="lost", at=now - timedelta(hours=2), well=False, place="/here", problem="no room then")
+    Backup.objects.create(name="new", at=now - timedelta(hours=1), well=True, place="/backups", bytes=5_000_000)
+    text = page(client)
+    assert "in /backups" in text
+    assert "4.8" in text
+    assert "not encrypted" in text
+    assert "failed" not in text.partition("Backups")[2].partition("</dl>")[0], "a newer one is there"
+    Backup.objects.create(name="", at=now, well=False, place="/backups", problem="the disk is full")
+    settings.BACKUP_HOURLY = False
+    text = page(client)
+    assert "The last one failed: the disk is full" in text
+    assert "BACKUP_HOURLY" in text
 
 
 def test_the_page_names_no_market_where_there_is_none(client):

@@ -13,7 +13,11 @@ class BackupVariables(KeepingVariables):
     """Backups of the database (docs/backup.md)."""
 
     BACKUP_HOURLY: bool = variable(
-        yes_or_no, "Back up the database every hour.", default="yes", example="no", section="Backups"
+        yes_or_no,
+        "Back up the database every hour.",
+        default={"dev": "yes", "test": "no", "prod": "yes"},
+        example="no",
+        section="Backups",
     )
     BACKUP_DIR: Path | None = variable(
         path,

@@ -154,7 +154,7 @@ def test_a_database_that_is_gone_makes_it_not_ready_instead_of_an_error(client: 
 def test_the_report_has_the_details() -> None:
     report = health_report(User())
     assert report["status"] == "ready"
-    assert {check["name"] for check in report["checks"]} == {"database", "scheduler", "market", "guard", "disk"}
+    assert {check["name"] for check in report["checks"]} == {"database", "scheduler", "market", "guard", "disk", "backup"}
     assert report["features"]["FEATURE_LIVE_TRADING"] is False
     assert (report["decider_host"], report["versions"]["python"]) == ("", platform.python_version())
     assert 20 < report["peak_memory_mb"] < 5000
