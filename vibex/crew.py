@@ -30,6 +30,8 @@ PAUSES: Final = (1.0, 2.0, 5.0, 10.0)
 LOOK: Final = 0.2
 GAVE_UP: Final = 1
 KILLED: Final = 130
+ENDED_WELL: Final = (0, -signal.SIGTERM)
+"""Codes of members that were told to end: the second is of one that had not begun to listen to signals, or to work."""
 SOCKET, LIFELINE = "--socket", "--lifeline"
 """Options by which a member is told the numbers of its descriptors."""
 
@@ -107,7 +109,7 @@ class Crew:
         ends, in_order = time.monotonic() + self.grace, True
         for process in running:
             try:
-                in_order &= process.wait(max(0.0, ends - time.monotonic())) == 0
+                in_order &= process.wait(max(0.0, ends - time.monotonic())) in ENDED_WELL
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

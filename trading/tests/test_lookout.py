@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -30,13 +30,18 @@ class Hands:
         """Nothing is under way."""
 
 
+def _noted(told: list[str], passed: Passed) -> Passed:
+    told.append("pass")
+    return passed
+
+
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was done instead of the tasks, in its order."""
     system_schedules_install()
     told: list[str] = []
-    doubts = {1: ("x",), 2: ("y",)}
-    monkeypatch.setattr(module, "guard_pass", lambda: told.append("pass") or Passed(doubts))
+    doubts: dict[int, tuple[str, ...]] = {1: ("x",), 2: ("y",)}
+    monkeypatch.setattr(module, "guard_pass", lambda: _noted(told, Passed(doubts)))
     monkeypatch.setattr(module, "guard_run", lambda *, account_id: told.append(f"look {account_id}"))
     monkeypatch.setattr(module, "service_watch", lambda: told.append("watch"))
     monkeypatch.setattr(module, "deliveries_send", lambda: told.append("alerts"))

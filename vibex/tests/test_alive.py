@@ -22,7 +22,7 @@ from vibex.workers import SignOfLife
 
 @pytest.fixture(autouse=True)
 def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(alive.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("vibex.lib.alive.tempfile.gettempdir", lambda: str(tmp_path))
 
 
 def test_who_left_a_sign_is_alive() -> None:
