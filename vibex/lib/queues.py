@@ -47,6 +47,11 @@ PUBLISH_RETRIES: Final = {"max_retries": 1, "interval_start": 0, "interval_step"
 """Who sends a task tries twice. The database knows what is due, so a task that cannot be sent is sent again later."""
 
 
+def celery_queues() -> dict[str, dict[str, str]]:
+    """Return the queues as Celery wants them: a worker that is not told which takes from all of them."""
+    return {queue: {"exchange": queue, "routing_key": queue} for queue in QUEUES}
+
+
 def celery_routes() -> dict[str, dict[str, str]]:
     """Return the routes as Celery wants them."""
     return {task: {"queue": queue} for task, queue in ROUTES.items()}

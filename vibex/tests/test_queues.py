@@ -49,6 +49,11 @@ def test_every_queue_has_a_worker() -> None:
     assert sorted(taken) == sorted(QUEUES)
 
 
+def test_a_worker_that_is_not_told_which_takes_from_all_queues() -> None:
+    assert set(app.amqp.queues) >= set(QUEUES)
+    assert {app.amqp.queues[queue].routing_key for queue in QUEUES} == set(QUEUES)
+
+
 def test_health_checks_ask_for_the_name_that_a_worker_has() -> None:
     for one in processes.SERVICES:
         if "worker" in one.command:
