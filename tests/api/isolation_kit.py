@@ -15,6 +15,7 @@ OPEN = {
     "api/health/": "a watcher has no account; no detail is told",
     "api/v1/health/live/": "as above",
     "api/v1/health/ready/": "as above",
+    "metrics": "asks for METRICS_TOKEN or staff by itself: 401, or 404 where no token is set",
     "api/schema/": "tells of the code and of no data; API_DOCS turns it off",
     "api/docs/": "as above",
     "^docs/?$": "leads there",
