@@ -85,11 +85,11 @@ def _fill(accounts: list[Account], bots: list[Bot]) -> None:
            side="'BUY'", quantity="1", price="1", fee="0.1", fee_asset="'USDT'", at="o.created")  # fmt: skip
     insert(IncomeEntry, orders, done, account="o.account_id", kind="'COMMISSION'", transaction_id="'f' || o.id",
            symbol="o.symbol", amount="0.1", asset="'USDT'", at="o.created")  # fmt: skip
-    insert(EquityPoint, _series(60_000), account=account, at=f"{ago} + g.i * interval '1 microsecond'", wallet="1",
+    insert(EquityPoint, _series(24_000), account=account, at=f"{ago} + g.i * interval '1 microsecond'", wallet="1",
            unrealised="0", equity="1", transfers="0")  # fmt: skip
-    insert(EquityHour, _series(30_000), account=account, hour=f"date_trunc('hour', now()) - interval '1 hour' * (100 + g.i / {len(accounts)})",
+    insert(EquityHour, _series(9_000), account=account, hour=f"date_trunc('hour', now()) - interval '1 hour' * (100 + g.i / {len(accounts)})",
            lowest_at=ago, highest_at=ago)  # fmt: skip
-    insert(PerformanceDay, _series(20_000), account=account, bot=bot, model="'test/model'",
+    insert(PerformanceDay, _series(9_000), account=account, bot=bot, model="'test/model'",
            day=f"current_date - 10 - (g.i / {len(accounts)})")  # fmt: skip
     insert(Reconciliation, many, account=account, at=ago, trigger="'hourly'", agreed="true")
     insert(Lock, many, account=account, symbol="'BTCUSDT'", reason="'filled'", since=ago, lifted=ago)
@@ -105,7 +105,7 @@ def _fill(accounts: list[Account], bots: list[Bot]) -> None:
     insert(SignIn, many, user=owner, kind="'session'", session_key="'filled' || g.i", created=ago, seen=ago, ended=ago)
     insert(ApiKey, many, user=owner, name="'filled'", prefix="'f' || g.i", digest="'x'", created=ago, revoked=ago)
     insert(IdempotentCall, many, user=owner, key="'filled' || g.i", digest="'x'", created="now()")
-    insert(Job, many, owner=owner, kind="'backtest'", status="'done'", created=ago, ended=ago, alive_until=ago)
+    insert(Job, many, owner=owner, kind="'backtest'", status="'done'", created=ago, ended=ago, alive_until="now()")
     insert(PaperAccount, "accounts_account a", "NOT EXISTS (SELECT 1 FROM trading_paperaccount p WHERE p.account_id = a.id)",
            account="a.id", wallet="1")  # fmt: skip
     paper = f"(SELECT id FROM trading_paperaccount WHERE account_id = {account})"
@@ -115,7 +115,7 @@ def _fill(accounts: list[Account], bots: list[Bot]) -> None:
            client_order_id="'filled' || g.i", symbol="'BTCUSDT'", side="'BUY'", quantity="1", price="1", at=ago)  # fmt: skip
     insert(PaperIncome, many, paper=paper, transaction_id="1000000 + g.i", kind="'COMMISSION'", amount="0", at=ago)
     symbols = "(ARRAY['AAAUSDT', 'BBBUSDT', 'CCCUSDT'])[1 + g.i % 3]"
-    insert(Candle, _series(150_000), venue="'sim'", symbol=symbols, interval="'1m'",
+    insert(Candle, _series(60_000), venue="'sim'", symbol=symbols, interval="'1m'",
            open_time="date_trunc('minute', now()) - interval '30 days' - interval '1 minute' * (g.i / 3)", open="1", high="1",
            low="1", close="1", volume="1", closed="true")  # fmt: skip
     for model, columns in (

@@ -130,7 +130,7 @@ KEPT: Final[dict[str, str]] = {
         ),
         STATE,
     ),
-    "accounts.Job": "results that a person asked for; trials of backtests are counted by them",
+    "accounts.Job": "its own sweep forgets what has been over for 30 days",
     "accounts.AlertDelivery": "goes with its alert",
     "token_blacklist.BlacklistedToken": "goes with its token",
     "marketdata.SignerNonce": "a number that was used must never be used again",
