@@ -55,9 +55,10 @@ def _thin() -> Iterator[int]:
 
 def _thinnings() -> Iterator[tuple[PerformanceState, datetime, list[int]]]:
     """Yield stretch by stretch, of every account: its state, where the stretch ends, and the keys that can go."""
-    for state in PerformanceState.objects.filter(equity_until__isnull=False).order_by("pk"):
+    for state in PerformanceState.objects.order_by("pk"):
+        if state.equity_until is None:
+            continue
         # By the market's time, and nothing that is not summed up yet.
-        assert state.equity_until is not None  # as was asked for
         limit = quarter_of(state.equity_until - timedelta(days=settings.EQUITY_POINT_DAYS))
         since = state.thinned_until
         while (first := _first_point(state.account_id, since, limit)) is not None:
