@@ -33,6 +33,8 @@ HOSTS = {
     "example.com",
     "vibex.example.com",
     "desk.example.com",
+    "s3.example.com",
+    "age-encryption.org",
     "key@sentry.example.com",
     "github.com",
 } | {
