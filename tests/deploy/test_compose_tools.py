@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from tests.deploy import tools
 from tests.deploy.files import COMPOSE_FILES, DEPLOY, DEVELOPMENT, PRODUCTION, TESTS, environment_file, services
 from vibex.lib.env import ROOT, read
+from vibex.lib.variables import VARIABLES
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
 
@@ -147,3 +149,11 @@ def test_the_example_of_the_variables_needs_no_line_more(etc: Path) -> None:
     assert {"OPENROUTER_API_KEY_FILE"} <= offered
     assert not set(environment_file(etc / "vibex.env")) & offered, "keys are for whoever has some"
     assert ROOT.name not in text
+
+
+def test_every_variable_of_the_example_exists_also_those_that_are_offered() -> None:
+    text = (DEPLOY / "vibex.env.example").read_text(encoding="utf-8")
+    named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)) - {"JOURNAL_GID"}
+    files = {f"{name}_FILE" for name, variable in VARIABLES.items() if variable.has_file}
+    of_an_account = {name for name in named if name.endswith("_MAIN_FILE")}
+    assert named - of_an_account <= set(VARIABLES) | files
