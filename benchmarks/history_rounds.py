@@ -30,7 +30,7 @@ PAGES: Final = (
     "/admin/trading/position/",
     "/admin/decisions/interaction/",
 )
-LISTS: Final = ("cycles", "decisions", "interactions", "diary", "orders", "positions", "equity")
+LISTS: Final = ("cycles", "decisions", "interactions", "diary", "orders", "positions", "incidents")
 """Below /api/v1/; of all accounts, of one, and far down."""
 
 

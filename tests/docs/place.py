@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -98,8 +98,12 @@ class Place:
         return self._ended(command, command.run_as, command.code)
 
     def close(self) -> None:
-        while self.running:
-            self._end(*self.running.pop())
+        """End what still runs, the last one first. Raises what went wrong with the first of them, when all are ended."""
+        with ExitStack() as ending:
+            for command, process in self.running:
+                ending.callback(self._kill, process)
+                ending.callback(self._end, command, process)
+            self.running = []
 
     def _ended(self, command: Command, text: str, code: int) -> str:
         process = self._begun(text)
