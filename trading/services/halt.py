@@ -26,6 +26,7 @@ from trading.services.journal.base import IntentVoid
 from trading.services.live import world_for
 from trading.services.waiting import approvals_void
 from trading.services.world import World
+from vibex.lib.commits import after_commit
 from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 from vibex.lib.events import publish_on_commit
 from vibex.lib.masking import mask_text
@@ -99,7 +100,7 @@ def halt_latch(*, account: Account, reason: str, actor: User | None = None, keep
         audit_write(actor=actor, action="account-halt", obj=account, after=after)
         publish_on_commit(account_id=account.pk, kind="account")
         void = partial(approvals_void, account=account, reason="The account was halted after this was decided.")
-        transaction.on_commit(void, robust=True)
+        after_commit(void)
     if latched:
         _announce(held, actor, reason)
     return latched

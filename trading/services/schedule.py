@@ -27,6 +27,7 @@ from trading.services.live_gate import live_allowed
 from trading.services.restored import accounts_restored
 from trading.services.waiting import approvals_void
 from vibex.lib.clock import Clock, ReplayClock, WallClock
+from vibex.lib.commits import after_commit
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.events import publish_on_commit
 
@@ -48,7 +49,7 @@ def bot_start(*, bot: Bot, actor: User | None, reason: str = "") -> Bot:
     clock = market_clock(bot.account.market)
     with transaction.atomic():
         if _move(bot, Status.RUNNING, actor=actor, reason=reason, clock=clock) and _undecided_and_fresh(bot, clock):
-            transaction.on_commit(partial(tick_send, bot.pk, at_once=True), robust=True)
+            after_commit(partial(tick_send, bot.pk, at_once=True))
     return bot
 
 
@@ -203,7 +204,7 @@ def _move(bot: Bot, to: str, *, actor: User | None, reason: str, clock: Clock) -
     _note(bot, actor, f"bot-{to}", {"status": before}, {"status": to}, reason, clock)
     if to != Status.RUNNING:
         void = partial(approvals_void, bot=bot, reason=f"The bot was {to} after this was decided.")
-        transaction.on_commit(void, robust=True)
+        after_commit(void)
     periodic.bot_row_put(bot, clock)
     return True
 
