@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.apps import apps
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Alert, ApiKey, Backup, IdempotentCall, SignIn
@@ -68,6 +69,10 @@ def test_a_hundred_years_later_all_orders_fills_and_decisions_are_there_as_they_
     assert set(Interaction.objects.values_list("user_prompt", "system_prompt")) == {("", "")}
     with pytest.raises(Rejected, match="PROMPT_RETENTION_DAYS"):
         prompt_of(made.cycles[-1])
+    client = Client()
+    client.force_login(made.user)
+    page = client.get(f"/cycles/{made.cycles[-1].pk}/").content.decode()
+    assert "The text of the prompt was kept long enough and is gone" in page
 
 
 def test_what_is_young_stays():

@@ -71,6 +71,11 @@ class Rung:
     def max_tokens(self) -> str:
         return plain(self.row.parameters.get("max_tokens"))
 
+    @property
+    def prompt_gone(self) -> bool:
+        """Whether there was a prompt whose text was kept long enough (`decisions/services/retention.py`)."""
+        return bool(self.row.prompt_digest) and all(text.part != "prompt" for text in self.texts)
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:

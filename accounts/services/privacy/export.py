@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from typing import IO, Any, Final
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
@@ -44,7 +44,9 @@ def person_export(*, user: User, to: IO[bytes], actor: Actor) -> dict[str, int]:
             rows = None if model is User else rows_about(model, user)
             if rows is None:
                 continue
-            with archive.open(f"{model._meta.label}.json", "w", force_zip64=True) as file:
+            entry = ZipInfo(f"{model._meta.label}.json", at.timetuple()[:6])
+            entry.compress_type = ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
                 counts[model._meta.label] = _written(file, model, rows)
         archive.writestr("summary.json", _json({"at": at, "rows": counts}))
     return counts

@@ -103,7 +103,9 @@ def _unmention(model: type[Model], user: User) -> int:
     return count
 
 
-def _mentioning(model: type[Model], fields: Sequence[Field[Any, Any]], email: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _mentioning(
+    model: type[Model], fields: Sequence[Field[Any, Any]], email: str
+) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield key and texts of the rows in which an address stands. JSON is looked at as text, as the database keeps it."""
     names = [field.name for field in fields]
     rows = model._default_manager.order_by("pk")
