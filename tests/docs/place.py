@@ -27,7 +27,7 @@ from tests.docs.commands import Command
 from vibex.lib.env import ROOT
 from vibex.tests.running import KEPT, free_port
 
-PATIENCE: Final = 180.0
+PATIENCE: Final = 300.0
 PORT: Final = re.compile(r"(?<=127\.0\.0\.1:)\d{4,5}|(?<=--port )\d{4,5}|(?<=-p )\d{4,5}")
 REDIS_DATABASE: Final = 11
 """Pages that need Redis are run by one process of the suite, one after the other; no other test uses this one."""
