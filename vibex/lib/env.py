@@ -295,7 +295,10 @@ def _below(root: Path, value: Any) -> Any:
 
 def example_file() -> str:
     """Return the content of `.env.example`: every variable, explained, commented out."""
-    lines = ["# Copy to .env.local and fill in. Made by `python -m vibex.lib.env`; docs/configuration.md explains it."]
+    lines = [
+        "# Copy to .env.local and fill in. Made by `python -m vibex.lib.env`; docs/configuration.md explains it.",
+        "# A secret may lie in a file instead: SECRET_KEY_FILE=/run/secrets/secret_key in the place of SECRET_KEY.",
+    ]
     section = ""
     for name, variable in VARIABLES.items():
         if variable.section != section:
