@@ -187,7 +187,7 @@ class Jump:
         if not held:
             return np.array((wallet,))
         first, *others = held
-        equity = self._tapes[first.symbol].mark[start:stop] * float(first.quantity)
+        equity: Floats = self._tapes[first.symbol].mark[start:stop] * float(first.quantity)
         equity += wallet - float(first.cost)
         for each in others:
             equity += self._tapes[each.symbol].mark[start:stop] * float(each.quantity) - float(each.cost)
