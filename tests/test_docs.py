@@ -42,6 +42,8 @@ HOSTS = {
     "fapi.asterdex.com",
     "fstream.asterdex.com",
     "fapi.asterdex-testnet.com",
+    "squawkhq.com",  # what lints migrations and workflows
+    "docs.zizmor.sh",
     *KEY_OWNERS.values(),  # servers of models that the house knows
 }
 """Hosts a page may name. Anything else is a mistake, or needs a reason to stand here."""
