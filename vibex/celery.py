@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 
 from vibex.workers import steps_add
 
@@ -20,3 +20,11 @@ app.set_default()  # else a thread other than the one that imported this would s
 @setup_logging.connect
 def keep_logging(**_: Any) -> None:
     """Celery configures logging of its own unless somebody listens here; ours stands already."""
+
+
+@worker_init.connect
+def survive_the_loss_of_redis(**_: Any) -> None:
+    """Only workers have tasks in hand, and only they have to load Redis for it."""
+    from vibex.broker import mend
+
+    mend()
