@@ -50,7 +50,7 @@ FORMS: Final = tuple(
         r"no(?: \"(?P<no>[^\"]+)\")?, (?P<why>.+)",
         r"(?P<how>tried|server) \"(?P<goes_on>[^\"]+)\" until \"(?P<seen>[^\"]+)\"",
         r"exit (?P<code>\d+) \"(?P<exit>[^\"]+)\"",
-        r"with \"(?P<old>[^\"]+)\" as \"(?P<new>[^\"]+)\"",
+        r"with \"(?P<old>[^\"]+)\" as \"(?P<new>[^\"]*)\"",
         r"first \"(?P<first>.+)\"",
         r"beside \"(?P<beside>.+)\" until \"(?P<up>[^\"]+)\"",
     )
