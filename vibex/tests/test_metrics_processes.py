@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 import psutil
 import psycopg
 import pytest
 
+from tests.fleet.gate import Gate
 from vibex.lib.env import ROOT
 from vibex.tests.metrics_kit import BEARER, TOKEN, Told, told, value
 from vibex.tests.running import KEPT, free_port
 
-pytestmark = [pytest.mark.ci, pytest.mark.redis, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ci, pytest.mark.redis, pytest.mark.timeout(600)]
 DATABASE, REDIS = "vibex_metrics", 3
 PATIENCE = 120.0
 CYCLES = """
@@ -45,10 +47,13 @@ class Web:
 
     def __init__(self, folder: Path, postgres_url: str, redis_url: str) -> None:
         self.folder, self.port = folder, free_port()
+        self.database = _gate(postgres_url, 5432)
+        self.cache = _gate(redis_url, 6379)
         kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("COV")}
         self.redis = f"{redis_url.rpartition('/')[0]}/{REDIS}"
         self.environment = kept | {
-            "DATABASE_URL": f"{postgres_url.rpartition('/')[0]}/{DATABASE}", "REDIS_URL": self.redis,
+            "DATABASE_URL": _through(f"{postgres_url.rpartition('/')[0]}/{DATABASE}", self.database),
+            "REDIS_URL": _through(self.redis, self.cache),
             "SECRET_KEY": "the same key for all processes of an installation, long enough", "METRICS_TOKEN": TOKEN,
             "VIBEX_DATA_DIR": str(folder / "data"), "VIBEX_LOG_DIR": str(folder / "logs"), "LOG_LEVEL": "ERROR",
         }  # fmt: skip
@@ -104,6 +109,18 @@ class Web:
             self.process.wait(60)
 
 
+def _gate(url: str, port: int) -> Gate:
+    parts = urlsplit(url)
+    return Gate(parts.hostname or "127.0.0.1", parts.port or port).open()
+
+
+def _through(url: str, gate: Gate) -> str:
+    """Return the address with the gate in front of it."""
+    parts = urlsplit(url)
+    who, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{who}{at}127.0.0.1:{gate.at}"))
+
+
 @pytest.fixture
 def web(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Web]:
     import redis
@@ -116,6 +133,8 @@ def web(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Web]:
     made.run("migrate")
     yield made
     made.end()
+    made.database.shut()
+    made.cache.shut()
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
 
@@ -142,3 +161,34 @@ def test_whoever_answers_tells_the_same_and_a_death_resets_nothing(web: Web) -> 
     assert done(found) == 12.0
     assert value(found, "vibex_metrics_part_failed", part="queues") == 0
     assert value(found, "vibex_queue_tasks", queue="guard") == 0
+
+
+def test_what_is_away_is_told_and_what_is_not_goes_on(web: Web) -> None:
+    web.start()
+    web.wait_for(lambda: done(web.scrape()) == 0.0)
+    web.run("shell", "-c", CYCLES.format(count=3))
+    web.wait_for(lambda: done(web.scrape()) == 3.0)
+
+    web.cache.shut()
+    found = web.wait_for(lambda: failed(web, "queues"))
+    assert value(found, "vibex_check", check="database") == 1
+    assert value(found, "vibex_halts") == 0
+    web.cache.open()
+    web.wait_for(lambda: failed(web, "queues", 0))
+
+    web.database.shut()
+    found = web.wait_for(lambda: failed(web, "database"))
+    assert value(found, "vibex_ready") == 0
+    assert value(found, "vibex_check", check="database") == 0
+    assert value(found, "vibex_metrics_part_failed", part="queues") == 0
+    web.database.open()
+    found = web.wait_for(lambda: (found := web.scrape()) and "vibex_halts" in found and found)
+    assert value(found, "vibex_check", check="database") == 1
+    assert done(found) == 3.0
+
+
+def failed(web: Web, part: str, wanted: float = 1.0) -> Told | None:
+    """Return the figures once they say that a part cannot be read, or can."""
+    found = web.scrape()
+    told_of = (found or {}).get("vibex_metrics_part_failed", {})
+    return found if told_of.get((("part", part),)) == wanted else None
