@@ -37,6 +37,9 @@ else:
     Out = serializers.Serializer
 
 
+UNSEEN = "not looked at: the database does not answer"
+
+
 class LivenessOut(Out):
     """That the process answers."""
 
@@ -92,14 +95,17 @@ def health_checks(person: User | None = None) -> list[Check]:
 
     Never raises: what cannot be looked at is not right.
     """
-    wanted: dict[str, Callable[[], Check]] = {
-        "database": looks.database,
+    database = _look("database", looks.database)
+    asked: dict[str, Callable[[], Check]] = {
         "scheduler": looks.scheduler,
         "market": looks.market,
         "guard": partial(_guard, person),
-        "disk": looks.disk,
     }
-    return [_look(name, look) for name, look in wanted.items()]
+    if database.ok:
+        rest = [_look(name, look) for name, look in asked.items()]
+    else:  # each would wait for a connection in vain, and a probe waits for none of them
+        rest = [Check(name, False, UNSEEN) for name in asked]
+    return [database, *rest, _look("disk", looks.disk)]
 
 
 def health_report(person: User) -> dict[str, Any]:
