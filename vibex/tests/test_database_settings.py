@@ -62,6 +62,7 @@ def test_what_the_url_says_of_the_link_goes_first_and_the_pool_has_the_size_that
     options = postgres(own, Kind.PAGES)["OPTIONS"]
     assert (options["sslmode"], int(options["keepalives_idle"]), options["keepalives_count"]) == ("verify-full", 5, 3)
     assert options["pool"]["max_size"] == 7
+    assert options["application_name"] == "vibex pages"
 
 
 def test_without_a_url_it_is_one_file():
