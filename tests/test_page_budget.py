@@ -35,6 +35,7 @@ NO_PAGES_OF_THEIR_OWN = (
     "api", "admin", "health", "-live", "-equity", "-figure", "-file", "-cost", "-funnel", "-spent", "-shadows", "moment",
     "logout", "-add", "-end", "-revoke", "-remove", "-test", "-acknowledge", "-count", "-act", "-answer", "-note", "-decide",
     "-resolve", "-log", "password-set", "register", "equity", "act", "act-done", "setup", "cycle-text", "prompt-difference", "status", "-ready",
+    "metrics",
 )  # fmt: skip
 """Ends of names of addresses that are parts of pages, files, charts and what is sent."""
 
