@@ -219,7 +219,8 @@ class Fill(models.Model):
 class IncomeEntry(models.Model):
     """A line of the exchange's own ledger of the wallet, copied once."""
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="income")
+    # Without an index of its own: two below begin with it, and beside a third PostgreSQL reads a whole ledger by that one.
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="income", db_index=False)
     kind = models.CharField(max_length=20)
     transaction_id = models.CharField(max_length=60)
     symbol = models.CharField(max_length=30, blank=True)
