@@ -103,10 +103,15 @@ def backup_verify(wanted: str, *, tell: Tell = bool) -> Manifest:
     engine, storage = engine_chosen(), storage_chosen()
     found = backup_found(storage, wanted)
     _refuse_vendor(engine, found)
-    with engine.only_one(), work_folder(Path(settings.VIBEX_DATA_DIR)) as work:
-        with proved(storage, found, work) as file, engine.scratch() as scratch:
-            tell("the checksum is right")
-            _load(scratch, found, file, tell)
+    data = Path(settings.VIBEX_DATA_DIR)
+    with (
+        engine.only_one(),
+        work_folder(data) as work,
+        proved(storage, found, work) as file,
+        engine.scratch() as scratch,
+    ):
+        tell("the checksum is right")
+        _load(scratch, found, file, tell)
     Backup.objects.filter(name=found.name, well=True).update(verified=datetime.now(UTC))
     return found
 
