@@ -4,15 +4,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('trading', '0004_access_and_figures'),
+        ("trading", "0004_access_and_figures"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='performancestate',
-            name='thinned_until',
-            field=models.DateTimeField(blank=True, help_text='Market time; of the points before it those are left that make the figures.', null=True),
+            model_name="performancestate",
+            name="thinned_until",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="Market time; of the points before it those are left that make the figures.",
+                null=True,
+            ),
         ),
     ]

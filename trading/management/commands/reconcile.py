@@ -31,7 +31,9 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=1))
         else:
-            self.stdout.write("\n".join(line for one in found for line in _lines(one)) or "no account trades or holds anything")
+            self.stdout.write(
+                "\n".join(line for one in found for line in _lines(one)) or "no account trades or holds anything"
+            )
         if any(one["left"] for one in found):
             raise SystemExit(1)
 
