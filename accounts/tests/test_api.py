@@ -82,7 +82,7 @@ def test_a_list_takes_two_queries_however_long_it_is(client, django_assert_num_q
 
 def test_the_status_has_details_for_signed_in_people(signed_in):
     body = signed_in.get("/api/v1/status/").json()
-    assert {check["name"] for check in body["checks"]} == {"database", "scheduler", "market", "guard", "disk"}
+    assert {check["name"] for check in body["checks"]} == {"database", "scheduler", "market", "guard", "disk", "backup"}
     assert body["features"] == dict.fromkeys(
         ("FEATURE_REGISTRATION", "FEATURE_LIVE_TRADING", "FEATURE_ENSEMBLE", "FEATURE_EXTERNAL_TEXT"), False
     )

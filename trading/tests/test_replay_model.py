@@ -148,7 +148,7 @@ def test_a_name_that_is_no_model_is_refused_before_anything_is_asked(model, cycl
 
 def test_without_the_prompt_or_the_market_nothing_is_asked(model, cycle):
     Interaction.objects.update(user_prompt="")
-    with pytest.raises(Rejected, match="no stored prompt"):
+    with pytest.raises(Rejected, match="The text of the prompt of cycle"):
         replay_prepare(cycle=cycle_find(cycle.pk), model=NAME)
     Snapshot.objects.all().delete()
     with pytest.raises(Rejected, match="are gone"):
