@@ -215,10 +215,10 @@ class Fleet:
         with psycopg.connect(self.database) as connection:
             connection.execute(statement.encode())
 
-    def says(self, path: str) -> int:
-        """Return the status of a page, 0 where nobody answers."""
+    def says(self, path: str, port: int = 0) -> int:
+        """Return the status of a page, 0 where nobody answers. `port` is that of another web server than the first."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as told:
             return told.code

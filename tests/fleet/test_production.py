@@ -15,10 +15,12 @@ import pytest
 
 from tests.fleet.fleet import ALL, SYMBOL, Fleet
 from tests.fleet.visitors import Visitors
+from vibex.tests.running import free_port
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(1500)]
 TOKEN: Final = "a-token-for-those-who-read-figures"
 OBJECTIVE: Final = 0.99
+READY: Final = "/api/v1/health/ready/"
 
 
 @pytest.mark.ci
@@ -37,11 +39,13 @@ def produce(house: Fleet, *, bots: int, seconds: float) -> None:
     house.model.buys = (SYMBOL, 0.01)
     house.begin_all([name for name in ALL if name != "web"])
     house.begin("web", METRICS_TOKEN=TOKEN)
-    house.wait_for(house.ready)
+    another = free_port()  # two web servers, so that one may be away: docs/deployment.md, scaling out
+    house.begin("another web", "web", API_PORT=str(another))
+    house.wait_for(lambda: house.ready() and house.says(READY, another) == 200)
     before = figures(house)  # counters begin with whoever reads them first
     house.start(*house.traders)
 
-    visitors = Visitors(house)
+    visitors = Visitors(house, (house.port, another))
     visitors.come()
     each = seconds / len(ALL)
     for number, name in enumerate(ALL):

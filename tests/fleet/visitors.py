@@ -1,4 +1,4 @@
-"""Visitors of an installation: one a second, who waits for an answer as long as the proxy before the web servers lets them."""
+"""Visitors of an installation: one a second, led to a web server that answers, as the proxy before them does it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Visitors:
     """Asks whether the installation is ready, in threads of its own, between `come` and `go`."""
 
     house: Fleet
+    ports: tuple[int, ...]
+    """Where the web servers listen: UPSTREAMS of the proxy."""
     waited: list[float | None] = field(default_factory=list)
     """Seconds that each of them waited until it was told that all is well; None for one who was not."""
     _gone: threading.Event = field(default_factory=threading.Event)
@@ -52,7 +54,7 @@ class Visitors:
     def _visit(self) -> None:
         began = time.monotonic()
         while time.monotonic() - began < WAITS:
-            told = self.house.says("/api/v1/health/ready/")
+            told = next(filter(None, (self.house.says("/api/v1/health/ready/", port) for port in self.ports)), 0)
             if told == 200:
                 self.waited.append(time.monotonic() - began)
                 return
