@@ -6,6 +6,7 @@ ones, the market is simulated, and the venue's address leads nowhere.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -188,7 +190,7 @@ def servers(postgres_url: str, redis_url: str) -> Iterator[dict[str, str]]:
     import redis
 
     name, queue = f"vibex_docs_{secrets.token_hex(4)}", f"{redis_url.rpartition('/')[0]}/{REDIS_DATABASE}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+    with _alone(), psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
         try:
             redis.Redis.from_url(queue).flushdb()
@@ -196,6 +198,14 @@ def servers(postgres_url: str, redis_url: str) -> Iterator[dict[str, str]]:
             yield {"DOCS_DATABASE_URL": url, "DOCS_REDIS_URL": queue}
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let pages with servers take turns on this machine: tasks of one would be taken by the workers of another."""
+    with (Path(tempfile.gettempdir()) / "vibex-docs-redis.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def copy_project(into: Path) -> None:
