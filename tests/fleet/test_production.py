@@ -6,6 +6,7 @@ A minute with five bots in the CI tier; five minutes with twenty bots among the 
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 import urllib.request
@@ -65,7 +66,7 @@ def produce(house: Fleet, *, bots: int, seconds: float) -> None:
     after = figures(house)
     told = {name: after[name] - before.get(name, 0.0) for name in ("vibex_cycles_total", "vibex_cycles_in_time_total")}
     assert told["vibex_cycles_total"] >= bots
-    assert set(house.end().values()) == {0}
+    assert set(house.end().values()) <= {0, -signal.SIGTERM}  # one that was begun a moment ago has nothing to end yet
     assert house.naked() == []
     orders = sum(len(house.truth(trader).orders) for trader in house.traders)
     sys.stdout.write(
