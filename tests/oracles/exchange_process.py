@@ -66,7 +66,8 @@ class RemoteExchange:
         return self._child.call(self._number, self._clock.now(), name, args, named)
 
 
-_children: dict[Path, Child] = {}
+_children: dict[tuple[Path, tuple[tuple[str, str], ...]], Child] = {}
+"""By interpreter and environment: what one test told its child must not be what the next one's child knows."""
 
 
 @contextmanager
@@ -75,9 +76,10 @@ def exchange_in(python: Path, environment: dict[str, str], *, clock: Any, **made
 
     `timeout_ms` is the patience with one request, `attempts` how often a question is asked (once).
     """
-    child = _children.get(python)
+    key = python, tuple(sorted(environment.items()))
+    child = _children.get(key)
     if child is None or not child.alive:
-        child = _children[python] = Child(python, environment)
+        child = _children[key] = Child(python, environment)
         atexit.register(child.close)
     number = child.call(0, clock.now(), "make", (), made)
     yield RemoteExchange(child, number, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,7 @@ from trading.models import Order, Position
 from trading.services.approval import decision_reject
 from trading.services.by_hand import order_cancel, position_close, position_stop_move, position_target_move
 from trading.services.halt import account_halt
+from trading.services.restored import restored_bar, restored_lift
 from trading.services.resume import account_resume
 from trading.services.schedule import bot_pause, bot_start, bot_stop
 from trading.services.standing import account_reduce, lock_lift, lock_put
@@ -50,6 +52,8 @@ OF_NO_ACCOUNT: Final = frozenset(
         "api-key-revoke",
         "confirm",
         "password-reset-send",
+        "person-export",
+        "person-forget",
         "prompt-template-add",
         "refresh-token-reuse",
         "role-set",
@@ -147,6 +151,8 @@ def _on_the_account(house: AskingHouse, boss: User) -> None:
     account_reduce(account=account, reason="x")
     account_halt(account=house.account, reason="x", actor=boss)
     account_resume(account=house.account, actor=boss, reason="x")
+    restored_bar(name="vibex-abcd-20260101T000000Z", at=datetime.now(UTC))
+    restored_lift(account=account)
 
 
 def _acts() -> Iterator[str]:
