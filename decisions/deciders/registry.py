@@ -61,12 +61,15 @@ class _House:
         prefix, _, rest = chain[0].partition("/")
         if prefix == PREFIX_OF_RULES:
             return rules_decider(rest)
-        if prefix not in provider_names() or not rest:
+        try:
+            made = model_decider(chain, self.asking, purse=self.purse, known=self.known)
+        except Rejected as fault:
+            if fault.code not in ("unknown_provider", "unknown_decider"):
+                raise
             raise Rejected(
                 f"Nothing decides under the name {chain[0]!r}. Known are {', '.join(known_deciders())}.",
                 code="unknown_decider",
-            )
-        made = model_decider(chain, self.asking, purse=self.purse, known=self.known)
+            ) from fault
         for endpoint in {link.endpoint for link in made.chain if link.endpoint and self.soon}:
             prepare(endpoint)
         return replace(made, turn=self.turn)

@@ -5,7 +5,7 @@ from decisions.domain.feedback import UNKNOWN
 from decisions.domain.money import USUAL_COST
 from decisions.selectors.feedback import feedback_for
 from decisions.selectors.prompts import outside_current, outside_of, prompt_template_text, prompt_templates
-from decisions.selectors.records import diary_of, first_cycle_at, last_invocation_count
+from decisions.selectors.records import diary_of, invocations_of
 from decisions.selectors.spending import (
     PerDecision,
     Slice,
@@ -38,8 +38,7 @@ __all__ = [
     "day_of",
     "diary_of",
     "feedback_for",
-    "first_cycle_at",
-    "last_invocation_count",
+    "invocations_of",
     "outside_current",
     "outside_of",
     "prompt_template_text",

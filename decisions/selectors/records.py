@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Min, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from accounts.models import Bot
 from decisions.models import Cycle, DiaryEntry
@@ -17,12 +17,9 @@ def diary_of(bot: Bot, *, kind: str = "", symbol: str = "") -> QuerySet[DiaryEnt
     return DiaryEntry.objects.filter(bot=bot, **wanted).order_by("-at", "-id")
 
 
-def first_cycle_at(bot: Bot) -> datetime | None:
-    """Return the candle close of the bot's first cycle, in market time: since when it has been trading."""
-    first: datetime | None = Cycle.objects.filter(bot=bot).aggregate(at=Min("scheduled_for"))["at"]
-    return first
-
-
-def last_invocation_count(bot: Bot) -> int:
-    """Return how many times the bot has decided."""
-    return Cycle.objects.filter(bot=bot, status=Cycle.Status.DONE).count()
+def invocations_of(bot: Bot) -> tuple[datetime | None, int]:
+    """Return since when (market time) the bot has been trading, None before its first cycle, and how often it has decided."""
+    found = Cycle.objects.filter(bot=bot).aggregate(
+        first=Min("scheduled_for"), done=Count("pk", filter=Q(status=Cycle.Status.DONE))
+    )
+    return found["first"], found["done"]

@@ -13,7 +13,7 @@ from decisions.domain.gate import read_reply
 from decisions.domain.proposal import Action, Proposal, RuleHit, Ruling, Verdict
 from decisions.domain.question import Answer, Outcome, Reading, Usage
 from decisions.models import Cycle, Decision, DiaryEntry, Interaction, PromptTemplate
-from decisions.selectors import diary_of, feedback_for, last_invocation_count, prompt_template_text
+from decisions.selectors import diary_of, feedback_for, invocations_of, prompt_template_text
 from decisions.services import (
     decisions_record,
     diary_write,
@@ -280,14 +280,14 @@ def test_a_reason_without_a_number_brings_those_that_the_rule_compared(bot):
 
 def test_nothing_was_decided_yet(bot):
     assert feedback_for(bot) == ()
-    assert last_invocation_count(bot) == 0
+    assert invocations_of(bot) == (None, 0)
 
 
 def test_only_cycles_that_were_run_count_as_invocations(bot):
-    cycle_of(bot, 0)
+    first = cycle_of(bot, 0)
     cycle_of(bot, 1)
     cycle_of(bot, 2, Cycle.Status.SKIPPED)
-    assert last_invocation_count(bot) == 2
+    assert invocations_of(bot) == (first.scheduled_for, 2)
 
 
 def test_the_diary_reads_newest_first_and_by_kind_and_symbol(bot):

@@ -43,16 +43,14 @@ def income_book(*, account: Account, income: Sequence[Income]) -> set[str]:
 
     Returns the symbols of executions that it speaks of and that are not booked, however long ago their lines were copied.
     """
-    with transaction.atomic():
-        Account.objects.select_for_update().get(pk=account.pk)
-        ids = [line.transaction_id for line in income]
-        known = IncomeEntry.objects.filter(account=account, transaction_id__in=ids)
-        seen = set(known.values_list("kind", "transaction_id", "symbol", "asset"))
-        fresh = {_identity(line): line for line in income if _identity(line) not in seen}
-        IncomeEntry.objects.bulk_create(_entry(account, line) for line in fresh.values())
-        for line in fresh.values():
-            if line.kind is IncomeKind.FUNDING_FEE and line.asset == SETTLED_IN:
-                _book_funding(account, line)
+    if fresh := _not_copied(account, income):
+        with transaction.atomic():
+            Account.objects.select_for_update().get(pk=account.pk)
+            fresh = _not_copied(account, fresh)  # somebody else may have copied them meanwhile
+            IncomeEntry.objects.bulk_create(_entry(account, line) for line in fresh)
+            for line in fresh:
+                if line.kind is IncomeKind.FUNDING_FEE and line.asset == SETTLED_IN:
+                    _book_funding(account, line)
     return set(_unbooked(account).values_list("symbol", flat=True))
 
 
@@ -222,6 +220,15 @@ def _unbooked(account: Account) -> QuerySet[IncomeEntry]:
     since = max(newest - BACK, account.created) if account.live else newest - BACK
     same = Fill.objects.filter(account=account, symbol=OuterRef("symbol"), exchange_trade_id=OuterRef("trade_id"))
     return lines.filter(~Exists(same), at__gte=since)
+
+
+def _not_copied(account: Account, income: Sequence[Income]) -> list[Income]:
+    """Return the lines that are not copied yet, each once."""
+    if not income:
+        return []
+    known = IncomeEntry.objects.filter(account=account, transaction_id__in=[line.transaction_id for line in income])
+    seen = set(known.values_list("kind", "transaction_id", "symbol", "asset"))
+    return list({_identity(line): line for line in income if _identity(line) not in seen}.values())
 
 
 def _identity(line: Income) -> tuple[str, str, str, str]:

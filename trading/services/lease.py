@@ -18,8 +18,15 @@ LEASE = timedelta(seconds=90)
 
 def cycle_acquire(*, bot: Bot, scheduled_for: datetime) -> Cycle | None:
     """Start the cycle of a bot for a candle. None when it has run already or another one of the account is running."""
+    cycle = _begun(bot, scheduled_for)
+    if cycle is None and cycles_abandon(account_id=bot.account_id, before=datetime.now(UTC)):
+        cycle = _begun(bot, scheduled_for)  # what stood in the way had ended without a word
+    return cycle
+
+
+def _begun(bot: Bot, scheduled_for: datetime) -> Cycle | None:
+    """Put a running cycle on record. None where the candle has one already, or another of the account is running."""
     now = datetime.now(UTC)
-    cycles_abandon(account_id=bot.account_id, before=now)
     try:
         with transaction.atomic():
             cycle = Cycle.objects.create(

@@ -26,11 +26,11 @@ def book_income(world: World, *, since: datetime | None = None) -> set[str] | No
     Returns the symbols of executions that it speaks of and that are not booked yet.
     """
     try:
-        if world.journal.ledger_total() is None and world.exchange.income_reach is not None:
+        newest = world.journal.income_since()
+        if newest == DAWN and world.exchange.income_reach is not None:
             _begin(world)
             return set()  # what was traded before the account was ours is not ours to book
-        start = world.journal.income_since() if since is None else since
-        return world.journal.book_income(world.exchange.income(since=start))
+        return world.journal.book_income(world.exchange.income(since=newest if since is None else since))
     except Unavailable as fault:
         world.journal.incident("books-behind", f"the ledger could not be read ({fault})", subject="ledger")
         return None
@@ -42,18 +42,18 @@ def check_wallet(world: World, state: AccountState, *, thorough: bool) -> tuple[
     A line that came late is found by reading the last days again. All of it, which costs a good part of a minute's
     requests, and what a person was told of already, is read again only where it is `thorough`.
     """
-    again = thorough or not world.journal.is_open("ledger-mismatch", "wallet")
-    since = DAWN if thorough else world.clock.now() - LATE
-    for reading in range(READINGS if again else 0):
-        if world.journal.ledger_total() == state.wallet:
-            world.journal.mended("ledger-mismatch")
-            return state, ""
-        if reading:
-            world.sleep(READINGS_APART)
-        if book_income(world, since=since) is None:
-            return state, ""
-        state = world.exchange.account()
-    total = world.journal.ledger_total() or Decimal(0)
+    total = world.journal.ledger_total()
+    if total != state.wallet and (thorough or not world.journal.is_open("ledger-mismatch", "wallet")):
+        since = DAWN if thorough else world.clock.now() - LATE
+        for reading in range(READINGS):
+            if reading:
+                world.sleep(READINGS_APART)
+            if book_income(world, since=since) is None:
+                return state, ""
+            state, total = world.exchange.account(), world.journal.ledger_total()
+            if total == state.wallet:
+                break
+    total = total or Decimal(0)
     if total == state.wallet:
         world.journal.mended("ledger-mismatch")
         return state, ""

@@ -22,7 +22,7 @@ from decisions.deciders.registry import decider_for
 from decisions.deciders.rules import RulesDecider
 from decisions.domain.question import Asking
 from decisions.models import Approval, Cycle
-from decisions.selectors import feedback_for, first_cycle_at, last_invocation_count, outside_of, prompt_template_text
+from decisions.selectors import feedback_for, invocations_of, outside_of, prompt_template_text
 from decisions.selectors.catalogue import catalogue_known
 from decisions.services import diary_write
 from decisions.services.budget import purse_of
@@ -191,15 +191,16 @@ def run_for(
 ) -> Run:
     """Return what is run for a bot and a candle, or for an entry of that candle which a person approved."""
     view = bot_view(bot)
+    started_at, decided = invocations_of(bot)
     return Run(
         bot=view,
         limits=limits_of(bot.account.limits),
         standing=standing_of(bot.account, bot),
         scheduled_for=scheduled_for,
         next_decision_at=scheduled_for + timedelta(milliseconds=interval_ms(bot.interval)),
-        started_at=first_cycle_at(bot) or scheduled_for,
+        started_at=started_at or scheduled_for,
         starting_balance=opening_of(bot.account).equity,
-        invocation=last_invocation_count(bot),
+        invocation=decided,
         feedback=feedback_for(bot),
         template=prompt_template_text(bot.prompt_template, bot.prompt_version),
         template_version=bot.prompt_version,
