@@ -14,6 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import (
@@ -145,6 +146,36 @@ def test_others_keep_what_is_theirs(ann):
     }
     assert after == before
     assert User.objects.filter(email="other@vibex.local", is_active=True).exists()
+
+
+def test_an_address_that_stands_in_another_one_is_left_alone(ann):
+    other = demo("ann.smith@example.com.au", name="second", feed=False)
+    longer = [f"jo{EMAIL}", f"jo.{EMAIL}", f"jo+{EMAIL}", f"{EMAIL}.au", f"{EMAIL}munity.org"]
+    AlertChannel.objects.create(user=other.user, name="m", kind="mailto", sealed="x", shown=f"mailto://jo-{EMAIL}")
+    job = Job.objects.create(owner=other.user, kind="x", request={"mail": longer}, alive_until=timezone.now())
+    said = {f"{EMAIL}": [f"one:\n{EMAIL}", 3, None, {"of": f"\t{EMAIL};"}]}
+    note = Incident.objects.create(
+        kind="told", data=said, text=f"To <{EMAIL}>, '{EMAIL}' or mailto:{EMAIL}?x: {EMAIL}."
+    )
+    quiet(ann)
+    person_forget(user=ann, actor=None)
+    assert AlertChannel.objects.get(name="m").shown == f"mailto://jo-{EMAIL}"
+    job.refresh_from_db()
+    assert job.request == {"mail": longer}
+    note.refresh_from_db()
+    gone = pseudonym_of(ann)
+    assert note.data == {gone: [f"one:\n{gone}", 3, None, {"of": f"\t{gone};"}]}
+    assert note.text == f"To <{gone}>, '{gone}' or mailto:{gone}?x: {gone}."
+
+
+def test_only_the_columns_that_change_are_written(ann):
+    quiet(ann)
+    Account.objects.update(name=f"of {EMAIL}"[:40])
+    with CaptureQueriesContext(connection) as captured:
+        person_forget(user=ann, actor=None)
+    written = [each["sql"] for each in captured if each["sql"].startswith('UPDATE "accounts_account"')]
+    assert len(written) == 1
+    assert '"state"' not in written[0].partition("WHERE")[0]
 
 
 def test_nobody_is_forgotten_while_something_of_theirs_is_at_work(ann):

@@ -87,20 +87,32 @@ def _pseudonymise(user: User) -> None:
 
 
 def _unmention(model: type[Model], user: User) -> int:
-    """Write the pseudonym wherever a text of this table has the address, in any spelling. Returns how many rows."""
+    """Write the pseudonym wherever a text of this table has the address, in any spelling. Returns how many rows.
+
+    Only columns that change are written: beside them a row may hold a state that somebody else is just changing.
+    """
     fields = [field for field in model._meta.concrete_fields if isinstance(field, (CharField, TextField, JSONField))]
     fields = [field for field in fields if not field.primary_key]
     if not fields:
         return 0
-    spelling, count = re.compile(re.escape(user.email), re.IGNORECASE), 0
+    spelling, count = _spelling_of(user.email), 0
     for key, values in _mentioning(model, fields, user.email):
-        changed = {
+        told = {
             name: _replaced(model._meta.get_field(name), value, spelling, pseudonym_of(user))
             for name, value in values.items()
         }
-        model._default_manager.filter(pk=key).update(**changed)
-        count += 1
+        if changed := {name: value for name, value in told.items() if value != values[name]}:
+            model._default_manager.filter(pk=key).update(**changed)
+            count += 1
     return count
+
+
+def _spelling_of(email: str) -> re.Pattern[str]:
+    """Return what finds an address, and not the end or beginning of somebody else's: bob@x.org stands in jimbob@x.org.uk.
+
+    A dot behind it is of the address only where a letter or digit follows: else it ends a sentence.
+    """
+    return re.compile(rf"(?<![\w.+-]){re.escape(email)}(?![\w-]|\.\w)", re.IGNORECASE)
 
 
 def _mentioning(
@@ -122,8 +134,15 @@ def _mentioning(
 
 
 def _replaced(field: Any, value: Any, spelling: re.Pattern[str], by: str) -> Any:
-    if value is None:
-        return None
     if isinstance(field, JSONField):
-        return json.loads(spelling.sub(by, json.dumps(value, ensure_ascii=False)))
-    return spelling.sub(by, value)[: field.max_length]
+        return _replaced_within(value, spelling, by)
+    return None if value is None else spelling.sub(by, value)[: field.max_length]
+
+
+def _replaced_within(value: Any, spelling: re.Pattern[str], by: str) -> Any:
+    """Return what JSON holds with the texts and keys in it replaced. Each by itself: written out, a new line ends in an n."""
+    if isinstance(value, dict):
+        return {spelling.sub(by, key): _replaced_within(held, spelling, by) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_replaced_within(held, spelling, by) for held in value]
+    return spelling.sub(by, value) if isinstance(value, str) else value
