@@ -64,7 +64,9 @@ def ann() -> User:
         user=user, name="mail", kind="mailto", sealed="a secret address", shown=f"mailto://{EMAIL}"
     )
     audit_write(actor=user, action="user-change", obj=user, before={"email": EMAIL}, after={"email": EMAIL.upper()})
-    AuditEntry.objects.filter(actor=user).update(address=ADDRESS)
+    audit_write(actor=None, action="password-reset-send", obj=user)
+    audit_write(actor=None, action="refresh-token-reuse", obj=SignIn.objects.filter(user=user).earliest("pk"))
+    AuditEntry.objects.update(address=ADDRESS)
     Incident.objects.create(account=made.account, kind="told", text=f"{EMAIL} was told", data={"who": [EMAIL]})
     DiaryEntry.objects.create(bot=made.bot, at=made.now, kind="state", text=f"Started by {EMAIL.title()}.")
     Interaction.objects.filter(bot=made.bot).update(user_prompt=f"A note of {EMAIL}: buy")
@@ -75,6 +77,7 @@ def ann() -> User:
     )  # fmt: skip
     other = person("boss@vibex.local", is_superuser=True, is_staff=True)
     audit_write(actor=other, action="role-set", obj=user, after={"of": EMAIL})
+    AuditEntry.objects.filter(actor=other).update(address="198.51.100.1")
     return user
 
 
@@ -108,6 +111,7 @@ def test_after_forgetting_neither_address_is_found_in_any_column_of_any_table(an
     person_forget(user=ann, actor=None)
     assert found_in(EMAIL) == set()
     assert found_in(ADDRESS) == set()
+    assert AuditEntry.objects.get(action="role-set").address == "198.51.100.1", "that is somebody else's"
 
 
 def test_what_was_traded_stays_under_a_pseudonym_and_nobody_gets_in_as_them(ann):

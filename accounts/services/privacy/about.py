@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.db.models import ForeignKey, Model, Q, QuerySet
 
-from accounts.models import Account, AuditEntry, User
+from accounts.models import Account, AuditEntry, SignIn, User
 
 OF_NOBODY: Final = frozenset({"marketdata", "contenttypes", "auth", "django_celery_beat"})
 """Apps whose tables are about markets, permissions and schedules."""
@@ -31,8 +31,16 @@ def rows_about(model: type[Model], user: User) -> QuerySet[Any] | None:
         found |= Q(**{path: user.pk})
     if model is AuditEntry:  # it names accounts by plain keys, and people among the objects
         mine = Account.objects.filter(owner=user).values("pk")
-        found |= Q(account_id__in=mine) | Q(object_type="accounts.user", object_id=str(user.pk))
+        found |= Q(account_id__in=mine) | objects_of(user)
     return model._default_manager.filter(found).order_by("pk") if found else None
+
+
+def objects_of(user: User) -> Q:
+    """Return which entries of the audit trail have the person, or a sign-in of theirs, as their object."""
+    sign_ins = [str(key) for key in SignIn.objects.filter(user=user).values_list("pk", flat=True)]
+    return Q(object_type="accounts.user", object_id=str(user.pk)) | Q(
+        object_type="accounts.signin", object_id__in=sign_ins
+    )
 
 
 def _named_in(model: type[Model]) -> list[str]:

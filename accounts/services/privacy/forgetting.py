@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import CharField, Field, JSONField, Model, Q, TextField
+from django.db.models import CharField, Field, JSONField, Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
@@ -25,7 +25,7 @@ from accounts.models import (
     User,
 )
 from accounts.services.audit import Actor, audit_write
-from accounts.services.privacy.about import tables
+from accounts.services.privacy.about import objects_of, tables
 from accounts.services.sign_ins import sign_ins_end
 
 TRACES: Final = (
@@ -68,13 +68,18 @@ def person_forget(*, user: User, actor: Actor) -> Forgotten:
     mentions = {label: count for label, count in mentions.items() if count}
     deleted: dict[str, int] = {}
     with transaction.atomic():
+        _entries_from(user).update(address=None)  # first: it asks for their sign-ins
         for model, path in TRACES:
             if count := model._default_manager.filter(**{path: user}).delete()[1].get(model._meta.label, 0):
                 deleted[model._meta.label] = count
-        AuditEntry.objects.filter(actor=user).update(address=None)
         _pseudonymise(user)
         audit_write(actor=actor, action="person-forget", obj=user, after={"mentions": mentions, "deleted": deleted})
     return Forgotten(pseudonym_of(user), mentions, deleted)
+
+
+def _entries_from(user: User) -> QuerySet[AuditEntry]:
+    """Return what they did, and what was done for who was not signed in yet but acted as them: a link for a new password."""
+    return AuditEntry.objects.filter(Q(actor=user) | Q(objects_of(user), actor=None))
 
 
 def _pseudonymise(user: User) -> None:
