@@ -84,7 +84,7 @@ RUNNING = _gauge("cycles_running", "Cycles that run now.")
 OVERDUE = _gauge("cycles_lease_overdue", "Running cycles whose lease has run out: their process died, or hangs.")
 OLDEST = _gauge("cycle_oldest_seconds", "Age of the oldest running cycle; 0 without one.")
 BOTS = _gauge("bots", "Bots by status.", "status")
-LATE = _gauge("late", "Services that are late: guards, decisions, leases, the scheduler.", "subject")
+LATE = _gauge("late", "Services that are late: guards, decisions, leases, the scheduler, backups.", "subject")
 APPROVALS = _gauge("approvals_awaiting", "Entries that wait for a person.")
 
 # -- models --------------------------------------------------------------------------------------------------------------
@@ -126,10 +126,14 @@ SLIPPAGE = _histogram(
 POSITIONS = _gauge("positions_open", "Open positions.", *ACCOUNT)
 UNPROTECTED = _gauge("positions_unprotected", "Open positions without a stop that stands at the exchange.", *ACCOUNT)
 PROTECTION_AGE = _gauge(
-    "protection_age_seconds", "Since the guard last looked after an account with open positions.", *ACCOUNT
+    "protection_age_seconds",
+    "Since the guard last looked after an account with open positions, or since it should.",
+    *ACCOUNT,
 )
 READ_AGE = _gauge(
-    "exchange_read_age_seconds", "Since the exchange of an account in play was read to the end.", *ACCOUNT
+    "exchange_read_age_seconds",
+    "Since the exchange of an account in play was read to the end, or should have been.",
+    *ACCOUNT,
 )
 HEARS = _gauge("user_stream_up", "1 while the events of a live account are heard.", *ACCOUNT)
 COMPARISONS = _counter(

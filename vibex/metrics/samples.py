@@ -23,7 +23,7 @@ from vibex.metrics import families, sockets
 from vibex.metrics.families import Family
 
 MOST_ACCOUNTS: Final = 200
-"""Accounts that are told one by one: live ones first, then those that are guarded."""
+"""Accounts that are told one by one: those in trouble first, then live ones, then those that are guarded."""
 MOST_BUDGETS: Final = 200
 
 
@@ -58,8 +58,8 @@ def build(_: datetime) -> Iterator[Sample]:
 
 
 def late(_: datetime) -> Iterator[Sample]:
-    """Tell what is late, by the first word of its subject: bot, cycle, guard, scheduler."""
-    counts = dict.fromkeys(("bot", "cycle", "guard", "scheduler"), 0)
+    """Tell what is late, by the first word of its subject: bot, cycle, guard, scheduler, backup."""
+    counts = dict.fromkeys(("bot", "cycle", "guard", "scheduler", "backup"), 0)
     for one in watched.look():
         subject = one.subject.partition(" ")[0]
         counts[subject] = counts.get(subject, 0) + 1
@@ -118,7 +118,7 @@ def budgets(now: datetime) -> Iterator[Sample]:
 
 
 def accounts(now: datetime) -> Iterator[Sample]:
-    """Tell of each account, and of the orders that are open on them."""
+    """Tell of each account, and of the orders that are open on any."""
     found, left_out = standing.standings(most=MOST_ACCOUNTS, now=now)
     yield Sample(families.LEFT_OUT, (), left_out)
     counts: dict[tuple[str, str], int] = {}
@@ -128,7 +128,7 @@ def accounts(now: datetime) -> Iterator[Sample]:
         yield from _account(one)
     for key, count in counts.items():
         yield Sample(families.ACCOUNTS, key, count)
-    for role, state, count in standing.orders_open([one.account.pk for one in found]):
+    for role, state, count in standing.orders_open():
         yield Sample(families.OPEN_ORDERS, (role, state), count)
 
 

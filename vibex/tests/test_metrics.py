@@ -154,7 +154,7 @@ def test_slippage_is_counted_from_the_trigger_or_from_what_the_bot_was_shown(sid
 def test_a_position_without_a_stop_is_told_at_once() -> None:
     account, at = make_account(), timezone.now()
     GuardState.objects.create(
-        account=account, since=at, at=at - timedelta(seconds=20), full_at=at - timedelta(minutes=4)
+        account=account, since=at - timedelta(hours=1), at=at - timedelta(seconds=20), full_at=at - timedelta(minutes=4)
     )
     for symbol, bracket in (("BTCUSDT", "armed"), ("ETHUSDT", "arming"), ("SOLUSDT", "adjusting")):
         Position.objects.create(
@@ -223,6 +223,37 @@ def test_accounts_above_the_cap_are_counted_and_not_told(monkeypatch: pytest.Mon
     found = now()
     assert len(found["vibex_account_locked"]) == 3
     assert value(found, "vibex_accounts_left_out") == 2
+
+
+def test_no_account_in_trouble_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "MOST_ACCOUNTS", 1)
+    for number in range(3):
+        GuardState.objects.create(account=make_account(f"paper{number}"), since=timezone.now())
+    account = make_account("naked")
+    Position.objects.create(
+        account=account, symbol="BTCUSDT", side="long", quantity=1, cost=1, entry_price=1, opened=timezone.now()
+    )
+    Order.objects.create(
+        account=make_account("other"), client_order_id="vx1", role="stop", symbol="BTCUSDT", side="SELL", type="STOP",
+        state="unknown",
+    )  # fmt: skip
+    found = now()
+    assert value(found, "vibex_positions_unprotected", **of(account)) == 1
+    assert value(found, "vibex_orders_open", role="stop", state="unknown") == 1
+
+
+def test_an_account_that_the_guard_never_looked_after_waits_for_it() -> None:
+    account, at = make_account(), timezone.now()
+    state = GuardState.objects.create(account=account, since=at - timedelta(minutes=5))
+    Position.objects.create(
+        account=account, symbol="BTCUSDT", side="long", quantity=1, cost=1, entry_price=1, opened=at, bracket="armed"
+    )
+    found = now()
+    assert value(found, "vibex_protection_age_seconds", **of(account)) == pytest.approx(300, abs=10)
+    assert value(found, "vibex_exchange_read_age_seconds", **of(account)) == pytest.approx(300, abs=10)
+    GuardState.objects.filter(pk=state.pk).update(at=at - timedelta(days=3), since=at - timedelta(seconds=20))
+    found = now()
+    assert value(found, "vibex_protection_age_seconds", **of(account)) == pytest.approx(20, abs=10), "idle for days"
 
 
 def test_more_models_than_are_told_apart_are_counted_together() -> None:

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum
 from django_celery_beat.models import PeriodicTask
 
 from accounts.models import Account, AlertDelivery, Bot, Incident
 from decisions.selectors.spending import local_day
+from trading.domain.orders import FINAL
 from trading.domain.schedule import HEARTBEAT_ROW
 from trading.models import GuardState, Halt, Lock, LossWatch, Order, PerformanceDay, Position, Reconciliation
 from trading.selectors.guard import guard_from
@@ -49,9 +50,9 @@ class Standing:
     held: Held
     in_play: bool
     guard_age: float | None
-    """Since the guard looked last."""
+    """Since the guard looked last; where it never did, since there is something to look after. None when there is not."""
     read_age: float | None
-    """Since its exchange was read last."""
+    """Since its exchange was read last, in the same way."""
     hears: bool | None
     """Whether the events of a live account are heard; None for one on paper."""
     locked: bool
@@ -69,9 +70,15 @@ class Spend:
 
 
 def standings(*, most: int, now: datetime) -> tuple[list[Standing], int]:
-    """Return accounts, live and guarded ones first, and how many more there are. Wall time `now`. Five queries."""
-    rows = Account.objects.select_related("limits", "loss_watch", "guard", "user_stream")
-    found = list(rows.order_by("mode", "guard__since", "pk")[: most + 1])
+    """Return accounts and how many more there are. Wall time `now`. Five queries.
+
+    First those in trouble, so that none of it is left out; then live ones, then those that are guarded.
+    """
+    naked = Position.objects.filter(account=OuterRef("pk"), closed__isnull=True).exclude(bracket__in=PROTECTED)
+    rows = Account.objects.select_related("limits", "loss_watch", "guard", "user_stream").annotate(
+        trouble=Exists(naked) | ~Q(state=Account.State.ACTIVE)
+    )
+    found = list(rows.order_by("-trouble", "mode", F("guard__since").asc(nulls_last=True), "pk")[: most + 1])
     left_out = Account.objects.count() - most if len(found) > most else 0
     accounts = found[:most]
     keys = [account.pk for account in accounts]
@@ -92,8 +99,8 @@ def _standing(account: Account, held: Held, locked: bool, differences: int | Non
         losses=losses_from(watch_from(watch), limits) if watch and limits else None,
         held=held,
         in_play=guard.in_play,
-        guard_age=_age(guard.at, now) if guard.in_play else None,
-        read_age=_age(guard.full_at, now) if guard.in_play else None,
+        guard_age=_waits(state, guard.at, now),
+        read_age=_waits(state, guard.full_at, now),
         hears=_hears(account, now),
         locked=locked,
         differences=differences,
@@ -107,8 +114,11 @@ def _hears(account: Account, now: datetime) -> bool | None:
     return heard.well or heard.untold
 
 
-def _age(at: datetime | None, now: datetime) -> float | None:
-    return None if at is None else max(0.0, (now - at).total_seconds())
+def _waits(state: GuardState | None, at: datetime | None, now: datetime) -> float | None:
+    """Return how long an account in play waits for the look that was last at `at`: one that had none waits too."""
+    if state is None or state.since is None:
+        return None
+    return max(0.0, (now - max(at or state.since, state.since)).total_seconds())
 
 
 def _held(accounts: Collection[int]) -> Mapping[int, Held]:
@@ -134,10 +144,9 @@ def _differences() -> dict[int, int]:
     return newest
 
 
-def orders_open(accounts: Collection[int]) -> list[tuple[str, str, int]]:
-    """Return (role, state, count) of orders that are not over. One query."""
-    states = (Order.State.PLANNED, Order.State.SENDING, Order.State.LIVE, Order.State.CANCELLING, Order.State.UNKNOWN)
-    rows = Order.objects.filter(account_id__in=accounts, state__in=states).order_by().values("role", "state")
+def orders_open() -> list[tuple[str, str, int]]:
+    """Return (role, state, count) of orders that are not over, of all accounts. One query, by the index of those few."""
+    rows = Order.objects.exclude(state__in=FINAL).order_by().values("role", "state")
     return [(row["role"], row["state"], row["count"]) for row in rows.annotate(count=Count("pk"))]
 
 
