@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from vibex.metrics import families, samples
 from vibex.metrics.families import FAMILIES, Family
 from vibex.metrics.growing import SOURCES, Growth, grow
 from vibex.metrics.samples import Sample
-from vibex.metrics.totals import Totals
+from vibex.metrics.totals import Series, Spread, Totals
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -57,7 +58,8 @@ class Exposition:
         """Return the metrics as text. Never raises for what cannot be read: that is told as such."""
         with self._lock:
             if not _good(self._page):
-                self._page = _shared(PAGE, Page) or self._page
+                with suppress(ConnectionError):
+                    self._page = _shared(PAGE, Page) or self._page
             if not _good(self._page):
                 self._page = Page(time.time(), self._made())
                 _share(PAGE, self._page, KEPT_SECONDS)
@@ -72,15 +74,30 @@ class Exposition:
 
         began = time.monotonic()
         values, failed = _read(timezone.now())
-        self._growth = _shared(GROWTH, Growth) or self._growth
-        failed |= _grown(self._growth) if "database" not in failed else {}
-        _share(GROWTH, self._growth, A_DAY)
+        counted, told = self._counted(failed)
         for part, wrong in sorted(failed.items()):
             _keep(values, [Sample(families.PART_FAILED, (part,), wrong)])
         _keep(values, [Sample(families.SCRAPE_SECONDS, (), time.monotonic() - began)])
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Told(list(_written(values, self._growth.totals))))
+        registry.register(_Told(list(_written(values, counted, told))))
         return generate_latest(registry)
+
+    def _counted(self, failed: dict[str, bool]) -> tuple[Totals, frozenset[Series]]:
+        """Return what was counted, and which series were told before. Adds to `failed` which tables could not be read.
+
+        While the others cannot be asked, a process that has counted nothing yet tells no counters: beginning at 0 between
+        those that go on, it would make Prometheus take each of their answers for an increase.
+        """
+        try:
+            self._growth = _shared(GROWTH, Growth) or self._growth
+        except ConnectionError:
+            failed["counters"] = not self._growth.cursors
+            if failed["counters"]:
+                return Totals(), frozenset()
+        told = self._growth.totals.series()
+        failed |= _grown(self._growth) if "database" not in failed else {}
+        _share(GROWTH, self._growth, A_DAY)
+        return self._growth.totals, told
 
 
 class _Told:
@@ -139,14 +156,15 @@ def _keep(values: Values, told: Iterable[Sample]) -> None:
         values.setdefault(sample.family.name, []).append(sample)
 
 
-def _written(values: Values, totals: Totals) -> Iterator[Metric]:
+def _written(values: Values, totals: Totals, told: frozenset[Series]) -> Iterator[Metric]:
+    """Yield every metric. A series that was not `told` before is told as 0 first: from nothing to 1 is no increase."""
     for family in FAMILIES:
         if family.kind == "gauge" and family.name in values:
             yield _gauge(family, values[family.name])
         elif family.kind == "counter" and family.name in totals.counts:
-            yield _counter(family, totals)
+            yield _counter(family, totals, told)
         elif family.kind == "histogram" and family.name in totals.spreads:
-            yield _histogram(family, totals)
+            yield _histogram(family, totals, told)
 
 
 def _gauge(family: Family, told: Iterable[Sample]) -> Metric:
@@ -158,21 +176,22 @@ def _gauge(family: Family, told: Iterable[Sample]) -> Metric:
     return metric
 
 
-def _counter(family: Family, totals: Totals) -> Metric:
+def _counter(family: Family, totals: Totals, told: frozenset[Series]) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 
     metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
     for labels, count in totals.counts[family.name].items():
-        metric.add_metric(labels, count)
+        metric.add_metric(labels, count if (family.name, labels) in told else 0.0)
     return metric
 
 
-def _histogram(family: Family, totals: Totals) -> Metric:
+def _histogram(family: Family, totals: Totals, told: frozenset[Series]) -> Metric:
     from prometheus_client.core import HistogramMetricFamily
 
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
     ends = [*(str(end) for end in family.buckets), "+Inf"]
-    for labels, spread in totals.spreads[family.name].items():
+    for labels, counted in totals.spreads[family.name].items():
+        spread = counted if (family.name, labels) in told else Spread.empty(family)
         metric.add_metric(labels, list(zip(ends, spread.added_up(), strict=True)), spread.sum)
     return metric
 
@@ -182,12 +201,16 @@ def _good(page: Page) -> bool:
 
 
 def _shared[T](key: str, kind: type[T]) -> T | None:
-    """Return what another process has left; None in one process, or while the cache is away."""
+    """Return what another process has left; None in one process. Raises ConnectionError while the cache is away."""
     if not settings.REDIS_URL:
         return None
+    from redis import RedisError
+
     try:
         found: Any = cache.get(key)
-    except Exception:  # noqa: BLE001 - a cache that is away, or holds what an older version wrote
+    except (RedisError, OSError) as fault:
+        raise ConnectionError(f"the cache does not answer: {type(fault).__name__}") from None
+    except Exception:  # noqa: BLE001 - it holds what an older version wrote
         return None
     return found if isinstance(found, kind) else None
 
@@ -196,7 +219,7 @@ def _share(key: str, value: Any, seconds: float) -> None:
     if settings.REDIS_URL:
         try:
             cache.set(key, value, seconds)
-        except Exception:  # noqa: BLE001 - as above; then each process counts by itself
+        except Exception:  # noqa: BLE001 - a cache that is away, however it says so: then each process counts by itself
             log.warning("metrics cannot be shared: the cache does not answer")
 
 

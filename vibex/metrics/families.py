@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Literal
 
-from decisions.deciders.base import Outcome
+from decisions.domain.proposal import Action, Verdict
 from decisions.models import Cycle
 from trading.models import Order
 from trading.services.journal.base import Stage
@@ -46,8 +48,9 @@ def _histogram(
     return Family(f"{PREFIX}{name}", "histogram", help, labels, buckets, starts if labels else ((),))
 
 
-def _each(values: object) -> tuple[tuple[str, ...], ...]:
-    return tuple((str(value),) for value in values)  # type: ignore[attr-defined]
+def _each(*values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return every combination of label values, one set of them for each label."""
+    return tuple(tuple(str(value) for value in each) for each in product(*values))
 
 
 ENDS: Final = (
@@ -57,6 +60,8 @@ ENDS: Final = (
     Cycle.Status.ABANDONED,
     Cycle.Status.SKIPPED,
 )
+MODES: Final = ("paper", "testnet", "live")
+ROLES: Final = Order.Role.values
 ACCOUNT: Final = ("account", "name", "mode")
 """Labels of what belongs to an account: its number, its name, and paper, testnet or live."""
 
@@ -98,27 +103,30 @@ BUDGET = _gauge("model_budget_usd", "US dollars that it may use in a day.", *ACC
 
 # -- decisions and orders ------------------------------------------------------------------------------------------------
 
-DECISIONS = _counter("decisions", "Proposals of the live decider, ruled.", "action", "verdict")
+DECISIONS = _counter(
+    "decisions", "Proposals of the live decider, ruled.", "action", "verdict", starts=_each(Action, (*Verdict, "none"))
+)
 RULES = _counter("rule_hits", "How often a rule refused or reduced.", "rule")
-ORDERS = _counter("orders", "Orders that were planned.", "role", starts=_each(Order.Role))
+ORDERS = _counter("orders", "Orders that were planned.", "role", starts=_each(ROLES))
 REJECTIONS = _counter(
     "order_rejections",
     "Orders that were refused, by our own checks or by the venue.",
     "role",
     "by",
-    starts=tuple((role, by) for role in Order.Role.values for by in ("us", "venue")),
+    starts=_each(ROLES, ("us", "venue")),
 )
-UNKNOWNS = _counter("orders_unknown", "Orders whose answer never came.", "role", starts=_each(Order.Role))
+UNKNOWNS = _counter("orders_unknown", "Orders whose answer never came.", "role", starts=_each(ROLES))
 OPEN_ORDERS = _gauge("orders_open", "Orders that are not over.", "role", "state")
-FILLS = _counter("fills", "Executions.", "mode", "role")
-TURNOVER = _counter("turnover", "Quantity × price of executions, in quote units.", "mode")
-FEES = _counter("fees", "Fees paid, in their own asset.", "mode")
+FILLS = _counter("fills", "Executions.", "mode", "role", starts=_each(MODES, ROLES))
+TURNOVER = _counter("turnover", "Quantity × price of executions, in quote units.", "mode", starts=_each(MODES))
+FEES = _counter("fees", "Fees paid, in their own asset.", "mode", starts=_each(MODES))
 SLIPPAGE = _histogram(
     "slippage_ratio",
     "Share by which a fill was worse than the trigger (stop, target) or the price that the bot was shown (entry, close); 0 when better.",
     SHARES,
     "mode",
     "role",
+    starts=_each(MODES, ROLES),
 )
 
 # -- protection and books ------------------------------------------------------------------------------------------------
@@ -170,4 +178,3 @@ BLOCKED = _gauge("venue_blocked", "1 while a host is not asked, or only to close
 
 FAMILIES: Final[tuple[Family, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Family))
 BY_NAME: Final[dict[str, Family]] = {family.name: family for family in FAMILIES}
-OUTCOMES: Final = (*Outcome, "late")

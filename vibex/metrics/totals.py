@@ -10,6 +10,8 @@ from typing import Final
 from vibex.metrics.families import FAMILIES, Family
 
 type Labels = tuple[str, ...]
+type Series = tuple[str, Labels]
+"""Name of a metric and the values of its labels."""
 
 MOST_SERIES: Final = 150
 """Label values of one metric that are told apart; what comes after them is counted together."""
@@ -22,6 +24,10 @@ class Spread:
 
     counts: list[int]
     sum: float = 0.0
+
+    @classmethod
+    def empty(cls, family: Family) -> Spread:
+        return cls([0] * (len(family.buckets) + 1))
 
     def added_up(self) -> Iterator[int]:
         running = 0
@@ -49,6 +55,12 @@ class Totals:
                     made._spread(family, labels)
         return made
 
+    def series(self) -> frozenset[Series]:
+        """Return what there is something of."""
+        counts = {(name, labels) for name, known in self.counts.items() for labels in known}
+        spreads = {(name, labels) for name, known in self.spreads.items() for labels in known}
+        return frozenset(counts | spreads)
+
     def add(self, family: Family, *labels: str, by: float = 1.0) -> None:
         known = self.counts.setdefault(family.name, {})
         place = _place(known, labels)
@@ -63,7 +75,7 @@ class Totals:
         known = self.spreads.setdefault(family.name, {})
         place = _place(known, labels)
         if place not in known:
-            known[place] = Spread([0] * (len(family.buckets) + 1))
+            known[place] = Spread.empty(family)
         return known[place]
 
 

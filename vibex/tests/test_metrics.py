@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from redis import RedisError
 
 from accounts.models import Backup, Incident
 from decisions.models import Cycle, Interaction
@@ -84,8 +85,11 @@ def test_what_models_cost_and_how_long_they_took_is_told_by_model() -> None:
         bot=made.bot, model_requested="deepseek-chat", provider="deepseek", prompt_tokens=900, completion_tokens=80,
         cost=None, estimate=Decimal("0.004"), latency_ms=2_200, outcome="rejected",
     )  # fmt: skip
-    found = now()
     model = "deepseek/deepseek-chat"
+    found = now()
+    assert value(found, "vibex_model_calls_total", model=model, purpose="cycle", outcome="rejected") == 0
+    assert value(found, "vibex_model_seconds_count", model=model) == 0, "what is new is told as 0 first"
+    found = now()
     assert value(found, "vibex_model_calls_total", model=model, purpose="cycle", outcome="rejected") == 1
     assert value(found, "vibex_model_tokens_total", model=model, kind="prompt") == 900
     assert value(found, "vibex_model_cost_usd_total", model=model) == 0.004
@@ -261,6 +265,7 @@ def test_more_models_than_are_told_apart_are_counted_together() -> None:
     now()
     rows = [Interaction(bot=bot, model_requested=f"some/model-{number}", outcome="answered") for number in range(200)]
     Interaction.objects.bulk_create(rows)
+    now()
     found = now()["vibex_model_calls_total"]
     assert len(found) == 151
     assert sum(found.values()) == 200
@@ -357,4 +362,27 @@ def test_processes_go_on_from_the_same_totals(settings, monkeypatch: pytest.Monk
     assert value(told(exposition.page()), "vibex_cycles_total", status="done") == 2, (
         "and within five seconds reads nothing"
     )
+    cache.clear()
+
+
+def test_while_others_cannot_be_asked_only_who_has_counted_tells_counters(
+    settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> None:
+        raise RedisError("connection refused")
+
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(samples, "OUTSIDE", ())
+    bot = make_bot()
+    now()
+    a_cycle(bot, minutes=6)
+    monkeypatch.setattr("vibex.metrics.exposition.cache.get", away)
+    found = now()
+    assert value(found, "vibex_cycles_total", status="done") == 1
+    assert value(found, "vibex_metrics_part_failed", part="counters") == 0
+    exposition.forget()  # as another process, which has counted nothing
+    found = now()
+    assert "vibex_cycles_total" not in found
+    assert value(found, "vibex_metrics_part_failed", part="counters") == 1
+    assert value(found, "vibex_halts") == 0
     cache.clear()
