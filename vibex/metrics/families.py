@@ -76,6 +76,7 @@ SOCKETS = _gauge("websocket_clients", "Open WebSocket connections, of all web pr
 DISK = _gauge("disk_free_bytes", "Room in the data folder.")
 BACKUP_AGE = _gauge("backup_age_seconds", "Since the newest whole backup was begun; absent before the first one.")
 BACKUPS = _gauge("backup_present", "1 when there is a whole backup.")
+BACKUPS_DUE = _gauge("backup_hourly", "1 where one is made each hour; 0 with BACKUP_HOURLY=no.")
 PART_FAILED = _gauge("metrics_part_failed", "1 where a part of these metrics could not be read.", "part")
 SCRAPE_SECONDS = _gauge("metrics_seconds", "How long reading all of this took.")
 

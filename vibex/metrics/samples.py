@@ -96,6 +96,7 @@ def disk(_: datetime) -> Iterator[Sample]:
 def backups(now: datetime) -> Iterator[Sample]:
     newest = Backup.objects.filter(well=True).order_by("-at").values_list("at", flat=True).first()
     yield Sample(families.BACKUPS, (), newest is not None)
+    yield Sample(families.BACKUPS_DUE, (), settings.BACKUP_HOURLY)
     if newest is not None:
         yield Sample(families.BACKUP_AGE, (), max(0.0, (now - newest).total_seconds()))
 

@@ -200,7 +200,11 @@ def test_what_the_newest_comparison_left_stays_told_until_one_agrees() -> None:
     assert value(found, "vibex_reconcile_mended_total") == 1
 
 
-def test_the_age_of_the_newest_whole_backup_is_told() -> None:
+def test_the_age_of_the_newest_whole_backup_is_told(settings) -> None:
+    settings.BACKUP_HOURLY = False
+    assert value(now(), "vibex_backup_hourly") == 0
+    settings.BACKUP_HOURLY = True
+    assert value(now(), "vibex_backup_hourly") == 1
     assert value(now(), "vibex_backup_present") == 0
     at = timezone.now() - timedelta(hours=2)
     Backup.objects.create(name="one", at=at, well=True, place="here")
