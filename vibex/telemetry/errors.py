@@ -1,6 +1,7 @@
 """Error reports to Sentry, or to a server that speaks like it: where it broke and how, and nothing else.
 
-No local variables, no bodies, no headers, no lines of source, no person. What is left goes through the masking of the log.
+No local variables, no bodies, no headers, no lines of source, no person. What is left goes through the masking of the log,
+and loses mail addresses.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from django.conf import settings
 
 from vibex.lib.masking import mask_text, mask_value
 from vibex.lib.release import release
+from vibex.telemetry.people import without_people
 
 UNTOLD: Final = ("user", "extra", "modules")
 """Parts of an event that are left out: they are of people, or of this machine."""
@@ -61,14 +63,16 @@ def scrubbed(event: Any, _hint: Any = None) -> Any:
     kept = {name: part for name, part in event.items() if name not in UNTOLD}
     if request := kept.pop("request", {}):
         kept["request"] = _address(request)
-    return mask_value(kept)
+    return without_people(mask_value(kept))
 
 
 def crumb(made: Any, _hint: Any = None) -> Any:
     """Return what happened before, as it may leave; None for what may not."""
     if made.get("category") in UNTOLD_CRUMBS or made.get("type") == "http":
         return None
-    return {name: part if name == "timestamp" else mask_value(part, name) for name, part in made.items()}
+    return {
+        name: part if name == "timestamp" else without_people(mask_value(part, name)) for name, part in made.items()
+    }
 
 
 def _address(request: dict[str, Any]) -> dict[str, str]:

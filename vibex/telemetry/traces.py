@@ -29,6 +29,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from vibex.lib import spans
 from vibex.lib.masking import mask_text, mask_value
 from vibex.lib.release import release
+from vibex.telemetry.people import without_people
 
 PATH: Final = "/v1/traces"
 SECONDS: Final = 5.0
@@ -101,7 +102,7 @@ class Masked(SpanExporter):
 def masked(span: ReadableSpan) -> ReadableSpan:
     """Return a span with its texts masked, and without what must not leave."""
     status = span.status
-    told = mask_text(status.description) if status.description else None
+    told = without_people(mask_text(status.description)) if status.description else None
     return ReadableSpan(
         name=mask_text(span.name),
         context=span.get_span_context(),
@@ -125,8 +126,8 @@ def _attributes(given: Any) -> dict[str, Any]:
 def _value(name: str, value: Any) -> Any:
     if name in ADDRESSES and isinstance(value, str):
         parts = urlsplit(value)
-        return mask_text(urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")))
-    return mask_value(value, name.rpartition(".")[2])
+        return without_people(mask_text(urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))))
+    return without_people(mask_value(value, name.rpartition(".")[2]))
 
 
 @dataclass(slots=True)

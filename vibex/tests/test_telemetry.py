@@ -99,6 +99,17 @@ def test_an_event_loses_people_headers_bodies_and_secrets() -> None:
     assert told["exception"]["values"][0]["stacktrace"]["frames"] == [{"function": "ask", "lineno": 7}]
 
 
+def test_nobody_is_named_by_a_mail_address() -> None:
+    said = "ann.smith+a@mail.example.com cannot be forgotten yet, says <bob@example.org>."
+    told = scrubbed({"exception": {"values": [{"value": said}]}, "logentry": {"params": [said, 7]}})
+    assert "@" not in str(told)
+    assert told["exception"]["values"][0]["value"] == "*** cannot be forgotten yet, says <***>."
+    assert told["logentry"]["params"][1] == 7
+    assert crumb({"category": "vibex", "message": said})["message"] == told["exception"]["values"][0]["value"]
+    kept = {"message": "3 BTC @ 64000.5", "release": "vibex@0.2.0"}
+    assert scrubbed(kept) == kept
+
+
 def test_breadcrumbs_lose_statements_addresses_and_secrets() -> None:
     assert crumb({"category": "query", "message": "SELECT 1"}) is None
     assert crumb({"type": "http", "category": "httplib", "data": {"url": "https://x"}}) is None
