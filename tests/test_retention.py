@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -11,6 +12,7 @@ import pytest
 import time_machine
 from django.apps import apps
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -177,6 +179,22 @@ def test_when_the_time_is_up_nothing_new_is_begun(monkeypatch):
     SignIn.objects.create(user=user, kind="session", ended=timezone.now() - A_YEAR)
     assert {one.ended for one in retention.rules_carried_out(ALL_RULES, seconds=0)} == {False}
     assert SignIn.objects.count() == 1
+
+
+def test_a_table_that_is_locked_keeps_no_other_from_its_turn(monkeypatch):
+    user = demo(cycles=1).user
+    SignIn.objects.create(user=user, kind="session", ended=timezone.now() - A_YEAR)
+
+    def locked():
+        raise OperationalError("canceling statement due to lock timeout")
+        yield
+
+    rules = [replace(ALL_RULES[0], batches=locked), *ALL_RULES[1:]]
+    monkeypatch.setattr("trading.services.retention.ALL_RULES", rules)
+    with pytest.raises(OperationalError, match="lock timeout") as told:
+        prune()
+    assert ALL_RULES[0].table in str(told.value.__notes__)
+    assert SignIn.objects.count() == 0
 
 
 def test_the_command_counts_what_would_go_and_changes_nothing():

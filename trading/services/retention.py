@@ -141,7 +141,10 @@ KEPT: Final[dict[str, str]] = {
 
 def prune() -> list[Pruned]:
     """Let go what is due, for at most ten minutes. Can be stopped at any point, and run twice at once."""
-    done = list(rules_carried_out(ALL_RULES, seconds=LONGEST_RUN))
-    told = {one.rule.table: one.rows for one in done if one.rows}
-    log.info("what was kept long enough is gone", extra={"rows": told, "ended": all(one.ended for one in done)})
+    done: list[Pruned] = []
+    try:
+        done.extend(rules_carried_out(ALL_RULES, seconds=LONGEST_RUN))
+    finally:
+        told = {one.rule.table: one.rows for one in done if one.rows}
+        log.info("what was kept long enough is gone", extra={"rows": told, "ended": all(one.ended for one in done)})
     return done

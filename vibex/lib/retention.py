@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -71,19 +71,29 @@ def each_batch(rows: Callable[[], Rows], treat: Callable[[Rows], Any]) -> Iterat
 
 
 def rules_carried_out(rules: Iterable[Rule], *, seconds: float) -> Iterator[Pruned]:
-    """Carry out each rule; yield what it did. After `seconds` nothing new is begun: the next run goes on there."""
-    until = time.monotonic() + seconds
+    """Carry out each rule; yield what it did. After `seconds` nothing new is begun: the next run goes on there.
+
+    One that the database refuses, as a table that is locked, keeps no other from its turn. Its fault is raised at the end.
+    """
+    until, faults = time.monotonic() + seconds, list[Error]()
     for rule in rules:
         began, rows, ended = time.monotonic(), 0, True
         if began >= until:
             yield Pruned(rule, 0, 0.0, ended=False)
             continue
-        for taken in rule.batches():
-            rows += taken
-            if time.monotonic() >= until:
-                ended = False
-                break
+        try:
+            for taken in rule.batches():
+                rows += taken
+                if time.monotonic() >= until:
+                    ended = False
+                    break
+        except Error as fault:
+            fault.add_note(f"Met while letting go of {rule.what} ({rule.table}).")
+            faults.append(fault)
+            ended = False
         yield Pruned(rule, rows, time.monotonic() - began, ended)
+    if faults:
+        raise faults[0]
 
 
 def rules_counted(rules: Iterable[Rule]) -> Iterator[Pruned]:
