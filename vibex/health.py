@@ -27,7 +27,7 @@ from accounts.access.acts import Act
 from accounts.access.views import Face
 from accounts.models import Account, User
 from trading.selectors.installation import installation
-from trading.services.watchers import SCHEDULER, watched
+from trading.services.watchers import BACKUP, SCHEDULER, watched
 from vibex import looks
 from vibex.looks import Check
 
@@ -127,7 +127,7 @@ def health_report(person: User) -> dict[str, Any]:
 
 def _guard(person: User | None) -> Check:
     """Look for what is late, and have people told: whoever asks for health sees a worker that died."""
-    late = [one for one in watched.look() if one.subject != SCHEDULER]  # that has a line of its own
+    late = [one for one in watched.look() if one.subject not in (SCHEDULER, BACKUP)]  # those have lines of their own
     told = [one.text for one in late if one.account is None or _may_see(person, one.account)]
     if hidden := len(late) - len(told):
         told.append(f"Late on accounts of others: {hidden}.")

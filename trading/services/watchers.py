@@ -29,6 +29,7 @@ from trading.services.schedule import accounts_in_play, decisions_late
 
 LATE: Final = "service-late"
 SCHEDULER: Final = "scheduler"
+BACKUP: Final = "backup"
 HEARTBEAT_LIMIT: Final = timedelta(seconds=60)
 """Beat sends a task every ten seconds; a worker that ran none for so long is gone, or has no thread left."""
 LEASE_GRACE: Final = timedelta(seconds=30)
@@ -120,7 +121,7 @@ def _backup(now: datetime) -> Iterator[Late]:
     newest = Backup.objects.filter(well=True).order_by("-at").values_list("at", flat=True).first()
     if now - max(newest or BEGAN, BEGAN) > BACKUP_LIMIT:
         when = f"since {newest:%F %T} UTC" if newest else "yet"
-        yield Late("backup", f"No backup was made {when}: `manage.py backup` says why.")
+        yield Late(BACKUP, f"No backup was made {when}: `manage.py backup` says why.")
 
 
 def _leases(now: datetime) -> Iterator[Late]:
