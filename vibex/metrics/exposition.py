@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 KEPT_SECONDS: Final = 5.0
 """So long a page is good: a second Prometheus costs nothing."""
 PAGE: Final = "metrics:page:1"
-GROWTH: Final = "metrics:growth:1"
+GROWTH: Final = f"metrics:growth:{sha256(repr(FAMILIES).encode()).hexdigest()[:16]}"
+"""Where the counts are left for the others. Of another version, with other labels or buckets, nothing is taken over."""
 A_DAY: Final = 86_400
 
 type Values = dict[str, list[Sample]]
