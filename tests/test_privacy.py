@@ -250,6 +250,8 @@ def test_every_table_with_a_way_to_a_person_is_exported_and_no_secret_is(ann, tm
     secrets = [ann.password, *ApiKey.objects.values_list("digest", flat=True), "k" * 32]
     secrets += AlertChannel.objects.values_list("sealed", flat=True)
     assert [secret for secret in secrets if secret in everything] == []
+    assert ADDRESS in everything
+    assert AuditEntry.objects.get(action="role-set").address not in everything, "from there somebody else acted"
     with pytest.raises(CommandError, match="is there already"):
         call_command("export_person", EMAIL, "--output", str(file))
 

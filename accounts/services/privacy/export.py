@@ -47,7 +47,7 @@ def person_export(*, user: User, to: IO[bytes], actor: Actor) -> dict[str, int]:
             entry = ZipInfo(f"{model._meta.label}.json", at.timetuple()[:6])
             entry.compress_type = ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as file:
-                counts[model._meta.label] = _written(file, model, rows)
+                counts[model._meta.label] = _written(file, rows.values(*_columns(model)), user)
         archive.writestr("summary.json", _json({"at": at, "rows": counts}))
     return counts
 
@@ -65,10 +65,12 @@ def _person(user: User) -> dict[str, Any]:
     }
 
 
-def _written(file: IO[bytes], model: type[Model], rows: QuerySet[Any]) -> int:
+def _written(file: IO[bytes], rows: QuerySet[Any, dict[str, Any]], user: User) -> int:
     text, count = io.TextIOWrapper(file, encoding="utf-8"), 0
     text.write("[")
-    for row in rows.values(*_columns(model)).iterator(chunk_size=AT_ONCE):
+    for row in rows.iterator(chunk_size=AT_ONCE):
+        if row.get("actor_id") not in (None, user.pk) and "address" in row:
+            row["address"] = None  # from where somebody else acted is about them
         text.write(f"{',' if count else ''}\n{_json(row)}")
         count += 1
     text.write("\n]\n")
