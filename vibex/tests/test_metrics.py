@@ -200,6 +200,13 @@ def test_what_the_newest_comparison_left_stays_told_until_one_agrees() -> None:
     assert value(found, "vibex_reconcile_mended_total") == 1
 
 
+def test_what_a_comparison_left_is_told_however_many_others_were_made_since() -> None:
+    account, other = make_account("paper1"), make_account("paper2")
+    Reconciliation.objects.create(account=account, trigger="hourly", agreed=False, left=["a"])
+    Reconciliation.objects.bulk_create(Reconciliation(account=other, trigger="x", agreed=True) for _ in range(501))
+    assert value(now(), "vibex_reconcile_differences", **of(account)) == 1
+
+
 def test_the_age_of_the_newest_whole_backup_is_told(settings) -> None:
     settings.BACKUP_HOURLY = False
     assert value(now(), "vibex_backup_hourly") == 0
