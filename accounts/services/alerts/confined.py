@@ -78,8 +78,9 @@ def _watch() -> None:
             _watching.append(True)
 
 
-def _told(event: str, arguments: tuple[Any, ...]) -> None:
-    if _here.private is None:
+def _told(event: str, arguments: tuple[Any, ...], here: _Here = _here) -> None:
+    """Refuse what is confined. `here` is at hand even when the interpreter ends and has taken our names away."""
+    if here.private is None:
         return
     why = ""
     if event in CONNECTS:
@@ -89,7 +90,7 @@ def _told(event: str, arguments: tuple[Any, ...]) -> None:
     elif event in FORBIDDEN:
         why = f"A message may not {FORBIDDEN[event]} on this machine."
     if why:
-        _here.refused = _here.refused or why
+        here.refused = here.refused or why
         raise Confined(why)
 
 
