@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ from vibex.backup.storage import Storage, leftovers, names_in, storage_chosen
 from vibex.backup.streams import Counted, work_folder
 from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.installation import installation_tag
+from vibex.lib.masking import mask_text
 
 FAILED: Final = "backup-failed"
 """The incident about a backup that could not be made. The next one that is made ends it."""
@@ -54,11 +56,14 @@ def backup_make() -> Made:
     began, clock = datetime.now(UTC), time.monotonic()
     try:
         made = _make(clock)
-    except (VibexError, OSError) as fault:
+    except (VibexError, OSError, sqlite3.Error) as fault:
         problem = _told(fault)
         if getattr(problem, "code", "") != "at_work":  # that one is on its way
             _failed(str(problem), began, time.monotonic() - clock)
         raise problem from fault
+    except Exception as bug:  # whatever it was, there is no backup: people have to know
+        _failed(f"{type(bug).__name__}: {mask_text(str(bug))[:300]}", began, time.monotonic() - clock)
+        raise
     manifest = made.manifest
     Backup.objects.create(
         name=manifest.name,
@@ -139,9 +144,14 @@ def _failed(problem: str, began: datetime, seconds: float) -> None:
     incident_open(account=None, kind=FAILED, text=f"No backup could be made: {problem}", subject="backup")
 
 
-def _told(fault: VibexError | OSError) -> VibexError:
+def _told(fault: VibexError | OSError | sqlite3.Error) -> VibexError:
     if isinstance(fault, VibexError):
         return fault
+    if isinstance(fault, sqlite3.Error):
+        return Rejected(
+            f"SQLite could not be copied: {fault}. Look for room and rights in {settings.VIBEX_DATA_DIR}.",
+            code="sqlite",
+        )
     where = fault.filename or settings.BACKUP_DIR
     if fault.errno in (errno.ENOSPC, errno.EDQUOT):
         return Rejected(f"{where}: the disk is full. Free room, or set BACKUP_DIR to a larger one.", code="full")

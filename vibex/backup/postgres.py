@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -17,11 +19,13 @@ from django.db import connection
 
 from vibex.backup.domain.manifest import Figures, Tables, Vendor
 from vibex.backup.engine import Dump
-from vibex.lib.errors import NeedsOperator, Rejected
+from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 from vibex.lib.masking import mask_text
 
 if TYPE_CHECKING:
     import psycopg
+
+log = logging.getLogger(__name__)
 
 KEY_OF_LOCK: Final = 7_620_318
 """Of the advisory lock that a backup or restore holds; any number that nothing else in Vibex uses."""
@@ -34,9 +38,22 @@ LIBPQ: Final = (
 """Settings that the tools share with Django. Limits of time are not among them: a dump takes as long as it takes."""
 LOCK_WAIT: Final = "30s"
 """So long a dump waits for a migration that holds a table; meanwhile nothing is held up by it."""
-SCRATCH: Final = "_scratch_[0-9a-f]{8}$"
-"""How the name of a scratch database ends."""
+SCRATCH: Final = "_scratch_"
+"""Stands in the name of a scratch database between that of the database in use and eight digits."""
+DIGITS: Final = re.compile(r"[0-9a-f]{8}")
 TIMESCALE: Final = "timescaledb"
+USERS: Final = """
+SELECT coalesce(nullif(application_name, ''), 'a program'), count(*) FROM pg_stat_activity
+WHERE datname = %s AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+AND application_name NOT LIKE 'TimescaleDB %%' GROUP BY 1 ORDER BY 1
+"""
+"""Those who came from outside. The server's own workers, autovacuum and TimescaleDB's scheduler, which never goes, make way
+for a rename by themselves. Who may not see what kind of backend another is takes it for one from outside."""
+START_WORKERS: Final = """
+SELECT coalesce(to_regprocedure('_timescaledb_functions.start_background_workers()'),
+                to_regprocedure('_timescaledb_internal.start_background_workers()'))::text
+"""
+"""Which function of TimescaleDB starts its workers in a database. They stop for a rename, and do not come back by themselves."""
 
 
 class PostgresEngine:
@@ -60,9 +77,10 @@ class PostgresEngine:
 
     def _sweep(self, session: psycopg.Connection[Any]) -> None:
         """Drop scratch databases whose makers were killed. Nobody else is at work on one now."""
-        left = session.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [SCRATCH])
+        begins = f"{self.target()[:40]}{SCRATCH}"  # of this database alone: another one may be at work on its own
+        left = session.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [begins])
         for (name,) in left.fetchall():
-            if str(name).startswith(f"{self.target()[:40]}_"):
+            if DIGITS.fullmatch(str(name).removeprefix(begins)):
                 session.execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
     @contextmanager
@@ -82,7 +100,7 @@ class PostgresEngine:
 
     @contextmanager
     def scratch(self) -> Iterator[PostgresScratch]:
-        name = f"{self.target()[:40]}_scratch_{secrets.token_hex(4)}"
+        name = f"{self.target()[:40]}{SCRATCH}{secrets.token_hex(4)}"
         made = PostgresScratch(name, self.target())
         _let_go()
         _maintain(f"CREATE DATABASE {_quoted(name)} TEMPLATE template0")
@@ -103,11 +121,7 @@ class PostgresEngine:
     def users(self) -> list[str]:
         _let_go()
         with _connect(MAINTENANCE) as session:
-            rows = session.execute(
-                "SELECT coalesce(nullif(application_name, ''), 'a program'), count(*) FROM pg_stat_activity"
-                " WHERE datname = %s GROUP BY 1 ORDER BY 1",
-                [self.target()],
-            )
+            rows = session.execute(USERS, [self.target()])
             return [f"{name} ({count})" for name, count in rows]
 
 
@@ -152,17 +166,44 @@ class PostgresScratch:
     def take_place(self, *, keep_as: str) -> str:
         _let_go()
         kept = f"{self._target[:40]}_{keep_as}" if _exists(self._target) else ""
-        with _connect(MAINTENANCE) as session, session.transaction():
+        with _in_nobodys_use(self._target), _connect(MAINTENANCE) as session, session.transaction():
             if kept:
                 session.execute(f"ALTER DATABASE {_quoted(self._target)} RENAME TO {_quoted(kept)}")
             session.execute(f"ALTER DATABASE {_quoted(self.name)} RENAME TO {_quoted(self._target)}")
+        self._wake_timescale()
         return kept
+
+    def _wake_timescale(self) -> None:
+        """Let TimescaleDB go on compressing. Without it nothing is lost: a server that is started anew does it too."""
+        import psycopg
+
+        try:
+            with _connect(self._target) as session:
+                found = session.execute(START_WORKERS).fetchone()
+                if found and found[0]:
+                    session.execute(f"SELECT {found[0]}")
+        except (psycopg.Error, Retryable) as fault:  # the restore is done, and nothing of it is undone by this
+            log.warning("TimescaleDB compresses nothing before its server is started anew: %s", type(fault).__name__)
 
     def _timescale(self, step: str) -> None:
         """Tell TimescaleDB that its own tables are about to be restored, or were: its documents want both."""
         with _connect(self.name) as session:
             session.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
             session.execute(f"SELECT timescaledb_{step}_restore()")
+
+
+@contextmanager
+def _in_nobodys_use(target: str) -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.ObjectInUse as fault:
+        raise Rejected(
+            f"{target} is in use ({fault.diag.message_detail or fault}): stop whoever uses it, then restore again. "
+            "Nothing was changed.",
+            code="in_use",
+        ) from None
 
 
 def _let_go() -> None:
@@ -185,14 +226,19 @@ def _connect(database: str) -> psycopg.Connection[Any]:
     import psycopg
 
     named, environment = _settings()
-    session = psycopg.connect(
-        dbname=database,
-        password=environment.get("PGPASSWORD"),
-        application_name="vibex backup",
-        connect_timeout=10,
-        autocommit=True,
-        **named,
-    )
+    try:
+        session = psycopg.connect(
+            dbname=database,
+            password=environment.get("PGPASSWORD"),
+            application_name="vibex backup",
+            connect_timeout=10,
+            autocommit=True,
+            **named,
+        )
+    except psycopg.OperationalError as fault:
+        raise Retryable(
+            f"The database {database} cannot be reached: {_told(str(fault).encode())}. Check DATABASE_URL and the server."
+        ) from None
     session.execute("SET statement_timeout = 0")
     return session
 
@@ -233,8 +279,8 @@ def _tool(
     """Run one of PostgreSQL's tools. Leaving the context waits for it, and raises Rejected with its words if it failed."""
     if shutil.which(command[0]) is None:
         raise NeedsOperator(
-            f"{command[0]} is not installed: install PostgreSQL's client programs of the server's version or newer "
-            "(Debian: apt-get install postgresql-client)."
+            f"{command[0]} is not installed: install PostgreSQL's client programs of the server's own version "
+            "(for a server of 16 on Debian: apt-get install postgresql-client-16)."
         )
     where = [] if database is None else [f"--dbname={_conninfo(database)}"]
     with TemporaryFile() as words:

@@ -6,6 +6,8 @@ import errno
 import json
 import shutil
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from datetime import timedelta
 from io import BytesIO
@@ -27,7 +29,7 @@ from vibex.backup.making import backup_is_due, backup_make
 from vibex.backup.restoring import backup_verify, restore_plan
 from vibex.backup.sqlite import SqliteEngine
 from vibex.backup.storage import Folder, leftovers, names_in
-from vibex.lib.errors import NeedsOperator, Rejected
+from vibex.lib.errors import NeedsOperator, Rejected, Retryable
 from vibex.lib.installation import installation_tag
 from vibex.tasks import backup_hourly
 
@@ -212,6 +214,79 @@ def test_a_full_disk_is_told_and_leaves_nothing(folder, monkeypatch):
     assert last_success() is None
     backup_make()
     assert not Incident.objects.filter(kind="backup-failed", resolved=None).exists(), "the next one ends it"
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), Rejected),
+        (RuntimeError("a fault that nobody thought of"), RuntimeError),
+    ],
+)
+def test_whatever_keeps_one_from_being_made_is_told(folder, monkeypatch, fault, raised):
+    person("staff@example.com", is_staff=True)
+
+    def breaks(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("vibex.backup.making.Counted", breaks)
+    with pytest.raises(raised, match=str(fault)):
+        backup_make()
+    assert str(fault) in Incident.objects.get(kind="backup-failed", resolved=None).text
+    assert str(fault) in Backup.objects.get(well=False).problem
+    assert Alert.objects.filter(user__email="staff@example.com").exists()
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_away_is_told(folder, monkeypatch):
+    from vibex.backup import postgres
+
+    monkeypatch.setattr(postgres, "_settings", lambda: ({"host": "127.0.0.1", "port": 1}, {}))
+    with pytest.raises(Retryable, match="cannot be reached"):
+        backup_make()
+    assert Incident.objects.filter(kind="backup-failed").exists()
+
+
+@pytest.mark.postgres
+def test_the_servers_own_workers_do_not_use_a_database():
+    """Autovacuum and TimescaleDB's scheduler are connected to it, and make way for a rename."""
+    from vibex.backup.postgres import PostgresEngine, _connect
+
+    engine, asked = PostgresEngine(), "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'"
+    with _connect(engine.target()) as busy, _connect(engine.target()) as other:
+        busy.execute("SET application_name = 'busy'")
+        busy.execute(
+            "SELECT set_config(name, 'on', false) FROM pg_settings"
+            " WHERE name IN ('force_parallel_mode', 'debug_parallel_query')"
+        )
+        working = threading.Thread(target=busy.execute, args=["SELECT count(pg_sleep(2)) FROM generate_series(1, 1)"])
+        working.start()
+        until = time.monotonic() + 2
+        while not other.execute(asked).fetchone()[0]:
+            assert time.monotonic() < until, "a worker of the server began"
+        assert "busy (1)" in engine.users()
+        working.join()
+
+
+@pytest.mark.postgres
+def test_what_a_killed_one_left_goes_and_what_another_database_has_at_work_stays():
+    from vibex.backup.postgres import MAINTENANCE, PostgresEngine, _connect
+
+    engine = PostgresEngine()
+    left, theirs = f"{engine.target()[:40]}_scratch_0123abcd", f"{engine.target()[:36]}_two_scratch_0123abcd"
+    if len(engine.target()) <= 36:
+        theirs = f"{engine.target()}_two_scratch_0123abcd"
+    with _connect(MAINTENANCE) as session:
+        for name in (left, theirs):
+            session.execute(f'CREATE DATABASE "{name}"')
+        try:
+            with engine.only_one():
+                found = session.execute("SELECT datname FROM pg_database WHERE datname = ANY(%s)", [[left, theirs]])
+                assert found.fetchall() == [(theirs,)]
+        finally:
+            for name in (left, theirs):
+                session.execute(f'DROP DATABASE IF EXISTS "{name}"')
 
 
 @pytest.mark.postgres
