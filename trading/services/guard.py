@@ -22,6 +22,7 @@ from trading.services.journal.base import IntentVoid
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import limits_of, world_for
 from trading.services.losses import losses_check
+from trading.services.restored import orders_find_again
 from trading.services.settle import Settled, settle
 from trading.services.standing import account_reduce
 from trading.services.user_events import takeovers_note
@@ -81,6 +82,7 @@ def _look(account: Account) -> _Look:
     began, world = timezone.now(), world_for(account)
     try:
         as_wanted = account.state != Account.State.HALTED or halt_go_on(world, account)
+        again = orders_find_again(account=account, world=world)
         settled = settle(world)  # what a halt could not close yet is protected until it can
     except Retryable as fault:
         text = f"the exchange of {account.name} could not be read: {fault}"
@@ -93,7 +95,7 @@ def _look(account: Account) -> _Look:
     wrong = positions_check(account, world, settled.state, limits, before=began)
     incidents_clear(account, world, before=began, shown=settled.state)
     unclosed = () if as_wanted else ("it is halted and not flat yet",)
-    return _Look(settled, (*unclosed, *settled.left, *wrong), settled.mended)
+    return _Look(settled, (*unclosed, *settled.left, *wrong), (*again, *settled.mended))
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from trading.services.lease import cycle_acquire, cycle_finish, cycle_skip
 from trading.services.model_cost import budget_refused, budget_tell, budget_used
 from trading.services.model_trust import replies_judge
 from trading.services.ready import account_ready, clock_check
+from trading.services.restored import orders_find_again
 from trading.services.settle import settle
 from trading.services.standing import locks_of
 from trading.services.terms import termed
@@ -101,6 +102,7 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float | None, approval: Appro
     try:
         account_ready(bot.account, bot.symbols)
         world = world_for(bot.account, bot=bot, cycle=cycle, approval=approval)
+        orders_find_again(account=bot.account, world=world)
         wanted = run_for(bot, cycle.scheduled_for, deadline_seconds=deadline_seconds, approval=approval)
         result = run_cycle(world, wanted)
     except IntentVoid as void:

@@ -58,12 +58,15 @@ def accounts_restored() -> list[int]:
 def orders_find_again(*, account: Account, world: World) -> list[str]:
     """Take in what the exchange knows of our orders since the backup, and book their trades; return it in words.
 
-    Nothing where the account was not restored, or its exchange tells no past orders: then trades and open orders are
-    all that is found. Raises Unavailable.
+    Whoever settles a restored account does this first: by books that do not know where a stop was moved to, it would be
+    put back where it stood, or its position closed. Nothing where the account was not restored, or its exchange tells no
+    past orders: then trades and open orders are all that is found. Raises Unavailable.
     """
-    lock = _lock_of(account)
     exchange = world.exchange
-    if lock is None or not isinstance(exchange, OrderHistory):
+    if not isinstance(exchange, OrderHistory):
+        return []
+    lock = _lock_of(account)
+    if lock is None:
         return []
     since, told = _since(lock) - EARLIER, list[str]()
     state = world.exchange.account()
