@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
-from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerGone
 
+from accounts.models import Account
 from trading.services import periodic, schedule, waiting, watchers
 from trading.services.guard import guard_run
 from trading.services.guard_pass import guard_pass
@@ -14,13 +16,16 @@ from trading.services.performance import performance_refresh_all
 from trading.services.reconcile import account_reconcile
 from trading.services.restored import accounts_restored
 from trading.services.retention import prune
+from vibex.lib.connections import AWAY
+
+log = logging.getLogger(__name__)
 
 GUARD_EXPIRES = 25
 """Seconds after which a look that nobody took is left to the next one."""
 
 
 @shared_task(
-    autoretry_for=(OperationalError, InterfaceError),
+    autoretry_for=AWAY,
     retry_backoff=1,
     retry_backoff_max=10,
     retry_kwargs={"max_retries": 8},
@@ -40,13 +45,29 @@ def bot_tick(bot_id: int, at_once: bool = False) -> None:
 def guard_all() -> None:
     """Look after every account that has something open: all in one pass, and who is in doubt in a look of its own.
 
-    So one that hangs, or fails, hides no other. Where the broker went away meanwhile, they are looked at here.
+    So one that hangs, or fails, hides no other. Where the broker went away meanwhile, who is left is looked at here: to
+    find that out again for each would take ten seconds every time.
     """
+    there = True
     for account_id in guard_pass().doubts:
-        try:
-            guard_account.apply_async(args=(account_id,), expires=GUARD_EXPIRES)
-        except BrokerGone:
-            guard_run(account_id=account_id)
+        there = there and _look_sent(account_id)
+        if not there:
+            _looked_here(account_id)
+
+
+def _look_sent(account_id: int) -> bool:
+    try:
+        guard_account.apply_async(args=(account_id,), expires=GUARD_EXPIRES)
+    except BrokerGone:
+        return False
+    return True
+
+
+def _looked_here(account_id: int) -> None:
+    try:
+        guard_run(account_id=account_id)
+    except Exception:  # what is wrong with one account hides no other
+        log.exception("account %s could not be looked after", account_id)
 
 
 @shared_task
@@ -77,8 +98,9 @@ def restored_reconcile() -> None:
 
 @shared_task
 def reconcile_account(account_id: int, trigger: str) -> None:
-    """Compare the books of one account with the exchange."""
-    account_reconcile(account_id=account_id, trigger=trigger)
+    """Compare the books of one account with the exchange, unless it was deleted while the task waited."""
+    if Account.objects.filter(pk=account_id).exists():
+        account_reconcile(account_id=account_id, trigger=trigger)
 
 
 @shared_task

@@ -41,9 +41,12 @@ NEEDS_OPERATOR = "needs-operator"
 def guard_run(*, account_id: int) -> Settled | None:
     """Settle an account and add a point to its equity. None when the exchange did not answer: the next run tries again.
 
-    One that is halted and not flat yet is flattened further. What was found is written down for pages and watchers.
+    One that is halted and not flat yet is flattened further. What was found is written down for pages and watchers. None
+    too for an account that is gone: it was deleted since it was named.
     """
-    account = Account.objects.select_related("limits").get(pk=account_id)
+    account = Account.objects.select_related("limits").filter(pk=account_id).first()
+    if account is None:
+        return None
     with bound(account=account_id):
         at, began, version = timezone.now(), time.monotonic(), version_of(account_id)
         look = _looked(account)

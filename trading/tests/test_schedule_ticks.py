@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
+from kombu.exceptions import OperationalError as BrokerGone
 
 from accounts.models import Account, Bot
 from decisions.models import Cycle
@@ -116,11 +117,21 @@ def test_a_bot_by_the_wall_clock_is_due_within_a_minute_of_the_close() -> None:
     assert 0 <= tick.wait_seconds < 60
 
 
-def test_a_tick_that_the_database_did_not_let_through_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OperationalError("database is locked"),
+        InternalError("terminating connection due to idle-in-transaction timeout"),
+    ],
+    ids=str,
+)
+def test_a_tick_that_the_database_did_not_let_through_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
     from celery.exceptions import Retry
 
     def locked(_: int) -> None:
-        raise OperationalError("database is locked")
+        raise fault
 
     monkeypatch.setattr("trading.services.schedule.tick_of", locked)
     tasks.bot_tick.push_request(called_directly=False, args=[1], kwargs={})
@@ -187,3 +198,33 @@ def test_each_account_is_guarded_by_itself(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(tasks.guard_account, "apply_async", lambda args, expires: guarded.append((args, expires)))
     tasks.guard_all()
     assert guarded == [((first.pk,), 25), ((second.pk,), 25)]
+
+
+def test_without_a_broker_the_rest_is_looked_at_here_and_the_broker_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each attempt to reach a Redis that hangs takes ten seconds; an account that fails hides no other."""
+    accounts = [house.account(name) for name in ("one", "two", "three")]
+    for account in accounts:
+        play(account)
+    asked: list[Any] = []
+    looked: list[int] = []
+
+    def gone(args: Any, expires: int) -> None:
+        asked.append(args)
+        raise BrokerGone("Timeout reading from socket")
+
+    def look(*, account_id: int) -> None:
+        looked.append(account_id)
+        raise OSError("its exchange is gone")
+
+    monkeypatch.setattr(tasks.guard_account, "apply_async", gone)
+    monkeypatch.setattr(tasks, "guard_run", look)
+    tasks.guard_all()
+    assert len(asked) == 1
+    assert looked == [account.pk for account in accounts]
+
+
+def test_an_account_that_was_deleted_while_its_task_waited_is_no_error() -> None:
+    tasks.guard_account(4711)
+    tasks.reconcile_account(4711, "hourly")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+AWAY: Final = (OperationalError, InterfaceError, InternalError)
+"""What is raised where the database, or the session with it, is gone: trying again may help. As InternalError PostgreSQL says
+that it ended a session which left its transaction open for too long."""
 
 
 def let_go_of_server() -> None:

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError
 
 from vibex import crew, serve
 from vibex.lib.commands import faults_told
+from vibex.lib.connections import AWAY
 from vibex.lib.errors import Rejected
 
 CUT_OFF: Final = 1
@@ -74,7 +74,7 @@ def _tables_check() -> None:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise Rejected("The tables are not there, or of another version: run `manage.py migrate_once` first.")
-    except OperationalError:
+    except AWAY:
         return
     finally:
         connection.close()
