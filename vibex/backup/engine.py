@@ -70,6 +70,10 @@ class Engine(Protocol):
         """Name of the database in use, as a person types it to have it replaced."""
         ...
 
+    def where(self) -> str:
+        """Server or folder of it, for a person: databases of several installations may have one name."""
+        ...
+
     def rows_there(self) -> int | None:
         """How many rows lie in the database in use, as far as it matters: 0 for empty tables, None for no tables at all."""
         ...

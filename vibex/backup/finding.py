@@ -15,6 +15,7 @@ from vibex.backup.sealing import opened, opened_text
 from vibex.backup.storage import Folder, Storage, names_in
 from vibex.backup.streams import Counted
 from vibex.lib.errors import Rejected
+from vibex.lib.installation import installation_tag
 
 LATEST: Final = "latest"
 
@@ -31,11 +32,15 @@ def backups_in(storage: Storage) -> list[Manifest]:
 
 
 def backup_found(storage: Storage, wanted: str) -> Manifest:
-    """Return one backup, by its name or as `latest`. Raises Rejected where there is none, or a part of it is missing."""
+    """Return one backup, by its name or as `latest`. Raises Rejected where there is none, or a part of it is missing.
+
+    The latest is that of this installation, where others keep theirs in the same place; of others only where it has none.
+    """
     names = names_in(storage.files())
     if not names:
         raise Rejected(f"There is no backup in {storage.place}.", code="missing")
-    name = names[-1] if wanted == LATEST else name_of(wanted)
+    ours = [name for name in names if name.tag == installation_tag()]
+    name = (ours or names)[-1] if wanted == LATEST else name_of(wanted)
     if name not in names:
         raise Rejected(f"{wanted} is not in {storage.place}; `manage.py backup --list` shows what is.", code="missing")
     found = _manifest(storage, name.manifest)

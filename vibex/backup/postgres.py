@@ -65,6 +65,10 @@ class PostgresEngine:
     def target(self) -> str:
         return str(connection.settings_dict["NAME"])
 
+    def where(self) -> str:
+        told = connection.settings_dict
+        return f"on {told['HOST'] or 'this machine'}" + (f", port {told['PORT']}" if told["PORT"] else "")
+
     @contextmanager
     def only_one(self) -> Iterator[None]:
         with _connect(MAINTENANCE) as session:

@@ -40,6 +40,7 @@ class Plan:
     manifest: Manifest
     place: str
     target: str
+    where: str
     rows: int | None
     """In the database that would be replaced; None where there is none, or one without tables."""
     refusals: tuple[str, ...]
@@ -149,7 +150,8 @@ def _plan(engine: Engine, storage: Storage, found: Manifest) -> Plan:
             "It is of an installation with another SECRET_KEY: orders made after it would be taken for those of "
             "somebody else. Set the SECRET_KEY of that installation first."
         )
-    return Plan(found, storage.place, engine.target(), engine.rows_there(), tuple(refusals), tuple(notes))
+    there = engine.target(), engine.where(), engine.rows_there()
+    return Plan(found, storage.place, *there, tuple(refusals), tuple(notes))
 
 
 def _refuse(plan: Plan) -> None:

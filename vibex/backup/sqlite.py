@@ -34,6 +34,9 @@ class SqliteEngine:
     def target(self) -> str:
         return self._file.name
 
+    def where(self) -> str:
+        return f"in {self._file.absolute().parent}"
+
     @property
     def _file(self) -> Path:
         return Path(str(connection.settings_dict["NAME"]))
@@ -139,6 +142,13 @@ class SqliteScratch:
             told["NAME"] = before
 
     def take_place(self, *, keep_as: str) -> str:
+        from vibex.serve import only_process
+
+        # Whoever starts now would trade on with the file that is put aside.
+        with only_process(Path(settings.VIBEX_DATA_DIR)):
+            return self._take_place(keep_as)
+
+    def _take_place(self, keep_as: str) -> str:
         connection.close()
         _whole(self._file)
         kept = ""

@@ -178,6 +178,36 @@ def test_what_holds_something_is_replaced_only_when_its_name_was_typed(folder, m
         call_command("restore", "latest", overwrite=True, confirm="something else")
 
 
+def test_the_latest_is_ours_where_others_keep_theirs_too(folder):
+    made = backup_make().manifest
+    theirs = made.name.replace(installation_tag(), "zzzz")[:-16] + "20990101T000000Z"
+    other = made.model_copy(update={"name": theirs, "file": made.file.replace(made.name, theirs)})
+    (folder / other.file).write_bytes((folder / made.file).read_bytes())
+    (folder / f"{theirs}.json").write_bytes(other.written())
+    assert restore_plan("latest").manifest.name == made.name
+    assert any("another SECRET_KEY" in note for note in restore_plan(theirs).notes)
+    for file in folder.glob(f"{made.name}*"):
+        file.unlink()
+    assert restore_plan("latest").manifest.name == theirs
+
+
+def test_a_plan_says_where_the_database_lies(folder, tmp_path):
+    backup_make()
+    shown = said("restore", "latest", dry_run=True) if connection.vendor == "sqlite" else restore_plan("latest").where
+    where = f"in {tmp_path}" if connection.vendor == "sqlite" else f"on {connection.settings_dict['HOST']}"
+    assert where in shown
+
+
+def test_nothing_starts_on_the_file_that_is_put_aside(folder, tmp_path):
+    from vibex.serve import only_process
+
+    with SqliteEngine().scratch() as scratch:
+        (tmp_path / Path(scratch.name).name).write_bytes(b"")
+        with only_process(tmp_path), pytest.raises(Rejected, match="already running"):
+            scratch.take_place(keep_as="before")
+    assert not list(tmp_path.glob("*before*"))
+
+
 def test_a_database_in_use_is_not_replaced(folder, monkeypatch):
     for engine in ("vibex.backup.sqlite.SqliteEngine", "vibex.backup.postgres.PostgresEngine"):
         monkeypatch.setattr(f"{engine}.users", lambda _: ["vibex pages (2)"])

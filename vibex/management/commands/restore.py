@@ -48,7 +48,7 @@ class Command(BaseCommand):
         lines = [
             f"{found.name}: the state of {found.at:%F %T} UTC, {found.size / 1e6:,.1f} MB, in {plan.place}",
             f"  of {found.database} {found.server}, Vibex {found.program}, {'encrypted' if found.encrypted else 'not encrypted'}",
-            f"  in the place of {plan.target}, which {there}",
+            f"  in the place of {plan.target} {plan.where}, which {there}",
             *(f"  note: {note}" for note in plan.notes),
             *(f"  NOT POSSIBLE: {refusal}" for refusal in plan.refusals),
         ]
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         typed = options["confirm"]
         if typed is None:
             try:
-                typed = input(f"Type the name of the database that is replaced ({plan.target}): ")
+                typed = input(f"Type the name of the database that is replaced ({plan.target} {plan.where}): ")
             except EOFError:
                 raise CommandError(f"Nobody is there to type it: say --confirm {plan.target}.") from None
         if typed.strip() != plan.target:
