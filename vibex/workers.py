@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from celery import Celery, bootsteps
+from celery.signals import task_postrun
 
 from vibex.lib.alive import Pulse, alive
 from vibex.lib.queues import GUARD
@@ -17,26 +18,37 @@ POOL: Final = "celery.worker.components:Pool"
 
 
 class SignOfLife(bootsteps.StartStopStep):
-    """Says that a thread of the pool was free: one whose threads all hang is not alive, though it takes messages."""
+    """Says that a thread of the pool was free, or that a task has ended: one whose threads all hang is not alive, though it
+    takes messages. One that has more to do than it can is: who killed it would break off its cycles, and leave more to do.
+    """
 
     requires = (POOL,)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._asked: Future[None] | None = None
+        self._done = False
 
     def start(self, worker: Any) -> None:
+        task_postrun.connect(self._task_ended)
         name = str(worker.hostname).partition("@")[0]
         self._pulse = Pulse(name, lambda: self._free(worker.pool, name))
         self._pulse.start()
 
     def stop(self, worker: Any) -> None:
         self._pulse.stop()
+        task_postrun.disconnect(self._task_ended)
+
+    def _task_ended(self, **_: Any) -> None:
+        self._done = True
 
     def _free(self, pool: Any, name: str) -> bool:
-        """Let a thread of the pool say it; True where the pool has no threads, and this one has to."""
+        """Let a thread of the pool say it, behind what waits for one. True where this one has to: the pool has no threads,
+        or a task has ended since the last look.
+        """
         executor = getattr(pool, "executor", None)
-        if executor is None:
+        ended, self._done = self._done, False
+        if executor is None or ended:
             return True
         if self._asked is None or self._asked.done():
             try:

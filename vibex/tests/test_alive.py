@@ -56,6 +56,28 @@ def test_a_worker_whose_threads_all_hang_leaves_no_sign() -> None:
     assert alive.silent_for("cycles") is not None
 
 
+def test_a_worker_with_more_to_do_than_it_can_is_alive_while_tasks_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from celery.signals import task_postrun
+
+    nothing = SimpleNamespace(start=lambda: None, stop=lambda: None)
+    monkeypatch.setattr("vibex.workers.Pulse", lambda *_: nothing)  # here it is this test that looks
+    step, held = SignOfLife(None), Event()
+    with ThreadPoolExecutor(1) as executor:
+        pool = SimpleNamespace(executor=executor)
+        executor.submit(held.wait)
+        step.start(SimpleNamespace(hostname="cycles@here", pool=pool))
+        try:
+            assert not step._free(pool, "cycles")
+            task_postrun.send(sender=None)
+            assert step._free(pool, "cycles")
+            assert not step._free(pool, "cycles"), "one that ended is one sign"
+        finally:
+            step.stop(None)
+            held.set()
+        task_postrun.send(sender=None)
+        assert not step._done
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     asked: list[str] = []
