@@ -64,7 +64,7 @@ def reconcile(account: Account, *, trigger: str) -> Reconciled:
         account_ready(account)
         # An account that is new to the books has nothing to compare yet, and all of its past to be read once.
         new = world.journal.ledger_total() is None
-        again = orders_find_again(account=account, world=world)
+        again = orders_find_again(account=account, world=world, thorough=True)
         found = [] if new else compare(*_both_sides(world, account))
         settled = settle(world, thorough=True)
         takeovers_note(account=account)

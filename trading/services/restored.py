@@ -16,7 +16,8 @@ from accounts.models import Account, Bot
 from accounts.services import audit_write, incidents_mended
 from trading.domain.found import made_by, role_of
 from trading.domain.orders import OrderFacts, OrderState, observe
-from trading.domain.venue import OrderReport
+from trading.domain.venue import AccountState, OrderReport
+from trading.exchange.base import Exchange, Unavailable
 from trading.exchange.live import OrderHistory
 from trading.models import Lock, Order, Position
 from trading.services.journal.rows import event_of
@@ -28,6 +29,8 @@ from vibex.lib.installation import installation_tag
 
 EARLIER: Final = timedelta(minutes=10)
 """So long before the backup orders are looked for too: an order may have been on its way."""
+FOUND: Final = "found"
+"""Stands in the data of a lock with the time at which the orders since the backup were found."""
 
 
 def restored_bar(*, name: str, at: datetime, pause_bots: bool = False) -> int:
@@ -55,29 +58,28 @@ def accounts_restored() -> list[int]:
     return sorted(Lock.objects.filter(kind=RESTORED, lifted__isnull=True).values_list("account_id", flat=True))
 
 
-def orders_find_again(*, account: Account, world: World) -> list[str]:
+def orders_find_again(*, account: Account, world: World, thorough: bool = False) -> list[str]:
     """Take in what the exchange knows of our orders since the backup, and book their trades; return it in words.
 
     Whoever settles a restored account does this first: by books that do not know where a stop was moved to, it would be
-    put back where it stood, or its position closed. Nothing where the account was not restored, or its exchange tells no
-    past orders: then trades and open orders are all that is found. Raises Unavailable.
+    put back where it stood, or its position closed. Once it was done all orders are known, and only a `thorough` look does
+    it again. Nothing where the account was not restored, and on paper, where the exchange was restored too.
+    Raises Unavailable.
     """
-    exchange = world.exchange
-    if not isinstance(exchange, OrderHistory):
-        return []
-    lock = _lock_of(account)
-    if lock is None:
+    lock = _lock_of(account) if account.live else None
+    if lock is None or (FOUND in lock.data and not thorough):
         return []
     since, told = _since(lock) - EARLIER, list[str]()
     state = world.exchange.account()
-    for symbol in sorted(_symbols(account, world)):
-        reports = [one for one in exchange.history(symbol=symbol, since=since) if _ours(one)]
-        taken = _take_in(account, reports)
-        if taken:
-            book(world, symbol)
-            told += [f"{symbol}: {role} {name} of the time after the backup was found again" for role, name in taken]
+    for symbol in sorted(_symbols(account, world, state)):
+        taken = _take_in(account, _orders_of_ours(world.exchange, state, symbol, since))
+        if (taken or FOUND not in lock.data) and book(world, symbol) is None:
+            # A position without its trades would be taken for somebody else's, and its stop for a leftover.
+            raise Unavailable(f"the trades of {symbol} since the backup could not be read")
+        told += [f"{symbol}: {role} {name} of the time after the backup was found again" for role, name in taken]
         held = state.position(symbol)
         _position_know(account, symbol, leverage=held.leverage if held else None)
+    Lock.objects.filter(pk=lock.pk).update(data={**lock.data, FOUND: datetime.now(UTC).isoformat()})
     return told
 
 
@@ -102,13 +104,22 @@ def _since(lock: Lock) -> datetime:
     return datetime.fromisoformat(lock.data["since"])
 
 
-def _ours(report: OrderReport) -> bool:
-    return made_by(report.client_order_id, installation_tag())
+def _orders_of_ours(exchange: Exchange, state: AccountState, symbol: str, since: datetime) -> list[OrderReport]:
+    """Return the orders of this installation on a symbol; where the venue has no list of past ones, those that are open
+    and those that its trades name. Then only what ended without a fill is missing.
+    """
+    tag = installation_tag()
+    if isinstance(exchange, OrderHistory):
+        return [one for one in exchange.history(symbol=symbol, since=since) if made_by(one.client_order_id, tag)]
+    found = {one.client_order_id: one for one in state.orders if one.symbol == symbol}
+    for name in dict.fromkeys(trade.client_order_id for trade in exchange.trades(symbol=symbol, since=since)):
+        if name not in found and made_by(name, tag) and (report := exchange.order(symbol=symbol, client_order_id=name)):
+            found[name] = report
+    return [one for name, one in found.items() if made_by(name, tag)]
 
 
-def _symbols(account: Account, world: World) -> set[str]:
+def _symbols(account: Account, world: World, state: AccountState) -> set[str]:
     """Return every symbol on which something may have happened: of bots, of our books, and those the exchange names."""
-    state = world.exchange.account()
     told = {line.symbol for line in world.exchange.income(since=world.journal.income_since())}
     told |= {one.symbol for one in state.positions} | {one.symbol for one in state.orders}
     told |= {symbol for bot in Bot.objects.filter(account=account) for symbol in bot.symbols}
