@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 GUARD_EXPIRES = 25
 """Seconds after which a look that nobody took is left to the next one."""
+RECONCILE_EXPIRES = 3500
+RESTORED_EXPIRES = 55
+"""The same of comparisons: while an exchange hangs they would pile up before everything else that is slow."""
 
 
 @shared_task(
@@ -86,14 +89,14 @@ def service_watch() -> None:
 def reconcile_all(trigger: str = "hourly") -> None:
     """Compare the books of every account in play with the exchange."""
     for account_id in schedule.accounts_to_reconcile():
-        reconcile_account.delay(account_id, trigger)
+        reconcile_account.apply_async(args=(account_id, trigger), expires=RECONCILE_EXPIRES)
 
 
 @shared_task
 def restored_reconcile() -> None:
     """Compare accounts that were restored from a backup, until their books agree: nothing is opened on them before."""
     for account_id in accounts_restored():
-        reconcile_account.delay(account_id, "restore")
+        reconcile_account.apply_async(args=(account_id, "restore"), expires=RESTORED_EXPIRES)
 
 
 @shared_task

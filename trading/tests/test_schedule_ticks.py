@@ -16,7 +16,8 @@ from marketdata.models import Feed
 from trading import tasks
 from trading.domain.schedule import offset_for
 from trading.models import Order, Position
-from trading.services.periodic import row_name
+from trading.services.periodic import SYSTEM, row_name
+from trading.services.restored import restored_bar
 from trading.services.schedule import accounts_in_play, bot_start, bot_stop, tick_of
 from trading.tests import schedule_house as house
 
@@ -228,3 +229,16 @@ def test_without_a_broker_the_rest_is_looked_at_here_and_the_broker_is_asked_onc
 def test_an_account_that_was_deleted_while_its_task_waited_is_no_error() -> None:
     tasks.guard_account(4711)
     tasks.reconcile_account(4711, "hourly")
+
+
+def test_comparisons_that_nobody_took_are_left_to_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = house.account()
+    play(account)
+    restored_bar(name="vibex-abcd-20260101T000000Z", at=house.NOON)
+    sent: list[Any] = []
+    monkeypatch.setattr(tasks.reconcile_account, "apply_async", lambda args, expires: sent.append((args, expires)))
+    tasks.reconcile_all()
+    tasks.restored_reconcile()
+    assert [args for args, _ in sent] == [(account.pk, "hourly"), (account.pk, "restore")]
+    for (_, expires), row in zip(sent, ("system:reconcile", "system:restored"), strict=True):
+        assert 0 < expires < SYSTEM[row][1]
