@@ -14,6 +14,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
+from urllib3.exceptions import ProtocolError
 
 from conftest import missing
 from tests.drill.house import destroyed, environment, manage, ran
@@ -109,6 +110,22 @@ def test_a_storage_that_is_away_is_tried_again_later():
     away = Bucket(f"http://127.0.0.1:{free_port()}/books", access_key="key", secret_key="secret", region="us-east-1")
     with pytest.raises(Retryable, match="could not be reached"):
         away.files()
+
+
+def test_a_download_that_breaks_off_is_tried_again_later(monkeypatch):
+    class Broken:
+        def get_object(self, *_: object) -> Broken:
+            return self
+
+        def read(self, *_: object) -> bytes:
+            raise ProtocolError("Connection broken: IncompleteRead(7 bytes read, 9 more expected)")
+
+        close = release_conn = lambda _: None
+
+    here = Bucket("http://127.0.0.1:1/books", access_key="key", secret_key="secret", region="us-east-1")
+    monkeypatch.setattr(here, "_client", Broken)
+    with pytest.raises(Retryable, match="Connection broken"), here.opened("vibex-abcd-20260101T000000Z.dump") as reader:
+        reader.read()
 
 
 def test_an_installation_backs_up_to_a_bucket_and_comes_back_from_it(server, tmp_path: Path):

@@ -50,7 +50,8 @@ class Bucket:
         with _told(self.place):
             answer = self._client().get_object(self._bucket, self._prefix + file)
         try:
-            yield cast("BinaryIO", answer)
+            with _told(self.place):  # it may break off while it is read
+                yield cast("BinaryIO", answer)
         finally:
             answer.close()
             answer.release_conn()
