@@ -39,9 +39,11 @@ class Service:
     """How many do any good; None: as many as you like. More do no harm."""
 
 
-def _worker(queues: tuple[str, ...], threads: int, name: str) -> tuple[str, ...]:
+def _worker(queues: tuple[str, ...], name: str, threads: int | None = None) -> tuple[str, ...]:
+    """Return the command of a worker with so many threads; None: as many as CYCLE_THREADS says."""
     taken = ("-Q", ",".join(queues), "-n", f"{name}@%h")
-    return ("celery", "-A", "vibex", "worker", *taken, "--pool", "threads", "-c", str(threads), *QUIET_WORKER)
+    said = ("-c", str(threads)) if threads else ()
+    return ("celery", "-A", "vibex", "worker", *taken, "--pool", "threads", *said, *QUIET_WORKER)
 
 
 def _alive(name: str) -> tuple[str, ...]:
@@ -68,8 +70,8 @@ SERVICES: Final = (
     ),
     Service(
         "worker-cycles",
-        "decisions of bots",
-        _worker((CYCLES,), 32, "cycles"),
+        "decisions of bots, CYCLE_THREADS at once",
+        _worker((CYCLES,), "cycles"),
         _alive("cycles"),
         stop_seconds=120,
         most=None,
@@ -77,7 +79,7 @@ SERVICES: Final = (
     Service(
         "worker-guard",
         "looks after accounts, with and without Redis; tells people",
-        _worker((GUARD,), 8, "guard"),
+        _worker((GUARD,), "guard", 8),
         _alive("guard"),
         stop_seconds=90,
         most=None,
@@ -85,7 +87,7 @@ SERVICES: Final = (
     Service(
         "worker-slow",
         "catalogues, retention, figures, hourly comparison with the exchanges",
-        _worker((MARKET, SLOW), 4, "slow"),
+        _worker((MARKET, SLOW), "slow", 4),
         _alive("slow"),
         stop_seconds=120,
         most=None,

@@ -76,6 +76,13 @@ class ReachVariables:
         example="2",
         section="Server",
     )
+    CYCLE_THREADS: int = variable(
+        number(1, 1024),
+        "Decisions that a worker of the queue `cycles` has under way at once; each waits for its model in a thread of its own.",
+        default="32",
+        example="256",
+        section="Server",
+    )
     ALLOWED_HOSTS: tuple[str, ...] = variable(
         hosts,
         "Host names under which the pages may be opened. Must be given in production, without wildcards.",
