@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import Celery
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from trading.domain.schedule import HEARTBEAT_ROW
+from trading.services.periodic import wait_of
 from vibex.lib.alive import alive
+from vibex.lib.clock import WallClock
 
 
 class Entry(ModelEntry):  # type: ignore[misc]
-    """Notes when a row fired, and writes nothing else.
+    """Sends a bot's tick for the bot's own moment; notes when a row fired, and writes nothing else.
 
     The stock entry reads the row and writes all of it back: a bot that is paused between the two would run on.
     When the heartbeat ran is for the worker to say that ran it.
     """
+
+    def __init__(self, model: PeriodicTask, app: Celery | None = None) -> None:
+        super().__init__(model, app)  # once more each time it is sent, so that the wait is that of the moment
+        if wait := wait_of(model, WallClock().now()):
+            self.options["countdown"] = wait
 
     def save(self) -> None:
         fired = {"last_run_at": self.model.last_run_at, "total_run_count": self.model.total_run_count}

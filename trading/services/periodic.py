@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.utils import timezone
@@ -19,10 +19,13 @@ from trading.domain.schedule import (
     CRONTABS,
     HEARTBEAT_ROW,
     Crontab,
+    due,
     expiry_seconds,
     interval_of_crontab,
     interval_of_seconds,
     length_of,
+    offset_for,
+    slot_at,
     tick_seconds,
 )
 from vibex.lib.clock import Clock, WallClock
@@ -97,6 +100,18 @@ def wanted_interval(row: PeriodicTask) -> str | None:
     if timing is None or str(timing) == _derived_from(row).get("vibex_schedule"):
         return None
     return timing.interval
+
+
+def wait_of(row: PeriodicTask, now: datetime) -> float:
+    """Return the seconds until the bot's own moment behind the candle that has just closed; 0 for a row of anything else.
+
+    A worker that got all ticks at the close would have to look at each, only to send it on for later.
+    """
+    timing = timing_in(row) if row.name.startswith(PREFIX) and row.crontab else None
+    if timing is None or timing.interval is None:
+        return 0.0
+    moment = due(slot_at(now, timing.interval), offset_for(row.name, timing.interval))
+    return max(0.0, (moment - now).total_seconds())
 
 
 def bot_row_differs(row: PeriodicTask | None, bot: Bot, clock: Clock) -> bool:
