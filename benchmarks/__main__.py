@@ -21,6 +21,7 @@ BENCHMARKS = {
     "asking": "our time around a model call, and 64 asks at once, on SQLite and PostgreSQL",
     "import_cost": "importing the module that holds the client of models",
     "ruling": "six proposals through every rule of risk",
+    "shared": "requests to the venue and indicators of 1 to 1,000 bots on the same symbols, with the growth fitted",
     "guard": "a pass of the guard over a hundred and a thousand accounts, on SQLite and PostgreSQL",
     "halt": "an emergency stop of one live account, and of three at once",
     "reconcile": "a reconcile of an account with ten thousand fills",
