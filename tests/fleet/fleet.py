@@ -62,7 +62,10 @@ class Fleet:
     redis_gate: Gate
     exchange: Served
     model: model_server.Model
+    symbols: tuple[str, ...] = (SYMBOL,)
     port: int = field(default_factory=free_port)
+    settings: dict[str, str] = field(default_factory=dict)
+    """What its environment has besides, or otherwise."""
     traders: list[Trader] = field(default_factory=list)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -79,7 +82,7 @@ class Fleet:
             "LOG_LEVEL": "WARNING",
             "MARKET": "live",
             "VENUE": "aster_testnet",
-            "ASSETS": "BTC",
+            "ASSETS": ",".join(symbol.removesuffix("USDT") for symbol in self.symbols),
             "ASTERDEX_TESTNET_REST_URL": self.exchange.http,
             "ASTERDEX_TESTNET_STREAM_URL": self.exchange.ws,
             "LLM_BASE_URL": self.model.address,
@@ -87,7 +90,12 @@ class Fleet:
             "API_PORT": str(self.port),
             "API_RATE_ADDRESS": "100000/min",
             "WEB_PROCESSES": "2",
+            **self.settings,
         }
+
+    def past_the_gates(self) -> None:
+        """Let its processes reach PostgreSQL and Redis themselves: a gate is Python, and takes time from those who wait."""
+        self.settings |= {"DATABASE_URL": self.database, "REDIS_URL": self.redis}
 
     # -- processes -----------------------------------------------------------------------------------------------
 
@@ -244,8 +252,19 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, postgres_url: str, redis_url: str, name: str) -> Iterator[Fleet]:
-    """Yield an installation with an empty database and an empty Redis, and nothing running yet; clear up afterwards."""
+def fleet(
+    folder: Path,
+    postgres_url: str,
+    redis_url: str,
+    name: str,
+    *,
+    symbols: tuple[str, ...] = (SYMBOL,),
+    history_days: int = 3,
+) -> Iterator[Fleet]:
+    """Yield an installation with an empty database and an empty Redis, and nothing running yet; clear up afterwards.
+
+    The exchange has so many whole days of candles of each symbol.
+    """
     import redis
 
     database = f"{postgres_url.rpartition('/')[0]}/{name}"
@@ -253,13 +272,13 @@ def fleet(folder: Path, postgres_url: str, redis_url: str, name: str) -> Iterato
     with ExitStack() as held:
         at_redis = f"{redis_url.rpartition('/')[0]}/{held.enter_context(_number_of_redis())}"
         redis.Redis.from_url(at_redis).flushdb()
-        markets = simulated_markets([SYMBOL], history_days=3)
+        markets = simulated_markets(symbols, history_days=history_days)
         exchange = held.enter_context(serve_in_thread(markets, weight_limit=10**6, chain_id=TESTNET))
         model = held.enter_context(model_server.serving())
         before_postgres, before_redis = _gate(database, 5432).open(), _gate(at_redis, 6379).open()
         for gate in (before_postgres, before_redis):
             held.callback(gate.shut)
-        made = Fleet(folder, database, at_redis, before_postgres, before_redis, exchange, model)
+        made = Fleet(folder, database, at_redis, before_postgres, before_redis, exchange, model, symbols)
         try:
             made.once("migrate")
             yield made

@@ -25,6 +25,45 @@ def make(accounts: list[dict[str, str]], model: str, **bot: Any) -> list[dict[st
     return made
 
 
+def paper(count: int, model: str, *, decided: bool, **bot: Any) -> list[int]:
+    """Make so many running bots, each on a paper account of its own, as rows at once: one by one takes minutes.
+
+    With `decided` they wait for the next candle; otherwise the present one is still to be decided on.
+    """
+    from django.db import transaction
+
+    from accounts.models import Account, Bot, RiskLimits
+    from accounts.services import user_create
+    from decisions.models import Cycle
+    from trading.domain.schedule import slot_at
+    from trading.services.periodic import bot_row_put
+    from vibex.lib.clock import WallClock
+
+    owner, clock = user_create(email="fleet@example.com", password="a password of a fleet", operator=True), WallClock()
+    now = clock.now()
+    with transaction.atomic():
+        accounts = Account.objects.bulk_create(
+            Account(owner=owner, name=f"fleet{number}", venue="aster", network="testnet") for number in range(count)
+        )
+        RiskLimits.objects.bulk_create(RiskLimits(account=account) for account in accounts)
+        bots = Bot.objects.bulk_create(
+            Bot(account=account, name=account.name, model=model, status=Bot.Status.RUNNING, **bot)
+            for account in accounts
+        )
+        if decided:
+            Cycle.objects.bulk_create(_decided(one, slot_at(now, one.interval), now) for one in bots)
+        for one in bots:
+            bot_row_put(one, clock)
+    return [one.pk for one in bots]
+
+
+def _decided(bot: Any, slot: Any, now: Any) -> Any:
+    from decisions.models import Cycle
+
+    skipped = Cycle.Status.SKIPPED
+    return Cycle(bot=bot, account=bot.account, scheduled_for=slot, status=skipped, lease_until=now, ended=now)
+
+
 def start(bots: list[int]) -> None:
     """Let bots decide from now on."""
     from accounts.models import Bot

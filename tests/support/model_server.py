@@ -112,7 +112,11 @@ def serving() -> Iterator[Model]:
         def log_message(self, *_: Any) -> None:
             """Nobody reads it."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 1024
+        """A thousand may ask at the same moment; five, the default, would let the others wait for a second try."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         model.address = f"http://127.0.0.1:{server.server_port}/v1"
         Thread(target=server.serve_forever, daemon=True).start()
         try:
