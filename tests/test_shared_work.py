@@ -29,5 +29,5 @@ def test_what_grows_with_bots_misses_it(figure: str) -> None:
 def test_the_minute_begins_behind_a_close_of_the_shortest_candle_only(
     now: float, wait: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_rounds.time, "time", lambda: now)
+    monkeypatch.setattr("benchmarks.shared_rounds.time.time", lambda: now)
     assert shared_rounds.until_a_minute_begins() == pytest.approx(wait)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from math import inf
+from typing import Any, Final
 
 from celery import Celery
 from django_celery_beat.models import PeriodicTask
@@ -12,6 +14,9 @@ from trading.domain.schedule import HEARTBEAT_ROW
 from trading.services.periodic import wait_of
 from vibex.lib.alive import alive
 from vibex.lib.clock import WallClock
+
+LOOK_SECONDS: Final = 1.0
+"""So long after it was made a change of a schedule is seen at the latest, but for what beat waits anyway."""
 
 
 class Entry(ModelEntry):  # type: ignore[misc]
@@ -32,10 +37,32 @@ class Entry(ModelEntry):  # type: ignore[misc]
 
 
 class Scheduler(DatabaseScheduler):  # type: ignore[misc]
+    """Sends what is due at a close in time that grows with the bots, and not with their square.
+
+    The stock scheduler asks the database before each task that it sends whether a schedule was changed, and compares all
+    entries with what they were: for a thousand bots the last one's tick left many seconds after the close.
+    """
+
     Entry = Entry
+    _looked = -inf
+    """When it last asked, in monotonic seconds."""
+    _heap_invalidated: bool
 
     def tick(self, *args: Any, **options: Any) -> float:
         """Send what is due, and leave a sign of life."""
         alive("beat")
         pause: float = super().tick(*args, **options)
         return pause
+
+    def schedule_changed(self) -> bool:
+        """Tell whether rows were changed since the last look, a second ago or longer; False in between."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
+        return bool(super().schedule_changed())
+
+    def schedules_equal(self, *_: Any) -> bool:
+        """Tell whether the entries are those that were laid out: they are unless the rows have been read anew."""
+        read_anew, self._heap_invalidated = self._heap_invalidated, False
+        return not read_anew
