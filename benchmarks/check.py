@@ -75,7 +75,7 @@ def measure() -> list[Table]:
 def _bare_project(home: Path) -> list[str]:
     from django.conf import settings
 
-    apps = [app for app in settings.INSTALLED_APPS if app.partition(".")[0] not in OURS]
+    apps = ["django.contrib.admin", *(app for app in settings.INSTALLED_APPS if app.partition(".")[0] not in OURS)]
     middleware = [entry for entry in settings.MIDDLEWARE if entry.partition(".")[0] not in OURS]
     options = {"context_processors": PROCESSORS}
     backend = "django.template.backends.django.DjangoTemplates"
