@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from vibex.lib.env import ROOT
 
 PEOPLE = 50
 """Who share the connections: rights are read once for each."""
+NOBODYS = 10**12
+"""Above it there is no account."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Rounds:
         return self.single + self.burst + self.missed
 
 
+@dataclass(frozen=True)
+class Unwatched:
+    """Events of bots that nobody watches: as many of few bots as of many."""
+
+    bots: tuple[int, ...] = (10, 100, 1_000)
+    events: int = 10_000
+    together: int = 100
+    """Published at once, before the server gets time to read them: it must lose none."""
+    clients: int = 100
+
+
 def main() -> None:
     import django
 
@@ -54,8 +68,9 @@ def main() -> None:
     account_id, cookies = people(clients)
     port = free_port()
     with serving(port) as server:
-        publish = publisher(server, f"account.{account_id}")
-        found = asyncio.run(measured(cookies, port, server.pid, publish))
+        publish = publisher(server)
+        found = asyncio.run(measured(cookies, port, server.pid, partial(publish, f"account.{account_id}")))
+        found["unwatched"] = asyncio.run(unwatched(cookies, port, server.pid, publish))
     print(json.dumps({**found, "redis": bool(os.environ.get("REDIS_URL"))}))
 
 
@@ -173,6 +188,38 @@ async def storm_of(
     return time.perf_counter() - began, back
 
 
+async def unwatched(
+    cookies: Sequence[str], port: int, pid: int, publish: Callable[[str], float], rounds: Unwatched = Unwatched()
+) -> list[dict[str, float]]:
+    """Return what an event costs the server that concerns none of its clients, for each number of bots. Seconds.
+
+    Raises RuntimeError where a client was told of one.
+    """
+    heard = [Heard() for _ in cookies[: rounds.clients]]
+    clients = await connect_all(cookies[: rounds.clients], port, heard)
+    found = []
+    for bots in (rounds.bots[0], *rounds.bots):  # the first once more: what happens once is nobody's
+        before = cpu_of(pid)
+        for number in range(rounds.events):
+            publish(f"account.{NOBODYS + number % bots}")
+            if number % rounds.together == 0:
+                await asyncio.sleep(0.02)
+        await at_rest(pid)
+        found.append({"bots": bots, "server": (cpu_of(pid) - before) / rounds.events})
+    if known(heard):
+        raise RuntimeError("events that concern nobody were told")
+    _abort(clients)
+    return found[1:]
+
+
+async def at_rest(pid: int, *, patience: float = 20.0) -> None:
+    """Wait until a process has next to nothing left to do, or patience is over."""
+    ends, used = time.perf_counter() + patience, -1.0
+    while time.perf_counter() < ends and cpu_of(pid) - used > 0.01:
+        used = cpu_of(pid)
+        await asyncio.sleep(0.5)
+
+
 def known(heard: Sequence[Heard]) -> set[int]:
     """Return the sequences of all events that reached anybody."""
     return set[int]().union(*(each.at for each in heard))
@@ -185,16 +232,16 @@ async def everybody_has(heard: Sequence[Heard], count: int, patience: float = 20
         await asyncio.sleep(0.01)
 
 
-def publisher(server: subprocess.Popen[str], topic: str) -> Callable[[], float]:
-    """Return what publishes one event and tells when: over Redis from here, as a worker would, else in the server."""
+def publisher(server: subprocess.Popen[str]) -> Callable[[str], float]:
+    """Return what publishes one event of a topic and tells when: over Redis from here, as a worker would, else in the server."""
     from vibex.lib.events import Hint, log_of_process
 
-    def over_redis() -> float:
+    def over_redis(topic: str) -> float:
         hint = Hint((topic,), "account")
         log_of_process().put([hint])
         return hint.at
 
-    def in_server() -> float:
+    def in_server(topic: str) -> float:
         at = time.time()
         if server.stdin is not None:
             server.stdin.write(f"{topic} account\n")

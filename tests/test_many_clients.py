@@ -6,8 +6,8 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,12 @@ from django.conf import settings
 from django.db import connection
 
 from benchmarks import house
-from benchmarks.streams_rounds import Rounds, free_port, measured, people, serving
+from benchmarks.streams_rounds import Rounds, Unwatched, free_port, measured, people, serving, unwatched
 from vibex.lib.events import Hint, account_topic, log_of_process
 
 pytestmark = [pytest.mark.ci, pytest.mark.redis]
 CLIENTS = 100
+UNWATCHED = Unwatched(bots=(2, 50), events=300, clients=10)
 ROUNDS = Rounds(single=10, every=0.05, burst=100, per_second=500, missed=10)
 
 
@@ -47,14 +48,10 @@ def environment_of_the_server(folder: Path, redis_url: str) -> dict[str, str]:
     return house.environment(folder, **more)
 
 
-def publisher(account_id: int) -> Callable[[], float]:
-    """Return what publishes an event as a worker would, from another process than that of the clients."""
-
-    def publish() -> float:
-        log_of_process().put([Hint((account_topic(account_id),), "account")])
-        return time.time()
-
-    return publish
+def publish(topic: str) -> float:
+    """Publish an event as a worker would, from another process than that of the clients."""
+    log_of_process().put([Hint((topic,), "account")])
+    return time.time()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -64,7 +61,9 @@ def test_a_hundred_clients_hear_everything_once_and_all_come_back_from_a_storm(
     account_id, cookies = people(CLIENTS)
     port = free_port()
     with serving(port, environment_of_the_server(tmp_path, redis_of_its_own)) as server:
-        found = asyncio.run(measured(cookies, port, server.pid, publisher(account_id), ROUNDS))
+        found = asyncio.run(measured(cookies, port, server.pid, partial(publish, account_topic(account_id)), ROUNDS))
+        nobodys = asyncio.run(unwatched(cookies, port, server.pid, publish, UNWATCHED))  # raises where one was told
     assert found["events"] == ROUNDS.events
     assert (found["lost"], found["twice"], found["closed"]) == (0, 0, [])
     assert found["answers"] == {"snapshot": CLIENTS, "resumed": CLIENTS}
+    assert [one["bots"] for one in nobodys] == [2, 50]
