@@ -13,6 +13,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
 
@@ -90,6 +92,15 @@ def static_files_check() -> None:
     manifest: Callable[[], str | None] | None = getattr(staticfiles_storage, "read_manifest", None)
     if manifest is not None and manifest() is None:
         raise Rejected("static files are not collected: run `manage.py collectstatic`", code="static_files_missing")
+
+
+def apart[**P, T](work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a function of a module returns, called in a child of this process: its memory goes with the child.
+
+    For work at the start, while there are no threads. What it raises is raised here.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as child:
+        return child.submit(work, *args, **kwargs).result()
 
 
 def _why_no_port(host: str, port: int, error: OSError) -> str:

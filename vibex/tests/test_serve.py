@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from vibex.lib.env import ROOT
 from vibex.lib.errors import Rejected
 from vibex.serve import Supervised, only_process, port_check
 
@@ -117,3 +120,19 @@ def test_a_part_that_does_not_end_in_time_is_told() -> None:
     part.stop()
     assert not part.ended(0.05)
     service.stopped.set()
+
+
+APART = """
+import os
+from vibex.serve import apart
+assert apart(os.getpid) != os.getpid()
+try:
+    apart(open, "/nowhere/to/be/found")
+except FileNotFoundError as fault:
+    print(fault.filename)
+"""
+
+
+def test_what_is_done_apart_is_done_by_a_child_and_its_fault_is_raised_here() -> None:
+    ran = subprocess.run([sys.executable, "-c", APART], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "/nowhere/to/be/found\n"
