@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init
+from django.conf import settings
 
 from vibex.workers import steps_add
 
@@ -24,7 +25,8 @@ def keep_logging(**_: Any) -> None:
 
 @worker_init.connect
 def survive_the_loss_of_redis(**_: Any) -> None:
-    """Only workers have tasks in hand, and only they have to load Redis for it."""
-    from vibex.broker import mend
+    """Only workers have tasks in hand, and only they have to load Redis for it, where there is one."""
+    if settings.REDIS_URL:
+        from vibex.broker import mend
 
-    mend()
+        mend()
