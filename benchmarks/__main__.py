@@ -22,7 +22,7 @@ BENCHMARKS = {
     "import_cost": "importing the module that holds the client of models",
     "ruling": "six proposals through every rule of risk",
     "shared": "requests to the venue and indicators of 1 to 1,000 bots on the same symbols, with the growth fitted",
-    "guard": "a pass of the guard over a hundred and a thousand accounts, on SQLite and PostgreSQL",
+    "guard": "passes of the guard over 100, 300 and 1,000 accounts, on paper and live, on SQLite and PostgreSQL",
     "halt": "an emergency stop of one live account, and of three at once",
     "reconcile": "a reconcile of an account with ten thousand fills",
     "backtest": "the rule of the field over a year, a month of minutes, a month of hours: candles a second",
@@ -32,8 +32,9 @@ BENCHMARKS = {
     "pages": "pages with 100 bots and 1,000,000 candles: queries, time, size, first paint",
     "history": "pages and lists over made histories of three sizes, with the growth fitted",
     "equity_series": "a year of equity at one minute in 1,000 points, on SQLite and PostgreSQL",
-    "streams": "a thousand stream clients: lag, storm, memory",
+    "streams": "a hundred to a thousand stream clients: lag, storm, memory, events that nobody watches",
     "check": "manage.py check against a bare project",
+    "start": "how soon up, web and worker are ready",
     "memory": "manage.py up: first decision, memory",
 }
 PAGE = ROOT / "docs" / "performance.md"

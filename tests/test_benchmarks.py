@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks import guard, guard_rounds, streams
 from benchmarks.__main__ import BENCHMARKS, PAGE, main, write
 from benchmarks.history import growth, tables
 from benchmarks.indicators import bare, walk
@@ -81,3 +82,34 @@ def test_a_list_that_is_too_slow_or_broken_is_said_to_be():
     paths = {"/api/v1/a/": fine, "/api/v1/b/": slow, "/c/": broken}
     (table,) = tables([run | {"rows": 1e5, "paths": paths}, run | {"paths": paths}])
     assert [row[-1] for row in table.rows] == ["kept", "**missed**: p95", "answers 500"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pass_of_the_guard_sends_the_same_statements_for_more_accounts_on_paper_and_live():
+    found = guard_rounds.measured([2, 5], rounds=1, looks=1)
+    assert [(one["kind"], one["accounts"]) for one in found["passes"]] == [
+        ("paper", 2), ("live", 2), ("paper", 5), ("live", 5),
+    ]  # fmt: skip
+    for few, more in zip(found["passes"][:2], found["passes"][2:], strict=True):
+        assert more["statements"] <= few["statements"]
+
+
+def test_a_pass_that_takes_too_long_or_grows_too_fast_is_said_to():
+    one = {"kind": "paper", "pass": 1.0, "fastest": 0.1, "busy": 0.1, "statements": 25}
+    live = one | {"kind": "live", "accounts": 100}
+    slow = [one | {"accounts": 100}, one | {"accounts": 1_000, "pass": 6.0, "fastest": 6.0}, live]
+    table, _ = guard.tables([{"vendor": "postgresql", "passes": slow, "look": 0.2}])
+    assert [row[-1] for row in table.rows] == ["", "≤ 5 s: **missed**; growth: **missed**", "≤ 5 s: kept; growth: kept"]
+
+
+def test_events_that_nobody_watches_and_cost_more_with_more_bots_are_said_to():
+    latency = {"events": 200, "p50": 0.05, "p99": 0.3}
+    run = {
+        "clients": 1_000, "redis": False, "single": latency, "burst": latency, "lost": 0, "twice": 0, "storm": 1.0,
+        "connected": 1.0, "memory": 1e4, "rss": 1e8, "cpu": {"burst": 2.0, "storm": 1.0},
+        "unwatched": [{"bots": 10, "server": 1e-5}, {"bots": 1_000, "server": 1e-4}],
+    }  # fmt: skip
+    watched, sizes, unwatched = streams.tables([run | {"clients": 100}, run])
+    assert [row[-1] for row in watched.rows[:3]] == ["p99 ≤ 250 ms: **missed**"] * 2 + ["none: kept"]
+    assert {row[-1] for row in sizes.rows} == {"kept"}
+    assert [row[-2:] for row in unwatched.rows] == [("+0.50", "**missed**")]
