@@ -95,4 +95,4 @@ def _started(command: list[str], environment: dict[str, str], ready: Callable[[]
 
 def _busy(process: psutil.Process) -> float:
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(used.user + used.system + used.children_user + used.children_system for used in times)
+    return float(sum(used.user + used.system + used.children_user + used.children_system for used in times))

@@ -25,6 +25,8 @@ GUARD_EXPIRES = 25
 RECONCILE_EXPIRES = 3500
 RESTORED_EXPIRES = 55
 """The same of comparisons: while an exchange hangs they would pile up before everything else that is slow."""
+COMPARED_WITHIN = 600
+"""Seconds over which comparisons are spread: all at once would use up an address's weight, and looks of the guard wait."""
 
 
 @shared_task(
@@ -87,9 +89,11 @@ def service_watch() -> None:
 
 @shared_task
 def reconcile_all(trigger: str = "hourly") -> None:
-    """Compare the books of every account in play with the exchange."""
-    for account_id in schedule.accounts_to_reconcile():
-        reconcile_account.apply_async(args=(account_id, trigger), expires=RECONCILE_EXPIRES)
+    """Compare the books of every account in play with the exchange, one after the other."""
+    accounts = schedule.accounts_to_reconcile()
+    for place, account_id in enumerate(accounts):
+        wait = COMPARED_WITHIN * place / len(accounts)
+        reconcile_account.apply_async(args=(account_id, trigger), countdown=wait, expires=RECONCILE_EXPIRES)
 
 
 @shared_task

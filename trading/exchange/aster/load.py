@@ -21,6 +21,8 @@ SHARE: Final = 0.7
 STATED: Final = ("GET openOrders", "GET positionRisk", "GET balance", "GET income")
 """What every look asks; the trades of each symbol with a position come on top."""
 PASS_EVERY: Final = timedelta(seconds=30)
+COMPARED_WITHIN: Final = timedelta(minutes=10)
+"""The hourly comparisons of all accounts are spread over so much."""
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -37,11 +39,11 @@ def comparison_weight(positions: int) -> int:
 def minutes(positions: int = 1) -> Mapping[str, float]:
     """Return the weight that one account takes in different minutes, by what happens in them."""
     look = look_weight(positions)
-    heard = look * (MINUTE / FULL_EVERY)
+    heard, compared = look * (MINUTE / FULL_EVERY), comparison_weight(positions) * (MINUTE / COMPARED_WITHIN)
     return {
         "heard: a look in five minutes": heard,
+        "heard, in the ten minutes of each hour in which all are compared": heard + compared,
         "heard, and its bot decides in this minute": heard + look,
-        "heard, and compared in this minute, as each hour": heard + comparison_weight(positions),
         "not heard: a look with each pass": look * (MINUTE / PASS_EVERY),
     }
 
