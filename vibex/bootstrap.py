@@ -80,6 +80,13 @@ class Market:
         return f"{what}{pace}; {self.feed.problem or 'no real money'}{note}"
 
 
+def prepare(data: Path | None, speed: float | None, *, run: bool, demo: bool) -> tuple[Market, Demo | None]:
+    """Bring tables and market to the present, and make the demo where it is wanted. Arguments and errors as below."""
+    tables_prepare()
+    market = market_prepare(data, speed, run=run)
+    return market, demo_prepare(market) if demo else None
+
+
 def market_prepare(data: Path | None, speed: float | None, *, run: bool = True) -> Market:
     """Configure the market that was asked for and write what is due until now.
 

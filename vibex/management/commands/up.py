@@ -66,10 +66,10 @@ class Command(BaseCommand):
             held.enter_context(serve.only_process(settings.VIBEX_DATA_DIR))
         serve.port_check(host, port)
         serve.static_files_check()
-        # All tables that ever were take 70 MB, and the hash of a password 100 MB: no part of what runs from now on.
-        serve.apart(bootstrap.tables_prepare)
-        market = bootstrap.market_prepare(options["data"], options["speed"], run=alone)
-        demo = serve.apart(bootstrap.demo_prepare, market) if options["demo"] else None
+        # All tables that ever were take 50 MB, and the hash of a password 100 MB: no part of what runs from now on.
+        market, demo = serve.apart(
+            bootstrap.prepare, options["data"], options["speed"], run=alone, demo=options["demo"]
+        )
         self._tell(host, port, market, demo)
         parts: list[serve.Part] = []
         if alone:
