@@ -232,4 +232,4 @@ def test_idle_it_takes_little_memory(up: Up) -> None:
     up.start()
     up.wait_for(lambda: up.rows(FINISHED))
     assert up.process is not None
-    assert psutil.Process(up.process.pid).memory_info().rss < 400 * 2**20
+    assert psutil.Process(up.process.pid).memory_info().rss < 250e6
