@@ -15,8 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks import house
 from benchmarks.api_rounds import SINGLE
-from benchmarks.memory import _answers as answers
-from benchmarks.memory import _free_port as free_port
+from benchmarks.memory import answers_at, free_port
 from benchmarks.report import Table, against
 from benchmarks.timing import Speed, percentile
 from vibex.lib.env import ROOT
@@ -163,7 +162,7 @@ def _web_process[T](port: int, environment: dict[str, str], look: Callable[[int]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet) as process:
         try:
-            while not answers(port):
+            while not answers_at(port):
                 if process.poll() is not None or time.monotonic() - began > 60:
                     raise RuntimeError("the web process does not answer")
                 time.sleep(0.02)

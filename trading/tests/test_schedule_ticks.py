@@ -236,9 +236,25 @@ def test_comparisons_that_nobody_took_are_left_to_the_next_round(monkeypatch: py
     play(account)
     restored_bar(name="vibex-abcd-20260101T000000Z", at=house.NOON)
     sent: list[Any] = []
-    monkeypatch.setattr(tasks.reconcile_account, "apply_async", lambda args, expires: sent.append((args, expires)))
+    monkeypatch.setattr(
+        tasks.reconcile_account, "apply_async", lambda args, expires, countdown=0: sent.append((args, expires))
+    )
     tasks.reconcile_all()
     tasks.restored_reconcile()
     assert [args for args, _ in sent] == [(account.pk, "hourly"), (account.pk, "restore")]
     for (_, expires), row in zip(sent, ("system:reconcile", "system:restored"), strict=True):
         assert 0 < expires < SYSTEM[row][1]
+
+
+def test_comparisons_of_an_hour_are_spread_so_that_the_guard_finds_weight_beside_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accounts = [house.account(name) for name in ("one", "two", "three", "four")]
+    for account in accounts:
+        play(account)
+    waits: list[float] = []
+    monkeypatch.setattr(
+        tasks.reconcile_account, "apply_async", lambda args, expires, countdown: waits.append(countdown)
+    )
+    tasks.reconcile_all()
+    assert waits == [0, 150, 300, 450]
