@@ -67,6 +67,8 @@ class FeedRunner:
 
     def __init__(self, venue: str, *, period: float = PERIOD_SECONDS) -> None:
         self.venue = venue
+        self.rounds = 0
+        """How often it has written, or tried to. The thread that asks the venue does not count."""
         self._period = period
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -127,7 +129,7 @@ class FeedRunner:
 
         def ask() -> None:
             while not self._stopping.is_set():
-                self._repeat(asks)
+                self._repeat(asks, counts=False)
                 self._stopping.wait(self._period)
 
         return threading.Thread(target=_and_close(ask), name=f"ask-{self.venue}", daemon=True)
@@ -139,10 +141,13 @@ class FeedRunner:
         except (DatabaseError, VibexError):
             log.exception("the market of %s could not be stood still", self.venue)
 
-    def _repeat(self, action: Callable[[], None]) -> None:
+    def _repeat(self, action: Callable[[], None], *, counts: bool = True) -> None:
         """Do it until it succeeds or somebody wants to stop, waiting twice as long after each fault."""
         pause = self._period
-        while not self._stopping.is_set() and not self._succeeds(action):
+        while not self._stopping.is_set():
+            self.rounds += counts
+            if self._succeeds(action):
+                return
             self._stopping.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

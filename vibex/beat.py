@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from math import inf
 from typing import Any, Final
@@ -17,6 +18,8 @@ from vibex.lib.clock import WallClock
 
 LOOK_SECONDS: Final = 1.0
 """So long after it was made a change of a schedule is seen at the latest, but for what beat waits anyway."""
+
+log = logging.getLogger(__name__)
 
 
 class Entry(ModelEntry):  # type: ignore[misc]
@@ -66,3 +69,12 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         """Tell whether the entries are those that were laid out: they are unless the rows have been read anew."""
         read_anew, self._heap_invalidated = self._heap_invalidated, False
         return not read_anew
+
+    def _ensure_connected(self) -> Any:
+        """Wait for the broker as long as it takes, and leave signs of life meanwhile: who waits for another does not hang."""
+
+        def again(fault: Exception, pause: float) -> None:
+            alive("beat")
+            log.error("beat has no broker (%s) and tries again in %s s", fault, pause)
+
+        return self.connection.ensure_connection(again, self.app.conf.broker_connection_max_retries)

@@ -1,12 +1,14 @@
 """The Celery app. The same tasks run inside the web process and in workers of their own."""
 
 import os
+import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_init
 from django.conf import settings
 
+from vibex.lib.alive import end_when_stuck
 from vibex.workers import steps_add
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vibex.settings")
@@ -30,3 +32,11 @@ def survive_the_loss_of_redis(**_: Any) -> None:
         from vibex.broker import mend
 
         mend()
+
+
+@celeryd_init.connect
+@beat_init.connect
+def end_what_hangs(sender: Any = None, **_: Any) -> None:
+    """A worker or a beat that is a process of its own is started anew by whoever started it. Those in threads of `up` are not."""
+    if threading.current_thread() is threading.main_thread():
+        end_when_stuck(sender.partition("@")[0] if isinstance(sender, str) else "beat")

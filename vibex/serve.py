@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn, Protocol
 from celery import Celery
 from django.db import connections
 
+from vibex.lib.alive import EVERY, never_end, seen
 from vibex.lib.errors import Rejected
 from vibex.lib.queues import QUEUES
 
@@ -238,6 +239,26 @@ class Part(Protocol):
     def stop(self) -> bool | None:
         """Stop in order; False when something had to be cut off."""
         ...
+
+
+class LoopSeen:
+    """Has the server's loop say that it goes round: a process whose loop stands is ended, and its crew starts another."""
+
+    def __init__(self, every: float = EVERY) -> None:
+        """`every` is in seconds."""
+        self._every = every
+        self._saying: Any = None
+
+    def start(self) -> None:
+        from twisted.internet.task import LoopingCall  # takes the loop that runs, so not before there is one
+
+        self._saying = LoopingCall(seen)
+        self._saying.start(self._every)
+
+    def stop(self) -> None:
+        never_end()
+        if self._saying is not None and self._saying.running:
+            self._saying.stop()
 
 
 def run(host: str, port: int, parts: Sequence[Part]) -> bool:

@@ -11,15 +11,17 @@ from typing import Any, Final
 from celery import Celery, bootsteps
 from celery.signals import task_postrun
 
-from vibex.lib.alive import Pulse, alive
+from vibex.lib.alive import Pulse, alive, gets_on, got_on, never_end
 from vibex.lib.queues import GUARD
 
 POOL: Final = "celery.worker.components:Pool"
 
 
 class SignOfLife(bootsteps.StartStopStep):
-    """Says that a thread of the pool was free, or that a task has ended: one whose threads all hang is not alive, though it
-    takes messages. One that has more to do than it can is: who killed it would break off its cycles, and leave more to do.
+    """Says that a thread of the pool was free, or that work got on: a task has ended, a lease was renewed, a claim taken.
+
+    One whose threads all hang is not alive, though it takes messages. One that has more to do than it can is: who ended it
+    would break off its cycles, and what protects their positions, and leave more to do.
     """
 
     requires = (POOL,)
@@ -27,7 +29,6 @@ class SignOfLife(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._asked: Future[None] | None = None
-        self._done = False
 
     def start(self, worker: Any) -> None:
         task_postrun.connect(self._task_ended)
@@ -37,18 +38,18 @@ class SignOfLife(bootsteps.StartStopStep):
 
     def stop(self, worker: Any) -> None:
         self._pulse.stop()
+        never_end()
         task_postrun.disconnect(self._task_ended)
 
     def _task_ended(self, **_: Any) -> None:
-        self._done = True
+        gets_on()
 
     def _free(self, pool: Any, name: str) -> bool:
         """Let a thread of the pool say it, behind what waits for one. True where this one has to: the pool has no threads,
-        or a task has ended since the last look.
+        or work got on since the last look.
         """
         executor = getattr(pool, "executor", None)
-        ended, self._done = self._done, False
-        if executor is None or ended:
+        if got_on() or executor is None:
             return True
         if self._asked is None or self._asked.done():
             try:

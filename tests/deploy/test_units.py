@@ -166,7 +166,8 @@ def test_a_quadlet_runs_what_the_list_of_processes_says(one: Service) -> None:
     }
     if not one.once:
         assert tuple(found["Container", "HealthCmd"][0].split()) == one.health
-        assert found["Container", "HealthOnFailure"] == ["kill"]
+        # Nobody is killed for looking sick: who hangs ends itself, and it alone knows whether its work gets on.
+        assert ("Container", "HealthOnFailure") not in found
         assert int(found["Service", "TimeoutStopSec"][0]) > one.stop_seconds
         assert found["Unit", "Requires"] == ["vibex-app-migrate.service"]
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from trading.models import Claim
+from vibex.lib.alive import gets_on
 
 CLAIM_SECONDS = 8
 """A holder that died is overtaken after this: its position may have no stop yet, and has ten seconds to get one. Every
@@ -15,6 +16,7 @@ order renews the claim."""
 
 def claim_take(*, account_id: int, symbol: str, holder: str) -> bool:
     """Take the claim, or take it over when it has run out. Returns False when somebody else holds it."""
+    gets_on()
     now = datetime.now(UTC)
     until = now + timedelta(seconds=CLAIM_SECONDS)
     mine = Claim.objects.filter(account_id=account_id, symbol=symbol)

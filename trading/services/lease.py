@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from accounts.models import Bot
 from decisions.models import Cycle
 from trading.services.claims import claims_clear
+from vibex.lib.alive import gets_on
 from vibex.lib.events import publish_on_commit
 
 LEASE = timedelta(seconds=90)
@@ -56,6 +57,7 @@ def cycle_retake(*, cycle: Cycle) -> bool:
 
 def cycle_renew(*, cycle: Cycle) -> bool:
     """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more."""
+    gets_on()
     now = datetime.now(UTC)
     held = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING, lease_until__gte=now)
     return held.update(lease_until=now + LEASE, **_so_far(cycle)) == 1

@@ -219,6 +219,8 @@ class UserStreams:
     ) -> None:
         """`factory` returns None for an account whose venue tells no events."""
         self._factory, self._look, self._period = factory, look, period
+        self.rounds = 0
+        """How often it has looked whom there is to listen to."""
         self._listeners: dict[int, tuple[object, Listener]] = {}
         self._ending: dict[int, Listener] = {}
         """Those that were told to end. The listen key of an account is one: nobody begins before the last has ended."""
@@ -260,6 +262,7 @@ class UserStreams:
         """Listen until `stop` or `end` is called, in the calling thread."""
         try:
             while not self._stopping.is_set():
+                self.rounds += 1
                 try:
                     _fresh_connection()
                     self._attend()

@@ -1,4 +1,5 @@
 """Does a process of this machine still work? Asked by health checks, every half minute: without Django, in a few milliseconds.
+And a process that does not any more ends itself, so that whoever started it starts it anew.
 
     python -m vibex.lib.alive web        # asks the server
     python -m vibex.lib.alive cycles     # looks when the worker's pool last had a free thread
@@ -10,6 +11,7 @@ each container and each unit of systemd has for itself.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import tempfile
@@ -24,6 +26,12 @@ EVERY: Final = 10.0
 """Seconds between two signs of life."""
 LONGEST: Final = 90.0
 """Seconds without one after which a process counts as stuck: a cycle may keep a thread for most of that."""
+STUCK: Final = 300.0
+"""Seconds without one after which a process ends itself: nothing that it waits for may take that long."""
+LONGER: Final = {"slow": 1800.0, "web": 600.0}
+"""Of those that need more: tasks of the first may take long, the second may be closing what a person had it close."""
+STDERR: Final = 2
+"""Where threads are told of, by number: Celery may have put something else in the place of `sys.stderr`."""
 PATIENCE: Final = 4.0
 LIVE: Final = "/api/v1/health/live/"
 
@@ -33,8 +41,53 @@ def folder() -> Path:
     return Path(tempfile.gettempdir()) / f"vibex-alive-{os.getuid()}"
 
 
+class _Limit:
+    """After how many seconds without a sign of life this process ends itself; None: never."""
+
+    seconds: float | None = None
+
+
+_work_goes_on = threading.Event()
+
+
+def end_when_stuck(name: str, seconds: float | None = None) -> None:
+    """From now on end this process, with code 1, when it gives no sign of life for `seconds` (by its name where None).
+
+    Where its threads stand goes to standard error first. A thread below Python does it, which needs nothing of what may
+    hang. Only for processes that somebody starts anew.
+    """
+    _Limit.seconds = LONGER.get(name.partition("-")[0], STUCK) if seconds is None else seconds  # slow-2 is a slow one
+    seen()
+
+
+def never_end() -> None:
+    """Wait from now on as long as it takes: who has been told to end is ended by whoever told it."""
+    _Limit.seconds = None
+    faulthandler.cancel_dump_traceback_later()
+
+
+def seen() -> None:
+    """Begin to wait anew for a sign of life."""
+    if _Limit.seconds is not None:
+        with contextlib.suppress(RuntimeError):  # no thread is to be had now: the next sign tries again
+            faulthandler.dump_traceback_later(_Limit.seconds, exit=True, file=STDERR)
+
+
+def gets_on() -> None:
+    """Say that work of this process gets on. Said from inside of what may take long, at least twice a minute."""
+    _work_goes_on.set()
+
+
+def got_on() -> bool:
+    """Return whether that was said since this was asked last."""
+    said = _work_goes_on.is_set()
+    _work_goes_on.clear()
+    return said
+
+
 def alive(name: str) -> None:
     """Leave a sign of life. A disk that refuses it ends nothing: then the health check says that it is stuck."""
+    seen()
     with contextlib.suppress(OSError):
         folder().mkdir(mode=0o700, exist_ok=True)
         (folder() / name).touch()
@@ -46,6 +99,18 @@ def silent_for(name: str) -> float | None:
         return time.time() - (folder() / name).stat().st_mtime
     except OSError:
         return None
+
+
+def moving(count: Callable[[], int]) -> Callable[[], bool]:
+    """Return what says whether a count has changed since it was asked last: of a loop, how often it went round."""
+    last = -1
+
+    def moved() -> bool:
+        nonlocal last
+        before, last = last, count()
+        return last != before
+
+    return moved
 
 
 class Pulse:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from vibex.lib.alive import Pulse
+from vibex.lib.alive import Pulse, end_when_stuck, moving
 
 
 class Command(BaseCommand):
@@ -23,7 +23,8 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: streams.end())
         self._say("Live accounts are listened to. Ctrl-C stops it.")
-        Pulse("user-streams").start()
+        end_when_stuck("user-streams")
+        Pulse("user-streams", moving(lambda: streams.rounds)).start()
         streams.run()
         if streams.left_behind():
             self.stderr.write(

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from vibex import crew, serve
+from vibex.lib.alive import end_when_stuck
 from vibex.lib.commands import faults_told
 from vibex.lib.connections import AWAY
 from vibex.lib.errors import Rejected
@@ -61,7 +62,8 @@ class Command(BaseCommand):
         from vibex import bootstrap
 
         crew.end_with(lifeline)
-        if not serve.run_on(descriptor, [bootstrap.jobs()]):
+        end_when_stuck("web")
+        if not serve.run_on(descriptor, [bootstrap.jobs(), serve.LoopSeen()]):
             serve.leave(CUT_OFF)
 
 
