@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import http.client
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -19,6 +21,7 @@ import pytest
 from tests.deploy import tools
 from tests.deploy.files import DEPLOY
 from tests.oracles.environments import environment
+from vibex.lib.env import ROOT
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
 
@@ -45,6 +48,16 @@ class Told(BaseHTTPRequestHandler):
 class Proxy:
     port: int
     health: int
+
+    def page(self, path: str) -> tuple[int, str, str]:
+        """Return status, media type and text of what the proxy shows by itself."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get_content_type(), answer.read().decode()
+        finally:
+            connection.close()
 
     def get(self, path: str, port: int | None = None, **headers: str) -> tuple[int, dict[str, str]]:
         connection = http.client.HTTPConnection(HOST, port or self.port, timeout=PATIENCE)
@@ -84,6 +97,7 @@ def proxy(folder: Path, *upstreams: int) -> Iterator[Proxy]:
     caddyfile.write_text(text.replace(":2019", f":{admin}").replace(":2020", f":{health}"), encoding="utf-8")
     given = environment(
         PUBLIC_URL=f"http://{HOST}:{port}",
+        HANDBOOK=str(ROOT / "docs"),
         UPSTREAMS=" ".join(f"127.0.0.1:{one}" for one in upstreams),
         XDG_DATA_HOME=str(folder),
         XDG_CONFIG_HOME=str(folder),
@@ -116,6 +130,13 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         yield there
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy behind which nobody answers."""
+    with proxy(tmp_path_factory.mktemp("alone"), free_port()) as there:
+        yield there
+
+
 def test_the_health_check_is_answered_by_the_proxy_itself(behind: Proxy) -> None:
     assert behind.get("/healthy", behind.health)[0] == 200
 
@@ -137,6 +158,27 @@ def test_nobody_can_say_that_he_comes_from_elsewhere(behind: Proxy) -> None:
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?name[]=up"])
 def test_figures_are_not_shown_to_the_world(path: str, behind: Proxy) -> None:
     assert behind.get(path)[0] == 404
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").glob("vibex-*.md")), ids=lambda page: page.stem)
+def test_what_an_alert_links_to_is_shown_also_while_nothing_answers(page: Path, alone: Proxy) -> None:
+    status, kind, text = alone.page(f"/handbook/runbooks/{page.name}")
+    title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    assert (status, kind) == (200, "text/html")
+    assert title in html.unescape(re.sub("<[^>]+>", "", text))
+    assert "<h2 id=" in text
+
+
+def test_the_handbook_leads_to_its_other_pages_and_nowhere_else(alone: Proxy) -> None:
+    text = alone.page("/handbook/runbooks/vibex-down.md")[2]
+    assert '<a href="../processes.md">' in text
+    assert alone.page("/handbook/processes.md")[0] == 200
+    assert alone.page("/handbook/runbooks/no-such.md")[0] == 404
+    assert alone.page("/handbook/")[0] == 404
+    # Out of the folder leads nothing: these are addresses of Vibex, which does not answer here.
+    assert alone.page("/handbook/../pyproject.toml")[0] == 502
+    assert alone.page("/handbook/%2e%2e/README.md")[0] == 502
+    assert alone.page("/handbook/..%2fREADME.md")[0] in (404, 502)
 
 
 def test_a_server_that_is_started_anew_is_waited_for(tmp_path: Path) -> None:

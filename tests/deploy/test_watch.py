@@ -34,6 +34,7 @@ from vibex.metrics.families import BY_NAME, FAMILIES
 
 SEVERITIES = {"critical", "error", "warning"}
 SECTIONS = ("## What it means", "## What it costs", "## Look here", "## Do this")
+HANDBOOK = "{{ $externalLabels.handbook }}/"
 SDK = "grafana-foundation-sdk"
 
 
@@ -76,7 +77,8 @@ def test_an_alert_says_how_grave_it_is_and_what_to_do(alert: dict) -> None:
     assert alert["for"]
     assert notes["summary"]
     assert notes["description"]
-    page = ROOT / notes["runbook_url"]
+    assert notes["runbook_url"].startswith(HANDBOOK)
+    page = RUNBOOKS.parent / notes["runbook_url"].removeprefix(HANDBOOK)
     text = page.read_text(encoding="utf-8")
     assert f"`{alert['alert']}` ({alert['labels']['severity']})" in " ".join(text.split())
     places = [text.index(section) for section in SECTIONS]
@@ -107,6 +109,10 @@ def test_what_prometheus_is_told_fits_the_containers() -> None:
     services = yaml.safe_load((ROOT / "compose.prod.yaml").read_text(encoding="utf-8"))["services"]
     assert "web" in services
     assert "METRICS_TOKEN" in services["prometheus"]["secrets"]
+    assert config["global"]["external_labels"]["handbook"] == "${PUBLIC_URL}/handbook"
+    assert services["prometheus"]["environment"]["PUBLIC_URL"] == services["proxy"]["environment"]["PUBLIC_URL"]
+    # Each alert would carry it as a label of its own.
+    assert config["alerting"]["alert_relabel_configs"] == [{"regex": "handbook", "action": "labeldrop"}]
     assert "./deploy/prometheus:/etc/prometheus:ro" in services["prometheus"]["volumes"]
 
 
