@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import yaml
@@ -26,8 +27,12 @@ def run(requirement: str, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def commands(name: str) -> str:
-    jobs = yaml.safe_load((FOLDER / name).read_text())["jobs"]
-    return "\n".join(step.get("run", "") for job in jobs.values() for step in job["steps"])
+    return "\n".join(step.get("run", "") for job in jobs(name).values() for step in job.get("steps", []))
+
+
+def jobs(name: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / name).read_text())["jobs"]
+    return found
 
 
 def test_every_make_target_and_script_that_a_workflow_runs_is_there():
@@ -48,15 +53,27 @@ def test_a_known_fault_fails_the_workflow_and_a_release():
 
 def test_a_release_builds_the_image_and_attaches_the_bill_of_materials():
     told = commands("release.yml")
-    assert "docker build --file Containerfile" in told
+    for image, options in (('"${IMAGE,,}:$TAG"', ""), ('"${IMAGE,,}-proxy:$TAG"', " --target proxy")):
+        assert f"docker build --file Containerfile{options} --tag {image} .\n" in told
+        assert f"docker push {image}" in told
     assert "make sbom SBOM=dist/vibex.cdx.json" in told
     assert "dist/vibex.cdx.json --verify-tag" in told
+
+
+def test_nothing_is_released_before_everything_has_gone_through():
+    released = jobs("release.yml")
+    gates = {name for name, job in released.items() if job.get("uses") == "./.github/workflows/ci.yml"}
+    assert gates
+    assert all(job["needs"] in gates for name, job in released.items() if name not in gates)
+    assert "  workflow_call:" in (FOLDER / "ci.yml").read_text()
+    # Who releases could leave tests out, were they only run in some cases.
+    assert jobs("ci.yml")["test"]["if"] == "${{ github.event_name != 'schedule' }}"
 
 
 def test_only_actions_of_github_itself_are_used_and_each_by_a_tag():
     for file in FILES:
         for action in re.findall(r"uses: (\S+)", file.read_text()):
-            assert re.fullmatch(r"actions/[a-z-]+@v\d+", action), f"{file.name}: {action}"
+            assert re.fullmatch(r"actions/[a-z-]+@v\d+|\./\.github/workflows/ci\.yml", action), f"{file.name}: {action}"
 
 
 @pytest.mark.ci
