@@ -137,6 +137,9 @@ def _failed(part: samples.Part, now: datetime, values: Values) -> bool:
     except (Error, OSError) as fault:
         log.warning("metrics: %s could not be read: %s", part.__name__, type(fault).__name__)
         return True
+    except Exception:
+        log.exception("metrics: %s could not be read by a fault of ours; the other parts are told", part.__name__)
+        return True
     return False
 
 
@@ -145,10 +148,12 @@ def _grown(growth: Growth) -> dict[str, bool]:
     for source in SOURCES:
         name = f"new {source.model._meta.verbose_name_plural}"
         try:
-            grow(growth, source, now=time.time())
-            failed[name] = False
-        except Error as fault:
+            failed[name] = grow(growth, source, now=time.time()) > 0
+        except (Error, OSError) as fault:
             log.warning("metrics: %s could not be read: %s", name, type(fault).__name__)
+            failed[name] = True
+        except Exception:
+            log.exception("metrics: %s could not be read by a fault of ours; the other parts are told", name)
             failed[name] = True
     return failed
 

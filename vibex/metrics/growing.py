@@ -5,6 +5,7 @@ So a look costs what is new, not what is old, and every process that goes on fro
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,8 @@ from trading.selectors.metrics import grown
 from vibex.lib.cursor import Cursor
 from vibex.metrics import families
 from vibex.metrics.totals import Totals
+
+log = logging.getLogger(__name__)
 
 CYCLE_PATIENCE: Final = 900.0
 """Seconds for which a running cycle is asked for again; its lease is over long before."""
@@ -51,22 +54,34 @@ class Source(NamedTuple):
     unfinished: Callable[[Any], bool] = lambda _: False
 
 
-def grow(growth: Growth, source: Source, *, now: float) -> None:
-    """Add what is new in one table. The first look only notes where it ends: counters begin at 0. `now`: since 1970."""
+def grow(growth: Growth, source: Source, *, now: float) -> int:
+    """Add what is new in one table. The first look only notes where it ends: counters begin at 0. `now`: since 1970.
+
+    Returns how many rows could not be counted by a fault of ours. They are passed over: tried again, they would have the
+    rows before them counted once more at each look.
+    """
     cursor = growth.cursors.get(source.model.__name__)
     rows = source.read(cursor) if cursor else []
     if cursor is None or not _same_table(cursor, rows):
         newest = source.model._default_manager.aggregate(newest=Max("pk"))["newest"] or 0
         growth.cursors[source.model.__name__] = Cursor(newest)
-        return
+        return 0
     fresh = [row for row in rows if row.pk > cursor.upto or row.pk in cursor.late]
     unfinished = [row.pk for row in fresh if source.unfinished(row)]
-    for row in fresh:
-        if not source.unfinished(row):
-            source.add(growth.totals, row)
+    faults = sum(not _added(growth.totals, source, row) for row in fresh if not source.unfinished(row))
     growth.cursors[source.model.__name__] = cursor.advanced(
         (row.pk for row in fresh), unfinished, now=now, patience=CYCLE_PATIENCE
     )
+    return faults
+
+
+def _added(totals: Totals, source: Source, row: Row) -> bool:
+    try:
+        source.add(totals, row)
+    except Exception:
+        log.exception("metrics: %s %s could not be counted by a fault of ours", source.model._meta.verbose_name, row.pk)
+        return False
+    return True
 
 
 def _same_table(cursor: Cursor, rows: Sequence[Row]) -> bool:

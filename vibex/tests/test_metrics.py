@@ -328,6 +328,40 @@ def test_a_part_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> N
     assert "vibex_account_equity" not in found
 
 
+def test_a_fault_of_ours_in_a_part_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(**_):
+        return [None]
+
+    monkeypatch.setattr("trading.selectors.metrics.standing.standings", wrong)
+    found = now()
+    assert value(found, "vibex_metrics_part_failed", part="accounts") == 1
+    assert value(found, "vibex_metrics_part_failed", part="troubles") == 0
+    assert value(found, "vibex_halts") == 0
+
+
+def test_a_row_that_cannot_be_counted_is_told_once_and_has_no_other_counted_twice() -> None:
+    bot = make_bot()
+    now()
+    a_cycle(bot, minutes=9)
+    a_cycle(bot, minutes=6, timings={"ask": "soon"})
+    a_cycle(bot, minutes=3)
+    found = now()
+    assert value(found, "vibex_metrics_part_failed", part="new cycles") == 1
+    assert value(found, "vibex_cycles_total", status="done") == 3
+    assert value(found, "vibex_cycle_stage_seconds_count", stage="ask") == 2
+    found = now()
+    assert value(found, "vibex_metrics_part_failed", part="new cycles") == 0
+    assert value(found, "vibex_cycles_total", status="done") == 3
+
+
+def test_a_table_that_cannot_be_read_by_a_fault_of_ours_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    now()
+    monkeypatch.setattr("vibex.metrics.growing._same_table", lambda *_: {}["missing"])
+    found = now()
+    assert value(found, "vibex_metrics_part_failed", part="new cycles") == 1
+    assert value(found, "vibex_halts") == 0
+
+
 def test_a_database_that_is_away_is_told_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
