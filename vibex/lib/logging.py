@@ -7,7 +7,7 @@ import logging
 import logging.config
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import Any
 from vibex.lib.logfiles import LogFile, LogFolder
 from vibex.lib.masking import mask_argument, mask_text, mask_value
 
-__all__ = ["bound", "configuration", "configure", "formatter", "log_uncaught", "serves", "writes_files"]
+__all__ = ["bound", "configuration", "configure", "formatter", "log_uncaught", "program_of", "serves", "writes_files"]
 
 OWN = ("vibex", "accounts", "marketdata", "decisions", "trading")
 ROUTES = {"trading": "trading.log", "marketdata": "market_data.log", "decisions": "llm.log"}
@@ -50,10 +50,15 @@ def writes_files(log_files: str, *, one_process: bool, argv: list[str]) -> bool:
     return log_files == "yes" or (log_files == "auto" and one_process and argv[1:2] == ["up"])
 
 
+def program_of(argv: Sequence[str]) -> str:
+    """Return the name of the program that was started; `celery` also for `python -m celery`."""
+    started = Path(argv[0]) if argv else Path()
+    return started.parent.name if started.name == "__main__.py" else started.name
+
+
 def serves(argv: list[str]) -> bool:
     """Tell whether this process is a server. Other commands log to stderr: their stdout is their result."""
-    program = Path(argv[0]).name if argv else ""
-    return program in ("celery", "daphne") or argv[1:2] in (["up"], ["web"], ["runserver"], ["daphne"])
+    return program_of(argv) in ("celery", "daphne") or argv[1:2] in (["up"], ["web"], ["runserver"], ["daphne"])
 
 
 def configuration(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final
 
 from environ import Env
 
+from vibex.lib.logging import program_of
 from vibex.lib.variables import Environment
 
 
@@ -89,7 +89,7 @@ def session_limits(environment: Environment, kind: Kind) -> str:
 
 def kind_of(argv: Sequence[str]) -> Kind:
     """Return what kind of process was started."""
-    program, command = (Path(argv[0]).name if argv else ""), "".join(argv[1:2])
+    program, command = program_of(argv), "".join(argv[1:2])
     if program == "daphne" or command in PAGES:
         return Kind.PAGES
     return Kind.WORK if program == "celery" or command in WORK else Kind.COMMAND

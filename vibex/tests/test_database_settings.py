@@ -28,6 +28,8 @@ def environment(**values):
         (["manage.py", "web"], Kind.PAGES),
         (["manage.py", "runserver"], Kind.PAGES),
         (["/usr/bin/celery", "-A", "vibex", "worker"], Kind.WORK),
+        (["/venv/lib/python3.13/site-packages/celery/__main__.py", "-A", "vibex", "worker"], Kind.WORK),
+        (["/venv/lib/python3.13/site-packages/daphne/__main__.py", "vibex.asgi:application"], Kind.PAGES),
         (["manage.py", "up"], Kind.WORK),
         (["manage.py", "stream"], Kind.WORK),
         (["manage.py", "user_streams"], Kind.WORK),

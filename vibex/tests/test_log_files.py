@@ -223,6 +223,7 @@ def test_files_are_written_by_the_server_of_the_one_process_mode(setting, one_pr
     [
         (["manage.py", "up", "--port", "3001"], True),
         (["/venv/bin/celery", "-A", "vibex", "worker"], True),
+        (["/venv/lib/celery/__main__.py", "-A", "vibex", "worker"], True),
         (["/venv/bin/daphne", "vibex.asgi:application"], True),
         (["manage.py", "backtest", "--json"], False),
         (["manage.py"], False),
