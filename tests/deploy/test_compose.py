@@ -27,7 +27,9 @@ OF_COMPOSE = {
     *("ETC_FOLDER", "IMAGE_TAG", "LOG_DRIVER", "JOURNAL_GID"),
 }
 """Variables that only compose files read."""
-OF_OTHERS = {"postgres", "redis", "proxy", "prometheus", "loki", "alloy", "grafana"}
+OF_OTHERS = {"postgres", "redis", "proxy", "prometheus", "alertmanager", "loki", "alloy", "grafana"}
+FROM_OTHERS = {"ALERT_WEBHOOK_URL"}
+"""Secrets that the operator brings along."""
 PROXY, LOOPBACK = "proxy", "127.0.0.1:"
 
 
@@ -177,8 +179,9 @@ def test_secrets_are_files_that_the_script_makes() -> None:
     script = (ROOT / "deploy" / "make-secrets").read_text(encoding="utf-8")
     made = set(re.findall(r"\| keep (\w+)", script))
     for name, secret in compose(PRODUCTION)["secrets"].items():
-        assert secret == {"file": f"${{ETC_FOLDER:-/etc/vibex}}/secrets/{name}"}
-    assert set(compose(PRODUCTION)["secrets"]) == made
+        folder = "keys" if name in FROM_OTHERS else "secrets"
+        assert secret == {"file": f"${{ETC_FOLDER:-/etc/vibex}}/{folder}/{name}"}
+    assert set(compose(PRODUCTION)["secrets"]) == made | FROM_OTHERS
 
 
 def test_production_alone_has_no_variable_with_a_secret() -> None:
@@ -190,7 +193,10 @@ def test_production_alone_has_no_variable_with_a_secret() -> None:
 def test_what_is_optional_stands_in_a_profile() -> None:
     profiles: dict[str, Any] = {name: there.get("profiles") for name, there in services(PRODUCTION).items()}
     assert {name for name, which in profiles.items() if which == ["proxy"]} == {"proxy"}
+    # It wants an address that nobody has made up: without one the rest of the monitoring would not start.
+    assert {name for name, which in profiles.items() if which == ["alerting"]} == {"alertmanager"}
     assert {name for name, which in profiles.items() if which == ["monitoring"]} == OF_OTHERS - {
+        "alertmanager",
         "proxy",
         "postgres",
         "redis",

@@ -19,7 +19,7 @@ from vibex.lib.variables import VARIABLES
 
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(300)]
 
-PROFILES = ("--profile", "proxy", "--profile", "monitoring")
+PROFILES = ("--profile", "proxy", "--profile", "monitoring", "--profile", "alerting")
 RULES = """
 extends: default
 rules:
@@ -36,6 +36,7 @@ def etc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what /etc/vibex is on a server: secrets as the script makes them, variables as the example has them."""
     folder = tmp_path_factory.mktemp("etc") / "vibex"
     subprocess.run([DEPLOY / "make-secrets", folder], check=True, capture_output=True)
+    (folder / "keys" / "ALERT_WEBHOOK_URL").write_text("https://alerts.example.com/hook\n", encoding="ascii")
     (folder / "vibex.env").write_text((DEPLOY / "vibex.env.example").read_text(encoding="utf-8"), encoding="utf-8")
     return folder
 

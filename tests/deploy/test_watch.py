@@ -34,6 +34,9 @@ from vibex.metrics.families import BY_NAME, FAMILIES
 
 SEVERITIES = {"critical", "error", "warning"}
 SECTIONS = ("## What it means", "## What it costs", "## Look here", "## Do this")
+ALERTMANAGER = DEPLOY / "alertmanager" / "alertmanager.yml"
+URL_FILE_SINCE = (0, 26)
+"""Some distributions have an older one, which knows no address in a file."""
 HANDBOOK = "{{ $externalLabels.handbook }}/"
 SDK = "grafana-foundation-sdk"
 
@@ -43,8 +46,8 @@ def promtool() -> Path:
     return located("prometheus", "prometheus", "promtool")[1]
 
 
-def checked(promtool: Path, *words: str | Path) -> str:
-    done = subprocess.run([promtool, *words], cwd=PROMETHEUS, capture_output=True, text=True, timeout=120, check=False)
+def checked(program: Path, *words: str | Path) -> str:
+    done = subprocess.run([program, *words], cwd=PROMETHEUS, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -114,6 +117,39 @@ def test_what_prometheus_is_told_fits_the_containers() -> None:
     # Each alert would carry it as a label of its own.
     assert config["alerting"]["alert_relabel_configs"] == [{"regex": "handbook", "action": "labeldrop"}]
     assert "./deploy/prometheus:/etc/prometheus:ro" in services["prometheus"]["volumes"]
+
+
+def test_what_alertmanager_is_told_fits_the_containers() -> None:
+    there = yaml.safe_load((ROOT / "compose.prod.yaml").read_text(encoding="utf-8"))["services"]["alertmanager"]
+    (asked,) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))["alerting"]["alertmanagers"]
+    assert asked["dns_sd_configs"] == [{"names": ["alertmanager"], "type": "A", "port": 9093}]
+    assert "trading-network" in there["networks"]
+    assert "./deploy/alertmanager:/etc/alertmanager:ro" in there["volumes"]
+    assert f"--config.file=/etc/alertmanager/{ALERTMANAGER.name}" in there["command"]
+    config = yaml.safe_load(ALERTMANAGER.read_text(encoding="utf-8"))
+    (receiver,) = config["receivers"]
+    assert [hook["url_file"] for hook in receiver["webhook_configs"]] == ["/run/secrets/ALERT_WEBHOOK_URL"]
+    assert there["secrets"] == ["ALERT_WEBHOOK_URL"]
+    named = set(re.findall(r'alertname = "(\w+)"', ALERTMANAGER.read_text(encoding="utf-8")))
+    assert named <= {alert["alert"] for alert in alerts()}
+
+
+@pytest.mark.ci
+@pytest.mark.timeout(300)
+def test_alertmanagers_own_checker_finds_no_fault_and_every_severity_is_told(tmp_path: Path) -> None:
+    amtool = located("prometheus-alertmanager", "amtool")[0]
+    config = tmp_path / ALERTMANAGER.name
+    text = ALERTMANAGER.read_text(encoding="utf-8")
+    said = subprocess.run([amtool, "--version"], capture_output=True, text=True, check=True)
+    version = re.search(r"version (\d+)\.(\d+)", said.stdout + said.stderr)
+    assert version is not None
+    if (int(version[1]), int(version[2])) < URL_FILE_SINCE:
+        text = re.sub("url_file: .*", "url: https://alerts.example.com/hook", text)
+    config.write_text(text, encoding="utf-8")
+    checked(amtool, "check-config", config)
+    for severity in SEVERITIES:
+        words = ("config", "routes", "test", f"--config.file={config}", f"severity={severity}")
+        assert checked(amtool, *words).strip() == "operator"
 
 
 @pytest.mark.parametrize("name", sorted(dashboards()))
