@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Max
 
 from accounts.domain.limits import Limits
@@ -110,7 +110,9 @@ def _run(bot: Bot, cycle: Cycle, deadline_seconds: float | None, approval: Appro
     except (Retryable, Rejected, NeedsOperator) as fault:
         return _ended(cycle, Cycle.Status.FAILED, f"{type(fault).__name__}: {fault}", approval)
     except Exception as bug:
-        with suppress(DatabaseError):  # a database that is gone cannot keep this; the lease runs out by itself
+        with suppress(
+            DatabaseError, InterfaceError
+        ):  # a database that is gone cannot keep this; the lease runs out by itself
             _ended(cycle, Cycle.Status.FAILED, f"{type(bug).__name__}: {bug}", approval)
         raise
     finally:
@@ -150,7 +152,7 @@ def _look_after(account_id: int) -> None:
     """Settle an account whose cycle broke off among its orders: a position may lack its stop."""
     try:
         settle(world_for(Account.objects.get(pk=account_id)))
-    except (VibexError, DatabaseError) as fault:
+    except (VibexError, DatabaseError, InterfaceError) as fault:
         log.critical("account %s could not be looked at after its cycle broke off: %s", account_id, fault)
 
 

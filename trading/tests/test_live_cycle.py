@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.models import Account, Bot, Incident
 from decisions.deciders import rules
@@ -18,7 +18,7 @@ from trading.domain.venue import NewOrder, OrderSide, OrderType
 from trading.models import EquityPoint, Fill, IncomeEntry, Lock, Order, OrderEvent, PaperOrder, Position
 from trading.services import live
 from trading.services.guard import guard_run
-from trading.services.journal.base import EntryBarred, IntentVoid
+from trading.services.journal.base import EntryBarred, IntentVoid, Stage
 from trading.services.journal.orm import OrmJournal
 from trading.services.live import cycle_run
 from trading.services.reconcile import account_reconcile
@@ -139,18 +139,40 @@ def test_a_bug_fails_the_cycle_and_frees_the_account(house):
     assert house.run(NEXT).status == "done"
 
 
-def test_a_database_that_goes_away_in_the_middle_is_told_as_such_and_the_next_cycle_goes_on(house, monkeypatch):
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError])
+def test_a_database_that_goes_away_in_the_middle_is_told_as_such_and_the_next_cycle_goes_on(house, monkeypatch, fault):
     def gone(**_: object):
         raise OperationalError("server closed the connection unexpectedly")
 
+    def still_gone(**_: object):
+        raise fault("the connection is closed")
+
     monkeypatch.setattr(house.market, "snapshot", gone)
     with monkeypatch.context() as patch:
-        patch.setattr(live, "cycle_finish", gone)
+        patch.setattr(live, "cycle_finish", still_gone)
         with pytest.raises(OperationalError, match="server closed"):
             house.run()
     Cycle.objects.update(lease_until=NOON)
     monkeypatch.undo()
     assert Cycle.objects.get().status == "running"
+
+
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError])
+def test_what_broke_a_cycle_off_among_its_orders_is_told_and_not_that_nobody_could_look_after_it(
+    house, monkeypatch, fault
+):
+    def breaks(world, run):
+        world.journal.stage(Stage.EXECUTE)
+        raise ZeroDivisionError("by nobody")
+
+    def gone(_: object):
+        raise fault("the connection is closed")
+
+    monkeypatch.setattr(live, "run_cycle", breaks)
+    monkeypatch.setattr(live, "settle", gone)
+    with pytest.raises(ZeroDivisionError):
+        house.run()
+    assert Cycle.objects.get().status == "failed"
 
 
 @pytest.mark.parametrize("role", list(Role))
