@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -20,7 +22,41 @@ ANSWER_SECONDS: Final = 2.0
 HURRIED_SECONDS: Final = 0.2
 """After an answer, when the deadline may be over: what is not counted now is counted anew later."""
 
+SILENCE: Final = 5.0
+"""Seconds in which a Redis that did not answer is not asked: a try takes up to four of the thirty that an ask may last."""
+
 _clients: dict[tuple[str, bool], Redis] = {}
+_silent_until: dict[str, float] = {}
+"""By address: until when (monotonic) a Redis that did not answer is left alone."""
+_lock = threading.Lock()
+
+
+class RedisSilent(OSError):
+    """Redis did not answer a moment ago, and is not asked."""
+
+
+@contextmanager
+def redis_answering() -> Iterator[Redis]:
+    """Yield the client of a Redis, unless it did not answer within the last SILENCE seconds: then RedisSilent, at once.
+
+    After that one thread looks whether it is there again, and the others do not wait with it.
+    """
+    from redis import ConnectionError as Unreachable
+    from redis import TimeoutError as Late
+
+    url = str(settings.REDIS_URL)
+    with _lock:
+        now = time.monotonic()
+        if now < _silent_until.get(url, 0.0):
+            raise RedisSilent("Redis did not answer a moment ago")
+        if url in _silent_until:
+            _silent_until[url] = now + SILENCE
+    try:
+        yield redis_client()
+    except (Unreachable, Late, OSError):
+        _silent_until[url] = time.monotonic() + SILENCE
+        raise
+    _silent_until.pop(url, None)
 
 
 def redis_client(*, hurried: bool = False) -> Redis:

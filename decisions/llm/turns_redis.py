@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from decisions.domain.turns import LATE, SKEW, Step, Wanted
-from decisions.llm.shared import redis_client
+from decisions.llm.shared import redis_answering, redis_client
 
 PREFIX: Final = "vibex:ask:"
 KEPT: Final = 300
@@ -56,7 +56,7 @@ return {'go', '0', ''}
 
 
 class RedisTurns:
-    """The port `Turns` in the Redis at REDIS_URL. Raises RedisError when it does not answer."""
+    """The port `Turns` in the Redis at REDIS_URL. Raises RedisError or OSError when it does not answer, or did not just now."""
 
     def take(self, wanted: Wanted, *, longest: float, keep: float) -> Step:
         rate = wanted.rate
@@ -72,4 +72,5 @@ class RedisTurns:
 
     def _run(self, script: str, wanted: Wanted, keep: float, *more: float) -> Any:
         keys = [f"{PREFIX}turns:{wanted.bucket}", f"{PREFIX}places:{wanted.places}"]
-        return redis_client().register_script(script)(keys=keys, args=[wanted.at_once, wanted.holder, keep, *more])
+        with redis_answering() as client:
+            return client.register_script(script)(keys=keys, args=[wanted.at_once, wanted.holder, keep, *more])

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from decisions.domain.till import HELD, QUIET, UNITS, Allowed, Entry, Till, units
-from decisions.llm.shared import redis_client
+from decisions.llm.shared import redis_answering, redis_client
 from vibex.lib.installation import installation_tag
 
 PREFIX: Final = "vibex:spend"
@@ -57,7 +57,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 
 
 class RedisTills:
-    """The port `Tills` in the Redis at REDIS_URL. Raises RedisError when it does not answer."""
+    """The port `Tills` in the Redis at REDIS_URL. Raises RedisError or OSError when it does not answer, or did not just now."""
 
     def read(self, bot_id: int, day: date) -> Till | None:
         return _till(_run(LOOK, bot_id, day))
@@ -73,16 +73,18 @@ class RedisTills:
         return _till(said), str(said[4]) if said else ""
 
     def settle(self, bot_id: int, day: date, held: Entry | None, cost: Decimal, tokens: int) -> None:
-        values = (held.key if held else "", units(cost), tokens, round(QUIET))
-        _run(SETTLE, bot_id, day, *values, hurried=True)
+        values: list[str | int] = [held.key if held else "", units(cost), tokens, round(QUIET)]
+        # Asked also of one that was silent just now: what is not booked where it was set aside is not booked at all.
+        redis_client(hurried=True).register_script(SETTLE)(keys=[key_of(bot_id, day)], args=values)
 
 
 def key_of(bot_id: int, day: date) -> str:
     return f"{PREFIX}:{installation_tag()}:{bot_id}:{day:%Y-%m-%d}"
 
 
-def _run(script: str, bot_id: int, day: date, *values: str | float, hurried: bool = False) -> Any:
-    return redis_client(hurried=hurried).register_script(script)(keys=[key_of(bot_id, day)], args=list(values))
+def _run(script: str, bot_id: int, day: date, *values: str | float) -> Any:
+    with redis_answering() as client:
+        return client.register_script(script)(keys=[key_of(bot_id, day)], args=list(values))
 
 
 def _till(said: Any) -> Till | None:

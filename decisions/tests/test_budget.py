@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from decisions.deciders.ports import BudgetUsed, NoPurse
 from decisions.domain.till import QUIET, Allowed, Till, dollars, no_room, units, used_up
+from decisions.llm import shared
 from decisions.llm.shared import redis_client
 from decisions.models import Interaction, SpendDay
 from decisions.selectors import cost_today
@@ -203,6 +206,36 @@ def test_while_redis_is_away_the_database_counts(db, settings):
         purse.reserve(cost=D("0.2"), tokens=1)
     purse.settle(held, cost=D("0.3"), tokens=1)
     assert budget_today(bot).spent == D("0.7")
+
+
+def test_a_redis_that_hangs_costs_the_first_reservation_its_patience_and_the_next_nothing(
+    transactional_db, settings, monkeypatch
+):
+    monkeypatch.setattr(shared, "ANSWER_SECONDS", 0.3)
+    bots = [
+        make_bot(f"bot {n}", account=make_account(f"account {n}"), model="a/b", cost_per_day=D("1")) for n in range(3)
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        settings.REDIS_URL = f"redis://127.0.0.1:{hung.getsockname()[1]}/0"
+        purse_of(bots[0]).reserve(cost=D("0.5"), tokens=1)
+        began = time.monotonic()
+        monkeypatch.setattr(shared, "redis_client", lambda: pytest.fail("it was asked again"))
+        for bot in bots[1:]:
+            purse_of(bot).reserve(cost=D("0.5"), tokens=1)
+        assert time.monotonic() - began < shared.SILENCE
+
+
+@pytest.mark.redis
+def test_what_was_used_is_booked_in_a_redis_that_was_silent_a_moment_ago(db, settings, redis_url, monkeypatch):
+    monkeypatch.setattr(tills_redis, "PREFIX", f"vibex-test-{uuid.uuid4().hex}")
+    settings.REDIS_URL = redis_url
+    bot = make_bot("thrifty", model="a/b", cost_per_day=D("1"))
+    purse = purse_of(bot)
+    held = purse.reserve(cost=D("0.9"), tokens=1)
+    with monkeypatch.context() as patch:
+        patch.setitem(shared._silent_until, redis_url, time.monotonic() + 60.0)
+        purse.settle(held, cost=D("0.4"), tokens=1)
+    assert budget_today(bot) == Till(D("0.4"), 1)
 
 
 @pytest.mark.redis

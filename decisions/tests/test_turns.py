@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from bisect import bisect_left
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import pytest
 from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import RedisError
 
 from decisions.domain.turns import LATE, SKEW, Bucket, Rate, Wanted, filled, rate_of, take
+from decisions.llm import shared, turns_redis
 from decisions.llm import turns as module
-from decisions.llm import turns_redis
 from decisions.llm.endpoints import Endpoint
 from decisions.llm.shared import redis_client
 from decisions.llm.turns import NoTurn, turn, wanted_of
@@ -354,3 +356,42 @@ def test_a_redis_that_hangs_after_the_answer_keeps_nobody_beyond_the_deadline(se
         began = time.monotonic()
         module._leave(RedisTurns(), wanted_of(Endpoint("http://127.0.0.1:9/v1", KEY), "a/model"))
         assert time.monotonic() - began < 0.5
+
+
+def test_a_redis_that_hangs_costs_one_ask_its_patience_and_the_next_ones_nothing(
+    transactional_db, settings, monkeypatch
+):
+    monkeypatch.setattr(shared, "ANSWER_SECONDS", 0.3)
+    ask = Endpoint("http://a.test/v1", KEY, "a", requests_per_minute=600)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        settings.REDIS_URL = f"redis://127.0.0.1:{hung.getsockname()[1]}/0"
+        tries: list[float] = []
+        client = shared.redis_client
+        monkeypatch.setattr(shared, "redis_client", lambda: tries.append(time.monotonic()) or client())
+        for _ in range(5):
+            asks(ask, seconds=10.0)
+        assert len(tries) == 1, "the other four were counted in the database at once"
+        monkeypatch.setitem(shared._silent_until, settings.REDIS_URL, 0.0)
+        threads = [threading.Thread(target=_takes, args=(ask,)) for _ in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        assert len(tries) == 2, "one looks whether it is there again, the others do not wait with it"
+
+
+def _takes(endpoint):
+    with suppress(OSError, RedisError):
+        RedisTurns().take(wanted_of(endpoint, "m"), longest=1.0, keep=1.0)
+
+
+@pytest.mark.redis
+def test_a_redis_that_answers_again_counts_again(settings, redis_url, endpoint, monkeypatch):
+    settings.REDIS_URL = redis_url
+    wanted = wanted_of(endpoint, "m")
+    monkeypatch.setitem(shared._silent_until, redis_url, time.monotonic() + 60.0)
+    with pytest.raises(shared.RedisSilent):
+        RedisTurns().take(wanted, longest=1.0, keep=1.0)
+    monkeypatch.setitem(shared._silent_until, redis_url, 0.0)
+    assert RedisTurns().take(wanted, longest=1.0, keep=1.0).go
+    assert redis_url not in shared._silent_until
