@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from accounts.domain.alerts import EventType, Severity
-from accounts.models import Account, Backup, Incident
+from accounts.models import Account, Backup, Incident, User
 from accounts.services import alert_raise, incident_open, incident_resolve
 from accounts.services.jobs import jobs_sweep
 from decisions.models import Cycle
@@ -36,10 +36,13 @@ LEASE_GRACE: Final = timedelta(seconds=30)
 """After its lease ran out, a cycle has so long to end itself."""
 BACKUP_LIMIT: Final = timedelta(hours=3)
 """One is made each hour: two that failed are told of by themselves, this tells of those that nobody tried."""
+BACKUP_GRACE: Final = timedelta(minutes=20)
+"""After this process began, the first backup of an installation that was off for long has so long to be made. It is no longer
+than that: a process that is started anew every hour tells of it too."""
 SEVERAL: Final = 5
 """When more accounts than this are late, that is told once, and not of each."""
 BEGAN: Final = timezone.now()
-"""What was due before this process began is not told as late by it."""
+"""A decision that was due before this process began is not told as late by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,16 @@ def _backup(now: datetime) -> Iterator[Late]:
     if not settings.BACKUP_HOURLY:
         return
     newest = Backup.objects.filter(well=True).order_by("-at").values_list("at", flat=True).first()
-    if now - max(newest or BEGAN, BEGAN) > BACKUP_LIMIT:
+    # Before the first backup it counts from the first person: nobody else could be told.
+    since = newest or User.objects.order_by("created").values_list("created", flat=True).first() or now
+    if now - since > BACKUP_LIMIT and (now - BEGAN > BACKUP_GRACE or _is_told(BACKUP)):
         when = f"since {newest:%F %T} UTC" if newest else "yet"
         yield Late(BACKUP, f"No backup was made {when}: `manage.py backup` says why.")
+
+
+def _is_told(subject: str) -> bool:
+    """Tell whether people know already, of the installation: who has just begun does not take that back."""
+    return Incident.objects.filter(account=None, kind=LATE, resolved__isnull=True, data__subject=subject).exists()
 
 
 def _leases(now: datetime) -> Iterator[Late]:

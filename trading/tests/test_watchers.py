@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from accounts.models import Account, Alert, AuditEntry, Bot, Incident
+from accounts.models import Account, Alert, AuditEntry, Backup, Bot, Incident, User
 from accounts.services import user_create
 from decisions.models import Cycle
 from marketdata.models import Feed
@@ -137,6 +137,36 @@ def test_a_bot_that_was_just_started_or_is_paused_is_not_late(monkeypatch: pytes
     monkeypatch.setattr(watchers, "BEGAN", running_since)
     assert service_watch() == [], "what was due before this process began is not its fault"
     assert bot.pk
+
+
+@pytest.mark.parametrize(("process", "late"), [(timedelta(minutes=10), False), (timedelta(minutes=30), True)])
+def test_a_process_that_is_started_anew_again_and_again_tells_of_backups_that_nobody_makes(
+    settings, monkeypatch: pytest.MonkeyPatch, process: timedelta, late: bool
+) -> None:
+    settings.BACKUP_HOURLY = True
+    person, now = house.account("paper").owner, timezone.now()
+    monkeypatch.setattr(watchers, "BEGAN", now - process)
+    User.objects.filter(pk=person.pk).update(created=now - timedelta(hours=2))
+    assert service_watch() == [], "a new installation has three hours to make its first"
+    User.objects.filter(pk=person.pk).update(created=now - timedelta(hours=4))
+    assert [one.subject for one in service_watch()] == ["backup"] * late
+    made = Backup.objects.create(name="vibex-abcd-20260101T000000Z", at=now - timedelta(hours=4), well=True, place="x")
+    assert [one.subject for one in service_watch()] == ["backup"] * late
+    Backup.objects.filter(pk=made.pk).update(at=now - timedelta(hours=2))
+    assert service_watch() == []
+
+
+def test_a_process_that_has_just_begun_does_not_take_back_what_another_told_of_backups(
+    settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.BACKUP_HOURLY = True
+    house.account("paper")
+    User.objects.update(created=timezone.now() - timedelta(hours=4))
+    service_watch()
+    monkeypatch.setattr(watchers, "BEGAN", timezone.now())
+    service_watch()
+    assert told() == [("backup", None)]
+    assert Incident.objects.count() == 1
 
 
 def test_in_a_fast_replay_a_bot_has_a_minute_of_wall_time() -> None:
