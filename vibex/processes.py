@@ -87,7 +87,8 @@ SERVICES: Final = (
     Service(
         "worker-slow",
         "catalogues, retention, figures, hourly comparison with the exchanges",
-        _worker((MARKET, SLOW), "slow", 4),
+        # Backup, upkeep and some comparisons may take minutes at once: none of them free would look like all of them stuck.
+        _worker((MARKET, SLOW), "slow", 8),
         _alive("slow"),
         stop_seconds=120,
         most=None,
