@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import BinaryIO, Final, cast
 
 from django.conf import settings
 
-from accounts.models import Backup
+from accounts.models import Backup, Incident
 from accounts.services import incident_open, incidents_mended
 from trading.selectors.installation import installation
 from vibex.backup import last_success
@@ -31,10 +32,14 @@ from vibex.lib.errors import Rejected, VibexError
 from vibex.lib.installation import installation_tag
 from vibex.lib.masking import mask_text
 
+log = logging.getLogger(__name__)
+
 FAILED: Final = "backup-failed"
 """The incident about a backup that could not be made. The next one that is made ends it."""
 HOURLY: Final = timedelta(minutes=50)
 """One that is younger will do: tasks come twice when a worker dies."""
+UNTHINNED: Final = "backups-not-removed"
+"""The incident about old backups that stay where they are. The next time that they go ends it."""
 LEFT_BEHIND: Final = timedelta(days=1)
 """So old is what a killed upload left before it goes."""
 
@@ -46,16 +51,19 @@ class Made:
     manifest: Manifest
     place: str
     removed: tuple[str, ...]
+    unthinned: str
+    """Why not all went that should have; empty when they did."""
 
 
 def backup_make() -> Made:
-    """Make a backup and let old ones go. How it went is on record; of a failure people are told.
+    """Make a backup and let old ones go. How it went is on record; of a failure people are told. Old ones that do not go
+    are told of too, and are no failure.
 
     Raises Rejected or NeedsOperator that say what to do, Retryable for a storage that cannot be reached.
     """
     began, clock = datetime.now(UTC), time.monotonic()
     try:
-        made = _make(clock)
+        return _make(clock)
     except (VibexError, OSError, sqlite3.Error) as fault:
         problem = _told(fault)
         if getattr(problem, "code", "") != "at_work":  # that one is on its way
@@ -64,18 +72,6 @@ def backup_make() -> Made:
     except Exception as bug:  # whatever it was, there is no backup: people have to know
         _failed(f"{type(bug).__name__}: {mask_text(str(bug))[:300]}", began, time.monotonic() - clock)
         raise
-    manifest = made.manifest
-    Backup.objects.create(
-        name=manifest.name,
-        at=manifest.at,
-        well=True,
-        place=made.place,
-        bytes=manifest.size,
-        seconds=round(time.monotonic() - clock, 3),
-        encrypted=manifest.encrypted,
-    )
-    incidents_mended(account=None, kind=FAILED)
-    return made
 
 
 def _make(clock: float) -> Made:
@@ -113,7 +109,9 @@ def _make(clock: float) -> Made:
                 with suppress(VibexError, OSError):
                     storage.remove(file)
             raise
-        return Made(manifest, storage.place, tuple(_thinned(storage, name)))
+        _recorded(manifest, storage.place, time.monotonic() - clock)  # before anything of old ones can go wrong
+        removed, unthinned = _old_ones_gone(storage, name)
+        return Made(manifest, storage.place, removed, unthinned)
 
 
 def backup_is_due() -> bool:
@@ -125,6 +123,37 @@ def backup_is_due() -> bool:
 def tables_written(tables: Tables) -> bytes:
     """Return the figures of a database as JSON."""
     return json.dumps({name: figures.model_dump() for name, figures in tables.items()}).encode()
+
+
+def _recorded(manifest: Manifest, place: str, seconds: float) -> None:
+    Backup.objects.create(
+        name=manifest.name,
+        at=manifest.at,
+        well=True,
+        place=place,
+        bytes=manifest.size,
+        seconds=round(seconds, 3),
+        encrypted=manifest.encrypted,
+    )
+    incidents_mended(account=None, kind=FAILED)
+
+
+def _old_ones_gone(storage: Storage, newest: Name) -> tuple[tuple[str, ...], str]:
+    """Let old ones go; return the names of the files, and why others stayed. The new one is there whatever comes of it."""
+    removed = list[str]()
+    try:
+        removed.extend(_thinned(storage, newest))
+    except (VibexError, OSError) as fault:
+        problem = str(_told(fault))
+    except Exception as bug:
+        log.exception("old backups were not removed")
+        problem = f"{type(bug).__name__}, which the log has in full."
+    else:
+        incidents_mended(account=None, kind=UNTHINNED)
+        return tuple(removed), ""
+    text = f"A backup was made, but old ones could not be removed: {problem}"
+    incident_open(account=None, kind=UNTHINNED, text=text, severity=Incident.Severity.WARNING, subject="backup")
+    return tuple(removed), problem
 
 
 def _thinned(storage: Storage, newest: Name) -> Iterator[str]:

@@ -359,6 +359,40 @@ def test_old_ones_go_and_foreign_files_stay(folder):
     assert 20 < len([each for each in ours if each.tag == tag]) <= 46
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (NeedsOperator("s3://books/ refuses (AccessDenied): check what its keys may do."), "AccessDenied"),
+        (RuntimeError("a fault that nobody thought of"), "RuntimeError"),
+    ],
+)
+def test_a_place_that_lets_nothing_be_removed_has_a_backup_all_the_same(folder, monkeypatch, fault, told):
+    def refuses(*_: object) -> None:
+        raise fault
+
+    person("staff@example.com", is_staff=True)
+    Incident.objects.create(kind="backup-failed", text="of the last hour")
+    folder.mkdir(parents=True)
+    for hours in (100, 200):
+        left = folder / f"vibex-{installation_tag()}-{timezone.now() - timedelta(hours=hours):%Y%m%dT%H%M%SZ}.dump"
+        left.write_text("what a killed upload left")
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "remove", refuses)
+        made = backup_make()
+        assert told in made.unthinned
+        assert made.removed == ()
+        assert last_success() == made.manifest.at
+        assert told in Incident.objects.get(kind="backups-not-removed", resolved=None).text
+        assert not Incident.objects.filter(kind="backup-failed", resolved=None).exists(), "there is a backup"
+        assert Alert.objects.filter(user__email="staff@example.com").exists()
+        assert "could NOT be removed" in said("backup")
+    assert "removed vibex-" in said("backup")
+    assert not Incident.objects.filter(kind="backups-not-removed", resolved=None).exists(), (
+        "the next time that they go ends it"
+    )
+    assert not Backup.objects.filter(well=False).exists()
+
+
 def test_a_manifest_that_is_none_is_refused_and_passed_over(folder):
     made = backup_make().manifest
     broken = made.name.replace("vibex-", "vibex-")[:-16] + "20300101T000000Z.json"

@@ -44,10 +44,12 @@ class Command(BaseCommand):
         made = backup_make()
         found = made.manifest
         told = {"name": found.name, "place": made.place, "bytes": found.size, "seconds": found.seconds,
-                "encrypted": found.encrypted, "removed": list(made.removed)}  # fmt: skip
+                "encrypted": found.encrypted, "removed": list(made.removed),
+                "not_removed": made.unthinned}  # fmt: skip
         how = "encrypted" if found.encrypted else "NOT encrypted (docs/backup.md)"
         lines = [f"{found.name}: {found.size / 1e6:,.1f} MB in {found.seconds:.1f} s, {how}, in {made.place}"]
         lines += [f"  removed {file}" for file in made.removed]
+        lines += [f"  old ones could NOT be removed: {made.unthinned}"] if made.unthinned else []
         self._say(told, "\n".join(lines))
 
     def _list(self) -> None:
