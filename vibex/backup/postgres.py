@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -39,8 +40,10 @@ LIBPQ: Final = (
 LOCK_WAIT: Final = "30s"
 """So long a dump waits for a migration that holds a table; meanwhile nothing is held up by it."""
 SCRATCH: Final = "_scratch_"
-"""Stands in the name of a scratch database between that of the database in use and eight digits."""
+"""Stands in the name of a scratch database between a mark of the database in use and eight digits."""
 DIGITS: Final = re.compile(r"[0-9a-f]{8}")
+READABLE: Final = 30
+"""Bytes of the database's name in that mark. A name of PostgreSQL has 63 at most; what is longer it cuts off."""
 TIMESCALE: Final = "timescaledb"
 USERS: Final = """
 SELECT coalesce(nullif(application_name, ''), 'a program'), count(*) FROM pg_stat_activity
@@ -81,7 +84,7 @@ class PostgresEngine:
 
     def _sweep(self, session: psycopg.Connection[Any]) -> None:
         """Drop scratch databases whose makers were killed. Nobody else is at work on one now."""
-        begins = f"{self.target()[:40]}{SCRATCH}"  # of this database alone: another one may be at work on its own
+        begins = f"{marked(self.target())}{SCRATCH}"  # of this database alone: another one may be at work on its own
         left = session.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [begins])
         for (name,) in left.fetchall():
             if DIGITS.fullmatch(str(name).removeprefix(begins)):
@@ -104,7 +107,7 @@ class PostgresEngine:
 
     @contextmanager
     def scratch(self) -> Iterator[PostgresScratch]:
-        name = f"{self.target()[:40]}{SCRATCH}{secrets.token_hex(4)}"
+        name = f"{marked(self.target())}{SCRATCH}{secrets.token_hex(4)}"
         made = PostgresScratch(name, self.target())
         _let_go()
         _maintain(f"CREATE DATABASE {_quoted(name)} TEMPLATE template0")
@@ -127,6 +130,16 @@ class PostgresEngine:
         with _connect(MAINTENANCE) as session:
             rows = session.execute(USERS, [self.target()])
             return [f"{name} ({count})" for name, count in rows]
+
+
+def marked(database: str) -> str:
+    """Return how the names of its scratch databases begin: with its own, and a digest that tells it from every other."""
+    return f"{_cut(database, READABLE)}_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
+
+
+def _cut(name: str, most: int) -> str:
+    """Return the beginning of a name, of so many bytes at most."""
+    return name.encode()[:most].decode(errors="ignore")
 
 
 class PostgresScratch:
@@ -169,7 +182,7 @@ class PostgresScratch:
 
     def take_place(self, *, keep_as: str) -> str:
         _let_go()
-        kept = f"{self._target[:40]}_{keep_as}" if _exists(self._target) else ""
+        kept = f"{_cut(self._target, 40)}_{keep_as}" if _exists(self._target) else ""
         with _in_nobodys_use(self._target), _connect(MAINTENANCE) as session, session.transaction():
             if kept:
                 session.execute(f"ALTER DATABASE {_quoted(self._target)} RENAME TO {_quoted(kept)}")

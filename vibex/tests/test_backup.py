@@ -301,12 +301,10 @@ def test_the_servers_own_workers_do_not_use_a_database():
 
 @pytest.mark.postgres
 def test_what_a_killed_one_left_goes_and_what_another_database_has_at_work_stays():
-    from vibex.backup.postgres import MAINTENANCE, PostgresEngine, _connect
+    from vibex.backup.postgres import MAINTENANCE, PostgresEngine, _connect, marked
 
     engine = PostgresEngine()
-    left, theirs = f"{engine.target()[:40]}_scratch_0123abcd", f"{engine.target()[:36]}_two_scratch_0123abcd"
-    if len(engine.target()) <= 36:
-        theirs = f"{engine.target()}_two_scratch_0123abcd"
+    left, theirs = (f"{marked(name)}_scratch_0123abcd" for name in (engine.target(), f"{engine.target()}_two"))
     with _connect(MAINTENANCE) as session:
         for name in (left, theirs):
             session.execute(f'CREATE DATABASE "{name}"')
@@ -317,6 +315,15 @@ def test_what_a_killed_one_left_goes_and_what_another_database_has_at_work_stays
         finally:
             for name in (left, theirs):
                 session.execute(f'DROP DATABASE IF EXISTS "{name}"')
+
+
+def test_databases_with_long_names_that_begin_alike_have_scratch_databases_of_their_own():
+    from vibex.backup.postgres import marked
+
+    one, two = (marked(f"{'trading' * 7}_{name}") for name in ("live", "test"))
+    assert one != two
+    for name in ("trading_db", "trading" * 9, "ü" * 31):
+        assert len(f"{marked(name)}_scratch_0123abcd".encode()) <= 63, "PostgreSQL cuts off what is longer"
 
 
 @pytest.mark.postgres
