@@ -52,6 +52,13 @@ AND application_name NOT LIKE 'TimescaleDB %%' GROUP BY 1 ORDER BY 1
 """
 """Those who came from outside. The server's own workers, autovacuum and TimescaleDB's scheduler, which never goes, make way
 for a rename by themselves. Who may not see what kind of backend another is takes it for one from outside."""
+SEARCH_PATH: Final = """
+SELECT split_part(setting, '=', 2) FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase,
+unnest(setconfig) AS setting WHERE datname = %s AND setting LIKE 'search_path=%%'
+"""
+"""Where the sessions of one database alone look for tables."""
+GIVEN_PATH: Final = re.compile(r"search_path\s*=\s*((?:\\.|\S)+)")
+DEFAULT_PATHS: Final = ("public", '"$user",public', "$user,public")
 START_WORKERS: Final = """
 SELECT coalesce(to_regprocedure('_timescaledb_functions.start_background_workers()'),
                 to_regprocedure('_timescaledb_internal.start_background_workers()'))::text
@@ -75,12 +82,25 @@ class PostgresEngine:
     @contextmanager
     def only_one(self) -> Iterator[None]:
         with _connect(MAINTENANCE) as session:
+            self._schema_check(session)
             # Advisory locks are per database: everybody asks for it in the same one.
             asked = session.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [KEY_OF_LOCK, self.target()])
             if not cast("tuple[bool]", asked.fetchone())[0]:
                 raise Rejected("Another backup or restore of this database is at work: wait for it.", code="at_work")
             self._sweep(session)
             yield
+
+    def _schema_check(self, session: psycopg.Connection[Any]) -> None:
+        """Refuse tables in a schema that only this database's sessions look at: in a scratch database nobody would."""
+        given = GIVEN_PATH.findall(connection.settings_dict.get("OPTIONS", {}).get("options", ""))
+        own = [str(row[0]) for row in session.execute(SEARCH_PATH, [self.target()])]
+        elsewhere = [path for path in (*own, *given) if re.sub(r"[\s\\]", "", path) not in DEFAULT_PATHS]
+        if elsewhere:
+            raise NeedsOperator(
+                f"The tables of {self.target()} are looked for in {elsewhere[-1]} (a search_path in DATABASE_URL, or set for the "
+                "database): backup, verify and restore know the default schema only. Give Vibex a database of its own "
+                "without a search_path, or use pg_dump and pg_restore by hand."
+            )
 
     def _sweep(self, session: psycopg.Connection[Any]) -> None:
         """Drop scratch databases whose makers were killed. Nobody else is at work on one now."""

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -324,6 +324,28 @@ def test_databases_with_long_names_that_begin_alike_have_scratch_databases_of_th
     assert one != two
     for name in ("trading_db", "trading" * 9, "ü" * 31):
         assert len(f"{marked(name)}_scratch_0123abcd".encode()) <= 63, "PostgreSQL cuts off what is longer"
+
+
+@pytest.mark.postgres
+def test_tables_in_a_schema_that_a_scratch_database_does_not_look_at_are_refused(folder, monkeypatch):
+    from vibex.backup.postgres import MAINTENANCE, PostgresEngine, _connect
+
+    engine, told = PostgresEngine(), dict(connection.settings_dict["OPTIONS"])
+    for path, refused in (("public", False), (r'"$user",\ public', False), (r"trading,\ public", True)):
+        with monkeypatch.context() as patch:
+            patch.setitem(connection.settings_dict, "OPTIONS", {**told, "options": f"-c jit=off -c search_path={path}"})
+            expected = pytest.raises(NeedsOperator, match="looked for in trading") if refused else nullcontext()
+            with expected, engine.only_one():
+                pass
+    with _connect(MAINTENANCE) as session:
+        session.execute(f'ALTER DATABASE "{engine.target()}" SET search_path = trading, public')
+        try:
+            with pytest.raises(NeedsOperator, match="looked for in trading"):
+                backup_make()
+        finally:
+            session.execute(f'ALTER DATABASE "{engine.target()}" RESET search_path')
+    assert "search_path" in Incident.objects.get(kind="backup-failed", resolved=None).text
+    backup_make()
 
 
 @pytest.mark.postgres
