@@ -13,7 +13,7 @@ import pytest
 
 from vibex.lib.env import ROOT
 from vibex.lib.errors import Rejected
-from vibex.serve import Supervised, only_process, port_check
+from vibex.serve import WORKER_THREADS, Supervised, only_process, port_check
 
 WAIT = 10.0
 
@@ -136,3 +136,13 @@ except FileNotFoundError as fault:
 def test_what_is_done_apart_is_done_by_a_child_and_its_fault_is_raised_here() -> None:
     ran = subprocess.run([sys.executable, "-c", APART], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "/nowhere/to/be/found\n"
+
+
+def test_a_worker_that_ends_begins_nothing_that_its_threads_had_no_time_for() -> None:
+    """What it had in hand goes back to the queue: with a long backlog it would be killed among its cycles else."""
+    command = [sys.executable, "-m", "vibex.tests.backlog_process", "12"]
+    env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}  # Celery alone
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.stdout.split() == ["taken=12", f"began={WORKER_THREADS}", f"ended={WORKER_THREADS}"], done.stderr[
+        -2000:
+    ]
