@@ -68,24 +68,49 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class _Registered:
-    """Values known to be secret, in every spelling in which a formatter may write them."""
+    """Values known to be secret, in every spelling in which a formatter may write them.
+
+    There may be thousands: a key for each account, and another one that it listens by. So they are found by how they
+    begin, which takes a text the same time however many there are; of several that begin at a place the longest is it.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._spellings: frozenset[str] = frozenset()
-        self._pattern: re.Pattern[str] | None = None
+        self._by_start: dict[str, tuple[str, ...]] = {}
+        self._letters: tuple[frozenset[str], ...] = (frozenset(),) * SHORTEST_SECRET
+        """Which characters any of them has at its first places."""
+        self._start: re.Pattern[str] | None = None
 
     def add(self, value: str) -> None:
         spellings = {value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe=""), quote_plus(value)}
         with self._lock:
-            if spellings <= self._spellings:
-                return  # keys are registered each time they are opened
-            self._spellings |= spellings
-            longest_first = sorted(self._spellings, key=len, reverse=True)
-            self._pattern = re.compile("|".join(re.escape(spelling) for spelling in longest_first))
+            for spelling in spellings:
+                start = spelling[:SHORTEST_SECRET]
+                known = {*self._by_start.get(start, ()), spelling}
+                self._by_start[start] = tuple(sorted(known, key=len, reverse=True))
+                letters = tuple(known | {letter} for known, letter in zip(self._letters, start, strict=True))
+                if letters != self._letters:
+                    self._letters = letters
+                    self._start = re.compile("(?=" + "".join(map(_any_of, letters)) + ")")
 
     def mask(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        kept: list[str] = []
+        done = 0
+        for found in self._start.finditer(text) if self._start else ():
+            at = found.start()
+            if at >= done and (spelling := self._at(text, at)):
+                kept += text[done:at], MASK
+                done = at + len(spelling)
+        return "".join((*kept, text[done:])) if kept else text
+
+    def _at(self, text: str, at: int) -> str:
+        """Return the longest secret that stands at this place of a text, "" where there is none."""
+        known = self._by_start.get(text[at : at + SHORTEST_SECRET], ())
+        return next((one for one in known if text.startswith(one, at)), "")
+
+
+def _any_of(letters: frozenset[str]) -> str:
+    return f"[{''.join(map(re.escape, sorted(letters)))}]"
 
 
 _registered = _Registered()

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import re
 import string
 import time
 
@@ -338,3 +339,29 @@ def test_what_opens_calls_and_streams_never_comes_out(lines):
         assert not any(secret in line for secret in (key[-20:], jwt[-20:], "8wmoF8yqCrEdgdo5", "c1-abcdef0123"))
     assert mask_text(f"by key {key}") == f"by key vbx_abcdefgh_{MASK}"
     assert mask_text("by key vbx_abcdefgh") == "by key vbx_abcdefgh"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    secrets=st.lists(st.text("ab]^-\\é", min_size=6, max_size=9), min_size=1, max_size=8),
+    text=st.text("ab]^-\\é ", max_size=60),
+    data=st.data(),
+)
+def test_of_many_secrets_each_goes_and_of_those_that_begin_alike_the_longest(secrets, text, data):
+    registered = masking._Registered()
+    for secret in secrets:
+        registered.add(secret)
+    spellings = sorted({one for known in registered._by_start.values() for one in known}, key=len, reverse=True)
+    assert set(secrets) <= set(spellings)
+    for secret in secrets:
+        place = data.draw(st.integers(0, len(text)))
+        text = text[:place] + secret + text[place:]
+    plain = re.compile("|".join(map(re.escape, spellings)))
+    assert registered.mask(text) == plain.sub(masking.MASK, text)
+
+
+def test_secrets_of_thousands_of_accounts_are_masked():
+    secrets = [f"{number:05}".translate(str.maketrans("0123456789", "qwertzuiop")) * 4 for number in range(5_000)]
+    for secret in secrets:
+        register_secret(secret)
+    assert mask_text(f"a {secrets[0]}, {secrets[4_999]}{secrets[7]} b") == "a ***, ****** b"
