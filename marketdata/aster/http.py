@@ -179,7 +179,7 @@ class AsterHttp:
             return self._urgent
 
     def close(self) -> None:
-        """Close the connections. The next request opens new ones."""
+        """Close the connections, for all who share the wire. The next request opens new ones."""
         self._wire.close()
         with self._lock:
             urgent = self._urgent

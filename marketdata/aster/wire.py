@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     import httpx2
 
 CONNECT_SECONDS: Final = 5.0
+KEPT: Final = 20
+"""Connections that stay open while nobody uses them."""
 MAX_BODY: Final = 10_000_000
 """Bytes. The largest answer, exchangeInfo, has 0.8 MB."""
 SIGNED_CONNECT_SECONDS: Final = 3.0
-SIGNED_POOL_SECONDS: Final = 1.0
 """What is signed leaves soon or not at all: its nonce is taken just before, and may be 5 s old when it leaves."""
 
 
@@ -54,7 +56,7 @@ class Wire(Protocol):
         ...
 
     def another(self) -> Wire:
-        """Return a wire to the same address with connections of its own."""
+        """Return a wire to the same address with connections of its own, for what must not wait."""
         ...
 
     def close(self) -> None:
@@ -63,13 +65,18 @@ class Wire(Protocol):
 
 
 class HttpWire:
-    """Our own: httpx2, with connections that are kept open."""
+    """Our own: httpx2, with connections that are kept open. All who ask the same address may share one.
+
+    It opens as many connections as threads ask at once, so that nobody waits for one that somebody else holds, and keeps
+    KEPT of them. It keeps no cookies: what a venue tells one account is not told to it by another.
+    """
 
     def __init__(self, base_url: str, transport: httpx2.BaseTransport | None = None) -> None:
         self._base_url = base_url
         self._transport = transport
         self._lock = threading.Lock()
         self._client: httpx2.Client | None = None
+        self._another: HttpWire | None = None
 
     def carry(
         self,
@@ -106,8 +113,11 @@ class HttpWire:
             raise VenueDown(text, arrived=_arrived(error)) from None
 
     def another(self) -> HttpWire:
-        """Return a wire with connections of its own."""
-        return HttpWire(self._base_url, self._transport)
+        """Return a wire with connections of its own: always the same one, so that those who share this share that."""
+        with self._lock:
+            if self._another is None:
+                self._another = HttpWire(self._base_url, self._transport)
+            return self._another
 
     def close(self) -> None:
         """Close the connections."""
@@ -136,6 +146,8 @@ class HttpWire:
                     headers={"User-Agent": "vibex", "Accept": "application/json"},
                     transport=self._transport,
                     verify=_trusted(),
+                    limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT),
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 )
             return self._client
 
@@ -161,8 +173,8 @@ def _body(chunks: Iterator[bytes], ends: float, what: str) -> bytes:
 def _timeout(seconds: float, *, signed: bool) -> httpx2.Timeout:
     import httpx2
 
-    connect, pool = (SIGNED_CONNECT_SECONDS, SIGNED_POOL_SECONDS) if signed else (CONNECT_SECONDS, seconds)
-    return httpx2.Timeout(seconds, connect=min(seconds, connect), pool=min(seconds, pool))
+    connect = SIGNED_CONNECT_SECONDS if signed else CONNECT_SECONDS
+    return httpx2.Timeout(seconds, connect=min(seconds, connect))
 
 
 def _arrived(error: Exception) -> bool | None:

@@ -1,7 +1,8 @@
 """Where the exchange of an account is made: the matching engine on paper, the venue itself for a live account.
 
 A live account has one client in a process, and a second one for what must not wait; they are made anew when its keys
-are changed. Whoever holds one may look after what is open: whether anything may be *opened* is asked at each intent.
+are changed. Accounts at the same address share the connections of the first, and those of the second. Whoever holds one may
+look after what is open: whether anything may be *opened* is asked at each intent.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from accounts.services.credentials import keys_of
 from marketdata.aster.clock import VenueClock
 from marketdata.aster.http import AsterHttp
 from marketdata.aster.signing import MAINNET_CHAIN, TESTNET_CHAIN, HmacSigner, Signer, V3Signer
-from marketdata.aster.wire import Wire
+from marketdata.aster.wire import HttpWire, Wire
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.market import Market
 from marketdata.selectors import market_clock, market_for
@@ -56,6 +57,8 @@ class _Made:
 
 
 _made: dict[int, _Made] = {}
+_wires: dict[str, HttpWire] = {}
+"""What carries requests, by address: the same for all accounts there, but for those that a library carries."""
 _lock = threading.Lock()
 
 
@@ -88,6 +91,7 @@ def exchanges_forget() -> None:
     with _lock:
         made = list(_made.values())
         _made.clear()
+        _wires.clear()
     for one in made:
         one.close()
 
@@ -132,11 +136,13 @@ def _aster(account: Account, keys: Keys, specs: Callable[[str], InstrumentSpec],
     return _Made(keys, exchange, theirs, ListenKeys(http, signer, generation=generation), http.close)
 
 
-def _wire(url: str, keys: Keys) -> Wire | None:
-    """Return what carries the requests where it is not our own client. Raises NeedsOperator without the library."""
-    if not isinstance(keys, AsterV1Keys):
-        return None
-    return wire_for(cast("Transport", settings.ASTERDEX_TRANSPORT), url, key=keys.key, secret=keys.secret)
+def _wire(url: str, keys: Keys) -> Wire:
+    """Return what carries the requests: our own, or the library where that is set. Raises NeedsOperator without it."""
+    if isinstance(keys, AsterV1Keys):
+        transport = cast("Transport", settings.ASTERDEX_TRANSPORT)
+        if library := wire_for(transport, url, key=keys.key, secret=keys.secret):
+            return library
+    return _wires.setdefault(url, HttpWire(url.rstrip("/")))
 
 
 def _signer(account: Account, keys: Keys, theirs: VenueClock, *, chain: int) -> Signer:
