@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -19,8 +20,19 @@ class UserStream(Protocol):
         """Begin to listen. Returns at once; a second call does nothing."""
         ...
 
-    def stop(self) -> None:
-        """Stop listening, within three seconds."""
+    def stop(self, seconds: float = ...) -> bool:
+        """Stop listening and wait for the end of it, `seconds` (three, if not told) at most. Returns whether it was done.
+
+        With 0 it is only begun, or asked whether it is done.
+        """
+        ...
+
+    def when_news(self, call: Callable[[float], None]) -> None:
+        """Have `call` called, in any thread, with the seconds after which what has just come can be drained."""
+        ...
+
+    def due(self) -> float | None:
+        """Return the seconds until something can be drained, None while nothing has come."""
         ...
 
     def drain(self) -> list[VenueEvent]:

@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +73,32 @@ def test_whoever_waits_is_woken():
     queue.put_gap(START, "connected")
     waiting.join(5)
     assert woken == [True]
+
+
+def test_an_event_is_told_with_the_time_that_it_is_held_and_a_gap_at_once():
+    queue, told = EventQueue(hold=0.1, kept=10), []
+    queue.when_news(told.append)
+    queue.put(event(1))
+    queue.put_gap(START, "connected")
+    assert told == [0.1, 0.0]
+
+
+def test_it_says_when_something_can_be_drained():
+    queue = EventQueue(hold=60.0, kept=10)
+    assert queue.due() is None
+    queue.put(event(1))
+    assert queue.due() == pytest.approx(60, abs=5)
+    assert queue.drain() == []
+    assert not queue.wait(0.01)
+    queue.put_gap(START, "connected")
+    assert (queue.due(), queue.wait(0.0)) == (0.0, True)
+    assert len(queue.drain()) == 1
+    assert queue.due() == pytest.approx(60, abs=5), "what is held is still there"
+
+
+def test_what_was_told_may_be_drained_by_whoever_is_told():
+    queue, drained = EventQueue(hold=0.0, kept=10), []
+    queue.when_news(lambda _: drained.extend(queue.drain()))
+    queue.put(event(1))
+    assert drained == [event(1)]
+    assert queue.due() is None

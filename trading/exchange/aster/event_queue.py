@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 from trading.domain.venue_events import Gap, VenueEvent
@@ -24,6 +25,11 @@ class EventQueue:
         self._gaps: list[Gap] = []
         self._news = threading.Condition()
         self._overflown = False
+        self._tell: Callable[[float], object] = bool
+
+    def when_news(self, call: Callable[[float], None]) -> None:
+        """Have `call` called, in the thread that puts, with the seconds after which what was put can be drained."""
+        self._tell = call
 
     def put(self, event: VenueEvent) -> bool:
         """Add an event. Returns False when the first of a row of older ones was lost for it."""
@@ -34,6 +40,7 @@ class EventQueue:
             self._held.append((time.monotonic(), event))
             first, self._overflown = lost and not self._overflown, self._overflown or lost
             self._news.notify_all()
+        self._tell(self._hold)
         return not first
 
     def put_gap(self, at: datetime, reason: str) -> None:
@@ -42,6 +49,7 @@ class EventQueue:
             if all(gap.reason != reason for gap in self._gaps):
                 self._gaps.append(Gap(at, reason))
             self._news.notify_all()
+        self._tell(0.0)
 
     def drain(self) -> list[VenueEvent]:
         """Return what has been held long enough, and all that happened before it; then the gaps."""
@@ -54,21 +62,26 @@ class EventQueue:
             self._overflown = False
         return sorted(ready, key=lambda event: event.at) + gaps
 
+    def due(self) -> float | None:
+        """Return the seconds until something can be drained, None while nothing is there."""
+        with self._news:
+            return self._due()
+
     def wait(self, seconds: float) -> bool:
         """Return True as soon as something can be drained, False when nothing could for so long."""
         ends = time.monotonic() + seconds
         with self._news:
-            while not self._gaps:
+            while (due := self._due()) != 0.0:
                 left = ends - time.monotonic()
-                if self._held:
-                    ripens = self._ripens(self._held[0][0])
-                    if ripens <= 0:
-                        return True
-                    left = min(left, ripens)
-                if time.monotonic() >= ends:
+                if left <= 0:
                     return False
-                self._news.wait(left)
+                self._news.wait(left if due is None else min(left, due))
             return True
+
+    def _due(self) -> float | None:
+        if self._gaps:
+            return 0.0
+        return max(0.0, self._ripens(self._held[0][0])) if self._held else None
 
     def _ripens(self, arrived: float) -> float:
         return arrived + self._hold - time.monotonic()

@@ -1,7 +1,7 @@
 """The events of one account at AsterDEX, as they happen: a listen key, a connection, and replacements for both.
 
-One thread runs an event loop. What the venue does not send cannot be noticed, so every new connection, expired key,
-message that cannot be read and long silence leaves a `Gap`: whoever applies the events then asks by REST.
+All streams of a process run on one event loop. What the venue does not send cannot be noticed, so every new connection,
+expired key, message that cannot be read and long silence leaves a `Gap`: whoever applies the events then asks by REST.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from django.db import connections
+from typing import Any, Final, Protocol
 
 from marketdata.aster.connection import Complaints, ConnectionLost
 from marketdata.venues.public import VenueBusy
@@ -25,11 +21,9 @@ from trading.domain.venue_events import Gap, VenueEvent
 from trading.exchange.aster.event_queue import EventQueue
 from trading.exchange.aster.user_connection import UserConnection, UserPace, open_connection
 from trading.exchange.aster.user_events import event_of
+from trading.exchange.aster.user_loop import Home, Running, UserLoop
 from vibex.lib.errors import NeedsOperator, Rejected, VibexError
 from vibex.lib.masking import mask_text
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 KEPT: Final = 10_000
 """Events that wait to be drained."""
@@ -38,6 +32,9 @@ CLOSE_KEY_SECONDS: Final = 1.5
 DOUBLINGS: Final = 10
 REFUSED_SECONDS: Final = 20.0
 """After a clear no, to the keys of an account for example, nobody asks again sooner."""
+
+LOOP: Final = UserLoop()
+"""That of the process."""
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +68,7 @@ class AsterUserStream:
         self._event = time.monotonic()
         self._failures = 0
         self._problem = "not connected yet"
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
-        self._cancel: Callable[[], object] = bool
+        self._running: Running | None = None
 
     def __repr__(self) -> str:
         return f"AsterUserStream({self.user})"
@@ -82,18 +77,25 @@ class AsterUserStream:
 
     def start(self) -> None:
         """Begin to connect. Returns at once; a second call does nothing."""
-        if self._thread is None:
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name=f"user-stream-{self.user[-6:]}", daemon=True)
-            self._thread.start()
+        if self._running is None:
+            self._running = LOOP.begin(self._main, name=f"user-stream-{self.user[-6:]}")
 
-    def stop(self) -> None:
-        """Close connection and listen key and wait for the thread, three seconds at most."""
-        self._stopping.set()
-        self._cancel()
-        thread, self._thread = self._thread, None
-        if thread:
-            thread.join(STOP_SECONDS)
+    def stop(self, seconds: float = STOP_SECONDS) -> bool:
+        """Close connection and listen key and wait for that, `seconds` at most. Returns whether it was done."""
+        if running := self._running:
+            running.cancel()
+            if not running.ended(seconds):
+                return False
+            self._running = None
+        return True
+
+    def when_news(self, call: Callable[[float], None]) -> None:
+        """Have `call` called, in any thread, with the seconds after which what has just come can be drained."""
+        self._queue.when_news(call)
+
+    def due(self) -> float | None:
+        """Return the seconds until something can be drained, None while nothing has come."""
+        return self._queue.due()
 
     def drain(self) -> list[VenueEvent]:
         """Return what has come since the last call, in the order in which it happened, duplicates included."""
@@ -123,71 +125,56 @@ class AsterUserStream:
         current = self._current
         return current.broken if current and current.broken else self._problem
 
-    # -- called in the thread of the stream --------------------------------------------------------------------------
+    # -- called on the loop -------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            # asyncio.run would wait for a look-up of a name that hangs; this loop is closed without it.
-            loop = asyncio.new_event_loop()
-            try:
-                loop.run_until_complete(self._main())
-            except Exception:
-                log.exception("the user stream of %s broke by a fault of ours and is begun anew", self.user)
-                self._stopping.wait(self.pace.longest_pause)
-            finally:
-                self._cancel = bool
-                loop.close()
+    async def _main(self, home: Home) -> None:
+        """Keep up the connection until it is cancelled."""
+        try:
+            while True:
+                try:
+                    await self._keep_up(home)
+                except Exception:
+                    log.exception("the user stream of %s broke by a fault of ours and is begun anew", self.user)
+                    self._problem = "a fault of ours, see the log"
+                await self._let_go()
+                await asyncio.sleep(self.pace.longest_pause)
+        finally:
+            await self._let_go()
+            self._problem = "stopped"
+            await self._close_key(home)
 
-    async def _main(self) -> None:
-        import aiohttp
-
-        loop = asyncio.get_running_loop()
-        async with aiohttp.ClientSession(trust_env=True) as session:
-            work = asyncio.create_task(self._keep_up(session))
-
-            def cancel() -> None:
-                with suppress(RuntimeError):  # the loop has ended meanwhile
-                    loop.call_soon_threadsafe(work.cancel)
-
-            self._cancel = cancel
-            if self._stopping.is_set():
-                work.cancel()
-            try:
-                await work
-            except asyncio.CancelledError:
-                pass
-            finally:
-                await self._end()
-
-    async def _end(self) -> None:
-        """Close what is open; a key that cannot be closed in time runs out by itself."""
-        current, self._current, self._problem = self._current, None, "stopped"
+    async def _let_go(self) -> None:
+        """Close what is open."""
+        current, self._current = self._current, None
         if current:
             await current.close()
-        if self._key and self._stopping.is_set():
-            self._key = ""
-            with suppress(VibexError, TimeoutError):
-                await asyncio.wait_for(aside(self._keys.close), CLOSE_KEY_SECONDS)
 
-    async def _keep_up(self, session: ClientSession) -> None:
+    async def _close_key(self, home: Home) -> None:
+        """End the listen key; one that cannot be closed in time runs out by itself."""
+        key, self._key = self._key, ""
+        if key:
+            with suppress(VibexError, TimeoutError):
+                await asyncio.wait_for(home.aside(self._keys.close), CLOSE_KEY_SECONDS)
+
+    async def _keep_up(self, home: Home) -> None:
         while True:
             try:
-                fresh = await self._connected(session)
+                fresh = await self._connected(home)
             except VibexError as fault:
                 await self._bide(fault)
                 continue
             began = time.monotonic()
             await self._succeed(fresh)
-            await self._tend(fresh)
+            await self._tend(home, fresh)
             await self._rest(fresh, time.monotonic() - began)
 
-    async def _connected(self, session: ClientSession) -> UserConnection:
+    async def _connected(self, home: Home) -> UserConnection:
         """Return a new connection. The key is asked for each time: that prolongs it, and replaces one that is gone."""
-        self._key = await aside(self._keys.obtain)
+        self._key = await home.aside(self._keys.obtain)
         fresh: list[UserConnection] = []
         fresh.append(
             await open_connection(
-                session,
+                home.session(),
                 self._url + self._key,
                 hear=lambda message: self._hear(message, fresh),
                 garbled=self._garbled,
@@ -204,11 +191,13 @@ class AsterUserStream:
         self._event = time.monotonic()
         self._gap("connected")
         if old:
-            if old.is_well():
-                await asyncio.sleep(self.pace.overlap)
-            await old.close()
+            try:
+                if old.is_well():
+                    await asyncio.sleep(self.pace.overlap)
+            finally:
+                await old.close()
 
-    async def _tend(self, connection: UserConnection) -> None:
+    async def _tend(self, home: Home, connection: UserConnection) -> None:
         """Keep the key of a connection alive until the connection ends, the key is another one, or the time is over."""
         now = time.monotonic()
         renew, prolong = now + self.pace.life, now + self.pace.prolong
@@ -222,21 +211,21 @@ class AsterUserStream:
                 self._event = now
                 self._gap(f"no event for {self.pace.quiet / 60:g} minutes")
             if now >= prolong:
-                kept = await self._prolonged()
+                kept = await self._prolonged(home)
                 if kept is False:
                     return
                 prolong = time.monotonic() + (self.pace.prolong if kept else self.pace.again)
 
-    async def _prolonged(self) -> bool | None:
+    async def _prolonged(self, home: Home) -> bool | None:
         """Prolong the key, or ask for one again. False when it is another one now, None when nobody answered."""
         try:
-            await aside(self._keys.prolong)
+            await home.aside(self._keys.prolong)
         except VibexError as fault:
             self._complain("key", f"the listen key was not prolonged: {fault}")
         else:
             return True
         try:
-            return await aside(self._keys.obtain) == self._key
+            return await home.aside(self._keys.obtain) == self._key
         except VibexError as fault:
             self._complain("key", f"no listen key: {fault}")
             return None
@@ -295,29 +284,6 @@ class AsterUserStream:
 
     def _complain(self, kind: str, text: str) -> None:
         self.complaints(kind, mask_text(f"events of {self.user}: {text}"))
-
-
-async def aside[T](work: Callable[[], T]) -> T:
-    """Do something that waits for the network or the database in a thread that nobody has to wait for at the end."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(how: Callable[[], None]) -> None:
-        if not outcome.done():
-            how()
-
-    def run() -> None:
-        try:
-            how = partial(outcome.set_result, work())
-        except Exception as error:  # noqa: BLE001  it is raised again where it was asked for
-            how = partial(outcome.set_exception, error)
-        finally:
-            connections.close_all()
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, how)
-
-    threading.Thread(target=run, name="user-stream-ask", daemon=True).start()
-    return await outcome
 
 
 def _asked_for(fault: VibexError) -> float:
