@@ -1,7 +1,8 @@
 """Listens to every live account whose venue tells its events, and has the account looked at when they demand it.
 
-Each account has a thread of its own that applies its events and looks: while it looks, further events wait, and however
-many they are, one more look follows. So nothing of one account holds up another.
+Accounts share a few threads and take turns: an account applies its events in short ones and is looked at in long ones,
+which have threads of their own. It never has two at once: while it is looked at, further events wait, and however many they
+are, one more look follows. So nothing of one account holds up another, as long as fewer are slow than there are threads.
 """
 
 from __future__ import annotations
@@ -10,43 +11,40 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
 
 from accounts.models import Account
-from trading.domain.venue_events import VenueEvent
 from trading.exchange.aster.user_stream import AsterUserStream
 from trading.exchange.user_stream import UserStream
-from trading.models import UserStreamState
 from trading.selectors.hearing import UNTOLD
 from trading.services.exchanges import listen_keys_for
 from trading.services.guard import guard_run
-from trading.services.user_events import takeovers_note, venue_event_apply
+from trading.services.user_listener import Listener, Look, made_of
+from trading.services.user_stream_states import Told, states_note, told_before
 from vibex.lib.errors import VibexError
-from vibex.lib.logging import bound
-from vibex.lib.masking import mask_text
+from vibex.lib.turns import Turns
 
 log = logging.getLogger(__name__)
 
 type Factory = Callable[[Account], UserStream | None]
-type Look = Callable[[int], bool]
 
 PERIOD_SECONDS: Final = 3.0
 """New, changed and removed accounts are noticed within this."""
 NOTE_SECONDS: Final = 5.0
-"""How often the last sign of life is stored while nothing else changes."""
-FIRST_PAUSE: Final = 2.0
-LONGEST_PAUSE: Final = 60.0
-"""Between two looks of which the first found the exchange silent or somebody else at work. The guard looks besides."""
+"""How often the last signs of life are stored, of all accounts together."""
+GATHER_SECONDS: Final = 0.2
+"""What changes within this is stored together."""
+APPLY_AT_ONCE: Final = 4
+LOOK_AT_ONCE: Final = 8
+"""Accounts whose events are applied, and that are looked at, at the same time. Each holds a connection to the database."""
 WITHOUT_SECONDS: Final = 30.0
 """An account whose stream could not be made is tried again after this."""
 STOP_SECONDS: Final = 5.0
-LONGEST_PROBLEM: Final = 300
 
 
 def user_stream_for(account: Account) -> UserStream | None:
@@ -67,148 +65,14 @@ def look_by_guard(account_id: int) -> bool:
     return settled is not None and not settled.blocked
 
 
-@dataclass(slots=True)
-class Pause:
-    """Seconds until something is tried again: twice as long after each failure."""
+@dataclass(frozen=True, slots=True)
+class Without:
+    """An account that has no stream now."""
 
-    seconds: float = 0.0
-
-    def failed(self) -> float:
-        self.seconds = min(max(FIRST_PAUSE, 2 * self.seconds), LONGEST_PAUSE)
-        return self.seconds
-
-
-class Listener:
-    """Applies the events of one account from `start` to `stop`."""
-
-    def __init__(self, account: Account, stream: UserStream, look: Look, *, period: float = PERIOD_SECONDS) -> None:
-        self.account = account
-        self.stream = stream
-        self.looks = 0
-        self._look, self._period = look, period
-        self._waiting: deque[VenueEvent] = deque()
-        self._look_at: float | None = None
-        self._looked_at = 0.0
-        self._pause, self._fault_pause = Pause(), Pause()
-        self._noted: dict[str, Any] = {}
-        self._noted_at = 0.0
-        self._caught_up: datetime | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"user-events-{account.pk}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        """Ask it to end. Returns at once."""
-        self._stopping.set()
-
-    def ended(self, seconds: float) -> bool:
-        """Wait until it has ended. False when it was still at work after `seconds`."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        with bound(account=self.account.pk):
-            try:
-                self.stream.start()
-                while not self._stopping.is_set():
-                    self._round()
-            except Exception:
-                log.exception("listening to account %s broke by a fault of ours and is begun anew", self.account.name)
-            finally:
-                self.stream.stop()
-                self._note("stopped")
-                connections.close_all()
-
-    def _round(self) -> None:
-        """Wait for events, apply them, look if that is due. The database may be gone: then everything waits for it."""
-        self.stream.wait(self._patience())
-        if self._stopping.is_set():
-            return
-        try:
-            _fresh_connection()
-            self._apply()
-            self._look_if_due()
-            self._note(self.stream.problem())
-        except (DatabaseError, InterfaceError) as fault:
-            log.warning("events of account %s wait for the database: %s", self.account.name, fault)
-            self._stopping.wait(self._fault_pause.failed())
-        else:
-            self._fault_pause.seconds = 0.0
-
-    def _patience(self) -> float:
-        """Return for how long to wait for news: not at all with something at hand, else until the next look is due."""
-        if self._waiting:
-            return 0.0
-        due = self._period if self._look_at is None else self._look_at - time.monotonic()
-        return min(max(0.0, due), self._period, NOTE_SECONDS)
-
-    def _apply(self) -> None:
-        """Apply what waits; an event that the database did not take stays in front."""
-        self._waiting.extend(self.stream.drain())
-        while self._waiting and not self._stopping.is_set():
-            if self._applied(self._waiting[0]):
-                self._want_look()
-            self._waiting.popleft()
-
-    def _applied(self, event: VenueEvent) -> bool:
-        try:
-            return venue_event_apply(account=self.account, event=event)
-        except (DatabaseError, InterfaceError):
-            raise
-        except VibexError as fault:
-            log.warning("an event of account %s was not taken in: %s", self.account.name, fault)
-        except Exception:
-            log.exception("an event of account %s was not taken in by a fault of ours", self.account.name)
-        return True  # what was not understood is found by looking
-
-    def _want_look(self) -> None:
-        """Look at once; after a look that failed, not sooner than the first pause."""
-        soon = time.monotonic()
-        if self._pause.seconds:
-            soon = max(soon, self._looked_at + FIRST_PAUSE)
-        self._look_at = soon if self._look_at is None else min(self._look_at, soon)
-
-    def _look_if_due(self) -> None:
-        if self._look_at is None or time.monotonic() < self._look_at or self._stopping.is_set():
-            return
-        self._look_at = None
-        self.looks += 1
-        if self._looked():
-            self._pause.seconds = 0.0
-            self._caught_up = datetime.now(UTC)
-        else:
-            self._look_at = time.monotonic() + self._pause.failed()
-        self._looked_at = time.monotonic()
-        takeovers_note(account=self.account)
-
-    def _looked(self) -> bool:
-        try:
-            return self._look(self.account.pk)
-        except (DatabaseError, InterfaceError, VibexError) as fault:
-            log.warning("account %s could not be looked at: %s", self.account.name, fault)
-        except Exception:
-            log.exception("account %s could not be looked at", self.account.name)
-        return False
-
-    def _note(self, problem: str) -> None:
-        """Store whether events are heard: at once when that changes, the last sign of life now and then."""
-        told = {
-            "connected_at": self.stream.connected_at(),
-            "caught_up_at": self._caught_up,
-            "problem": mask_text(problem)[:LONGEST_PROBLEM],
-        }
-        now = time.monotonic()
-        if told == self._noted and now - self._noted_at < NOTE_SECONDS:
-            return
-        heard = {"heard_at": at} if (at := self.stream.heard_at()) else {}
-        kept = {name: value for name, value in told.items() if value is not None or name == "connected_at"}
-        if state_note(account_id=self.account.pk, **kept, **heard):
-            self._noted, self._noted_at = told, now
+    made_of: object
+    again: float
+    """When it is tried again, on the monotonic clock."""
+    told: Told
 
 
 class UserStreams:
@@ -221,13 +85,16 @@ class UserStreams:
         self._factory, self._look, self._period = factory, look, period
         self.rounds = 0
         """How often it has looked whom there is to listen to."""
-        self._listeners: dict[int, tuple[object, Listener]] = {}
+        self._listeners: dict[int, Listener] = {}
         self._ending: dict[int, Listener] = {}
         """Those that were told to end. The listen key of an account is one: nobody begins before the last has ended."""
-        self._without: dict[int, tuple[object, float]] = {}
-        self._told: dict[int, str] = {}
+        self._without: dict[int, Without] = {}
+        self._complaints: dict[int, str] = {}
         """What was logged of accounts without a stream: said once, though it is tried every half minute."""
-        self._stopping = threading.Event()
+        self._noted: dict[int, Told] = {}
+        self._noted_life = 0.0
+        self._changed: deque[int] = deque()
+        self._news, self._stopping = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -253,105 +120,154 @@ class UserStreams:
     def end(self) -> None:
         """Ask everything to end. Returns at once."""
         self._stopping.set()
+        self._news.set()
 
     def listening(self) -> list[int]:
         """Return the accounts that are listened to now."""
-        return sorted(account_id for account_id, (_, one) in self._listeners.items() if one.stream.connected())
+        return sorted(account_id for account_id, one in self._listeners.items() if one.stream.connected())
 
     def run(self) -> None:
         """Listen until `stop` or `end` is called, in the calling thread."""
+        turns = Turns("user-events", short=APPLY_AT_ONCE, long=LOOK_AT_ONCE)
+        turns.start()
+        attend_at = 0.0
         try:
             while not self._stopping.is_set():
                 self.rounds += 1
                 try:
                     _fresh_connection()
-                    self._attend()
+                    if time.monotonic() >= attend_at:
+                        attend_at = time.monotonic() + self._period
+                        self._attend(turns)
+                        self._changed.extend((*self._listeners, *self._without))
+                    self._note()
                 except (DatabaseError, InterfaceError) as fault:
                     log.warning("live accounts cannot be read: %s", fault)
                 except Exception:
                     log.exception("the user streams are attended to again after a fault of ours")
-                self._stopping.wait(self._period)
+                self._news.wait(max(0.0, attend_at - time.monotonic()))
+                self._news.clear()
+                self._stopping.wait(min(GATHER_SECONDS, self._period))
         finally:
             self._end_all()
+            turns.stop()
             connections.close_all()
 
-    def _attend(self) -> None:
-        """Begin with accounts that are new or changed, end with those that are gone, replace threads that broke."""
-        wanted = {account.pk: account for account in _live_accounts()}
-        for account_id, (made_of, listener) in list(self._listeners.items()):
-            account = wanted.get(account_id)
-            if account is None or made_of != _made_of(account) or not listener.alive():
+    def _attend(self, turns: Turns) -> None:
+        """Begin with accounts that are new or changed, end with those that are gone, replace listeners that broke."""
+        wanted = _live_accounts()
+        for account_id, listener in list(self._listeners.items()):
+            if wanted.get(account_id) != listener.made_of or listener.broken:
                 self._drop(account_id)
-        self._ending = {account_id: one for account_id, one in self._ending.items() if one.alive()}
-        for account_id, account in wanted.items():
-            if account_id not in self._listeners | self._ending and not self._stopping.is_set():
-                self._begin(account)
+        self._let_go()
+        self._without = {account_id: one for account_id, one in self._without.items() if account_id in wanted}
+        now, taken = time.monotonic(), {*self._listeners, *self._ending}
+        new = [
+            account_id
+            for account_id, made in wanted.items()
+            if account_id not in taken
+            and not ((tried := self._without.get(account_id)) and tried.made_of == made and now < tried.again)
+        ]
+        for account in _accounts(new):
+            if self._stopping.is_set():
+                return
+            self._begin(account, turns)
 
-    def _begin(self, account: Account) -> None:
-        made_of = _made_of(account)
-        tried, again = self._without.get(account.pk, (None, 0.0))
-        if tried == made_of and time.monotonic() < again:
+    def _begin(self, account: Account, turns: Turns) -> None:
+        stream, problem = self._made(account)
+        if stream is None:
+            told = replace(told_before(account), connected_at=None, problem=problem)
+            self._without[account.pk] = Without(made_of(account), time.monotonic() + WITHOUT_SECONDS, told)
             return
-        self._without[account.pk] = made_of, time.monotonic() + WITHOUT_SECONDS
-        stream = self._made(account)
-        if stream is not None:
-            listener = Listener(account, stream, self._look, period=self._period)
-            self._listeners[account.pk] = made_of, listener
-            self._without.pop(account.pk, None)
-            listener.start()
+        self._without.pop(account.pk, None)
+        self._complaints.pop(account.pk, None)
+        listener = Listener(account, stream, self._look, turns, changed=self._has_changed)
+        self._listeners[account.pk] = listener
+        listener.start()
 
-    def _made(self, account: Account) -> UserStream | None:
-        problem = UNTOLD
+    def _made(self, account: Account) -> tuple[UserStream | None, str]:
+        """Return the stream of an account, or why there is none."""
         try:
-            if stream := self._factory(account):
-                self._told.pop(account.pk, None)
-                return stream
+            return self._factory(account), UNTOLD
         except (DatabaseError, InterfaceError):
             raise
         except VibexError as fault:
             problem = str(fault)
-            if self._told.get(account.pk) != problem:
+            if self._complaints.get(account.pk) != problem:
                 log.warning("events of account %s are not heard: %s", account.name, problem)
-            self._told[account.pk] = problem
+            self._complaints[account.pk] = problem
+            return None, problem
         except Exception:
-            problem = "an error, see the log"
             log.exception("events of account %s are not heard by a fault of ours", account.name)
-        state_note(account_id=account.pk, connected_at=None, problem=mask_text(problem)[:LONGEST_PROBLEM])
-        return None
+            return None, "an error, see the log"
+
+    def _has_changed(self, account_id: int) -> None:
+        self._changed.append(account_id)
+        self._news.set()
+
+    def _note(self) -> None:
+        """Store how events are heard where that has changed, and now and then all last signs of life: in one statement."""
+        changed = {self._changed.popleft() for _ in range(len(self._changed))}
+        life = time.monotonic() >= self._noted_life + NOTE_SECONDS
+        told = self._told_of(changed | self._listeners.keys() if life else changed)
+        news = {
+            account_id: one
+            for account_id, one in told.items()
+            if (before := self._noted.get(account_id)) is None or (one != before if life else not one.says(before))
+        }
+        if states_note(news):
+            self._noted.update(news)
+            self._noted_life = time.monotonic() if life else self._noted_life
+
+    def _told_of(self, accounts: Iterable[int]) -> dict[int, Told]:
+        """Return how the events of these accounts are heard. One that cannot be asked for a fault of ours is replaced."""
+        told = {}
+        for account_id in accounts:
+            if listener := self._listeners.get(account_id):
+                try:
+                    told[account_id] = listener.told()
+                except Exception:
+                    log.exception("account %s is not listened to by a fault of ours", listener.account.name)
+                    listener.broken = True
+            elif without := self._without.get(account_id):
+                told[account_id] = without.told
+        return told
 
     def _drop(self, account_id: int) -> None:
-        _, listener = self._listeners.pop(account_id)
-        listener.end()
-        self._ending[account_id] = listener
+        self._ending[account_id] = self._listeners.pop(account_id)
+        self._ending[account_id].end()
+
+    def _let_go(self) -> None:
+        """Forget those that have ended."""
+        over = {account_id: one.told() for account_id, one in self._ending.items() if one.ended()}
+        for account_id in over:
+            del self._ending[account_id]
+            self._noted.pop(account_id, None)
+        states_note(over)
 
     def _end_all(self) -> None:
         """End every listener at once, then wait for them together. What looks at an account may be left behind."""
         for account_id in list(self._listeners):
             self._drop(account_id)
         ends = time.monotonic() + STOP_SECONDS
-        for account_id, listener in list(self._ending.items()):
-            if listener.ended(max(0.0, ends - time.monotonic())):
-                del self._ending[account_id]
+        ended = {account_id: one.told() for account_id, one in self._ending.items()}
+        while self._ending and time.monotonic() < ends:
+            self._ending = {account_id: one for account_id, one in self._ending.items() if not one.ended()}
+            time.sleep(0.01 if self._ending else 0)
+        states_note(ended)
 
 
-def state_note(*, account_id: int, **values: Any) -> bool:
-    """Store how an account's events are heard. False when the database did not take it: it is told again."""
-    try:
-        UserStreamState.objects.update_or_create(account_id=account_id, defaults=values)
-    except (DatabaseError, InterfaceError) as fault:
-        log.warning("it was not stored whether events of account %s are heard: %s", account_id, fault)
-        return False
-    return True
+def _live_accounts() -> dict[int, object]:
+    """Return what the streams of all live accounts depend on."""
+    live = Account.objects.filter(mode=Account.Mode.LIVE).order_by("pk")
+    return {
+        account_id: tuple(rest)
+        for account_id, *rest in live.values_list("pk", "venue", "network", "credentials__updated")
+    }
 
 
-def _live_accounts() -> list[Account]:
-    return list(Account.objects.filter(mode=Account.Mode.LIVE).select_related("credentials").order_by("pk"))
-
-
-def _made_of(account: Account) -> object:
-    """Return what a stream depends on: with other keys it has to be made anew."""
-    keys = getattr(account, "credentials", None)
-    return account.venue, account.network, keys and keys.updated
+def _accounts(ids: list[int]) -> Iterable[Account]:
+    return Account.objects.filter(pk__in=ids).select_related("credentials", "user_stream").order_by("pk") if ids else ()
 
 
 def _fresh_connection() -> None:

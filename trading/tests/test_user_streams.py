@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,10 +17,12 @@ from trading.domain.venue_events import AccountChanged, ConfigChanged, MarginCal
 from trading.exchange.aster.event_queue import EventQueue
 from trading.models import UserStreamState
 from trading.selectors.hearing import NOBODY, UNTOLD, hearing_of
-from trading.services import user_streams
+from trading.services import user_listener, user_stream_states, user_streams
+from trading.services.user_stream_states import Told, states_note
 from trading.services.user_streams import UserStreams, user_stream_for
 from trading.tests.builders import make_account
 from vibex.lib.errors import NeedsOperator, Retryable
+from vibex.lib.masking import register_secret
 from vibex.looks import hearing_lines
 
 # Threads of their own write: a database in memory, as the quick tests have, locks whole tables against them.
@@ -64,14 +67,15 @@ class Hand:
         self.queue = EventQueue(hold=0, kept=1_000)
         self.started = self.stopped = 0
         self.trouble = problem
-        self.drain, self.wait = self.queue.drain, self.queue.wait
+        self.drain, self.due, self.when_news = self.queue.drain, self.queue.due, self.queue.when_news
 
     def start(self):
         self.started += 1
         self.queue.put_gap(START, "connected")
 
-    def stop(self):
-        self.stopped += 1
+    def stop(self, seconds=3.0):
+        self.stopped = 1
+        return True
 
     def tell(self, *events):
         for event in events:
@@ -122,7 +126,7 @@ class House:
 
 @pytest.fixture
 def house(monkeypatch):
-    monkeypatch.setattr(user_streams, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(user_listener, "FIRST_PAUSE", 0.02)
     made = House()
     yield made
     made.held.set()
@@ -203,7 +207,7 @@ def test_a_look_that_failed_is_repeated_until_it_is_done(house, fault):
 
 
 def test_a_new_event_does_not_wait_for_the_pause_of_a_failed_look(house, monkeypatch):
-    monkeypatch.setattr(user_streams.Pause, "failed", lambda self: setattr(self, "seconds", 60.0) or 60.0)
+    monkeypatch.setattr(user_listener.Pause, "failed", lambda self: setattr(self, "seconds", 60.0) or 60.0)
     account = live("a")
     house.answer = lambda _: False
     house.streams.start()
@@ -237,6 +241,58 @@ def test_a_fault_of_one_account_touches_no_other(house):
         assert state.problem == "The keys of broken are missing."
     finally:
         blocked.set()
+
+
+def test_events_are_applied_while_more_looks_hang_than_there_are_threads(house, monkeypatch):
+    monkeypatch.setattr(user_streams, "LOOK_AT_ONCE", 2)
+    taken = []
+    apply = user_listener.venue_event_apply
+
+    def noted(*, account, event):
+        taken.append((account.name, event))
+        return apply(account=account, event=event)
+
+    monkeypatch.setattr(user_listener, "venue_event_apply", noted)
+    accounts = [live(name) for name in "abcd"]
+    house.held.clear()
+    house.streams.start()
+    hands = {account.name: house.hand(account) for account in accounts}
+    house.looked(2)
+    waits = next(one for one in accounts if one.pk not in house.looks)
+    event = ConfigChanged(START, "while others are looked at")
+    hands[waits.name].tell(event)
+    until(lambda: (waits.name, event) in taken)
+    assert len(house.looks) == 2
+    house.held.set()
+    house.looked(4)
+    assert sorted(house.looks) == [one.pk for one in accounts]
+    still(house, 4)
+
+
+def test_no_account_has_two_threads_at_once_and_its_events_stay_in_order(house, monkeypatch):
+    at_work, taken, twice = set(), {}, []
+
+    def noted(*, account, event):
+        if account.name in at_work:
+            twice.append(account.name)
+        at_work.add(account.name)
+        time.sleep(0.001)
+        at_work.remove(account.name)
+        taken.setdefault(account.name, []).append(event.text if isinstance(event, ConfigChanged) else "gap")
+        return True
+
+    monkeypatch.setattr(user_listener, "venue_event_apply", noted)
+    accounts = [live(name) for name in "abc"]
+    house.streams.start()
+    hands = [house.hand(account) for account in accounts]
+    for number in range(40):
+        for hand in hands:
+            hand.tell(ConfigChanged(START, str(number)))
+        time.sleep(0.002)
+    told = [str(number) for number in range(40)]
+    for account in accounts:
+        until(lambda name=account.name: [one for one in taken.get(name, []) if one != "gap"] == told)
+    assert twice == []
 
 
 def test_an_account_without_keys_is_tried_again_and_again_and_logged_once(house, monkeypatch):
@@ -276,11 +332,101 @@ def test_accounts_that_come_go_and_change_their_keys_are_noticed(house):
     until(lambda: house.hands["second"][0].stopped)
 
 
+def test_what_is_heard_of_many_accounts_is_stored_in_one_statement(house, monkeypatch):
+    monkeypatch.setattr(user_streams, "NOTE_SECONDS", 0.0)
+    accounts = [live(name) for name in "abcde"]
+    house.faults["e"] = NeedsOperator("The keys of e are missing.")
+    house.streams.start()
+    until(lambda: len(set(house.looks)) == 4)
+    until(lambda: UserStreamState.objects.filter(caught_up_at__isnull=False).count() == 4)
+    stored = []
+    note = user_streams.states_note
+
+    def counted(told):
+        with CaptureQueriesContext(connections["default"]) as queries:
+            done = note(told)
+        stored.append((sorted(told), [one["sql"].split()[0] for one in queries]))
+        return done
+
+    monkeypatch.setattr(user_streams, "states_note", counted)
+    heard = [one.pk for one in accounts[:4]]
+    told, statements = until(lambda: [one for one in stored if one[0] == heard])[0]
+    assert [one for one in statements if one not in ("BEGIN", "COMMIT")] == ["INSERT"], told
+    before = UserStreamState.objects.get(account=heard[0]).heard_at
+    until(lambda: UserStreamState.objects.get(account=heard[0]).heard_at > before)
+    row = UserStreamState.objects.get(account=accounts[4])
+    assert (row.problem, row.connected_at, row.heard_at) == ("The keys of e are missing.", None, None)
+
+
+def test_what_was_stored_before_stays_until_there_is_something_newer(house):
+    account = live("a")
+    long_ago = timezone.now() - timedelta(days=1)
+    UserStreamState.objects.create(account=account, heard_at=long_ago, caught_up_at=long_ago, problem="stopped")
+    house.held.clear()
+    house.streams.start()
+    house.looked(1)
+    state = until(lambda: UserStreamState.objects.filter(account=account, problem="").first())
+    assert (state.caught_up_at, state.connected_at) == (long_ago, START)
+    assert state.heard_at > long_ago
+
+
+def test_an_account_that_is_deleted_meanwhile_keeps_nobody_else_from_being_noted():
+    account, gone = live("a"), live("b")
+    gone_id = gone.pk
+    written(gone.delete)
+    assert states_note({account.pk: Told(problem="x" * 400), gone_id: Told(problem="y")})
+    assert UserStreamState.objects.get().problem == "x" * 300
+    assert states_note({})
+
+
+def test_a_problem_is_stored_without_its_secret():
+    register_secret("a-very-secret-key")
+    account = live("a")
+    states_note({account.pk: Told(problem="refused: a-very-secret-key")})
+    assert UserStreamState.objects.get().problem == "refused: ***"
+
+
+def test_a_database_that_refuses_is_told_again(house, monkeypatch):
+    account = live("a")
+    write, refused = user_stream_states._write, []
+
+    def sometimes(told):
+        if told and len(refused) < 3:
+            refused.append(told)
+            raise OperationalError("the database is gone")
+        write(told)
+
+    monkeypatch.setattr(user_stream_states, "_write", sometimes)
+    house.streams.start()
+    until(lambda: UserStreamState.objects.filter(account=account, caught_up_at__isnull=False).exists())
+    assert len(refused) == 3
+
+
+def test_threads_do_not_grow_with_accounts(house):
+    for name in range(30):
+        live(f"many{name}")
+    before = set(threading.enumerate())
+    house.streams.start()
+    until(lambda: len(set(house.looks)) == 30)
+    most = user_streams.APPLY_AT_ONCE + user_streams.LOOK_AT_ONCE + 2
+    assert len(set(threading.enumerate()) - before) <= most
+
+
+def test_it_can_be_started_again(house):
+    account = live("a")
+    for number in (1, 2):
+        house.streams.start()
+        house.hand(account, number)
+        house.looked(number)
+        assert house.streams.stop()
+
+
 def test_a_listener_that_broke_is_replaced(house):
     account = live("a")
     house.streams.start()
     hand = house.hand(account)
-    hand.wait = lambda _: 1 / 0
+    hand.due = lambda: 1 / 0
+    hand.tell(AccountChanged(START, "ORDER", None))
     house.hand(account, 2)
     assert hand.stopped == 1
 
@@ -291,7 +437,7 @@ def test_events_wait_for_a_database_that_is_gone(house, monkeypatch):
     hand = house.hand(account)
     house.looked(1)
     gone, taken = [True], []
-    apply = user_streams.venue_event_apply
+    apply = user_listener.venue_event_apply
 
     def sometimes(*, account, event):
         if gone[0]:
@@ -299,7 +445,7 @@ def test_events_wait_for_a_database_that_is_gone(house, monkeypatch):
         taken.append(event)
         return apply(account=account, event=event)
 
-    monkeypatch.setattr(user_streams, "venue_event_apply", sometimes)
+    monkeypatch.setattr(user_listener, "venue_event_apply", sometimes)
     events = [ConfigChanged(START, str(number)) for number in range(5)]
     hand.tell(*events)
     still(house, 1)
@@ -314,7 +460,7 @@ def test_an_event_that_a_fault_of_ours_keeps_out_is_made_up_for_by_a_look(house,
     house.streams.start()
     hand = house.hand(account)
     house.looked(1)
-    monkeypatch.setattr(user_streams, "venue_event_apply", lambda **_: 1 / 0)
+    monkeypatch.setattr(user_listener, "venue_event_apply", lambda **_: 1 / 0)
     hand.tell(ConfigChanged(START, "x"))
     house.looked(2)
     still(house, 2)
@@ -404,3 +550,18 @@ def test_the_command_listens_until_it_is_stopped(monkeypatch, capsys):
             signal.signal(number, handler)
     assert len(made) == 1
     assert "Stopped." in capsys.readouterr().out
+
+
+def test_the_command_may_have_as_many_handles_as_the_machine_allows():
+    import resource
+
+    from trading.management.commands.user_streams import handles_allow
+
+    kept = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = kept[1]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (kept[0] - 1, most))
+        handles_allow()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 from typing import Any
@@ -19,6 +20,7 @@ class Command(BaseCommand):
     def handle(self, **_options: Any) -> None:
         from trading.services.user_streams import UserStreams
 
+        handles_allow()
         streams = UserStreams()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: streams.end())
@@ -36,3 +38,9 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def handles_allow() -> None:
+    """Let this process have as many handles as it may: each account takes one, and what is usual ends at 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
