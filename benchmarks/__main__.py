@@ -33,6 +33,7 @@ BENCHMARKS = {
     "history": "pages and lists over made histories of three sizes, with the growth fitted",
     "equity_series": "a year of equity at one minute in 1,000 points, on SQLite and PostgreSQL",
     "streams": "a hundred to a thousand stream clients: lag, storm, memory, events that nobody watches",
+    "user_streams": "listening to 100, 300 and 1,000 live accounts: handles, memory, processor time",
     "check": "manage.py check against a bare project",
     "start": "how soon up, web and worker are ready",
     "memory": "manage.py up: first decision, memory",

@@ -11,6 +11,8 @@ from benchmarks.history import growth, tables
 from benchmarks.indicators import bare, walk
 from benchmarks.report import Table
 from benchmarks.timing import in_turns, percentile
+from benchmarks.user_streams import FIGURES
+from benchmarks.user_streams import table as listening
 from marketdata.domain.indicators import compute
 
 
@@ -113,3 +115,17 @@ def test_events_that_nobody_watches_and_cost_more_with_more_bots_are_said_to():
     assert [row[-1] for row in watched.rows[:3]] == ["p99 ≤ 250 ms: **missed**"] * 2 + ["none: kept"]
     assert {row[-1] for row in sizes.rows} == {"kept"}
     assert [row[-2:] for row in unwatched.rows] == [("+0.50", "**missed**")]
+
+
+def test_handles_that_grow_with_more_than_a_connection_for_each_account_are_said_to_be_too_many():
+    sizes = (100, 1_000)
+    run = dict.fromkeys(FIGURES, 1.0) | {"vendor": "sqlite"}
+    fine = listening(sizes, [run | {"handles": 150.0, "idle": 0.2}, run | {"handles": 1_080.0, "idle": 2.0}])
+    told = {row[0]: row[-2:] for row in fine.rows}
+    assert told["handles"] == ("+0.86", "≤ 1,140: kept")
+    assert told[FIGURES["idle"][0]] == ("+1.00", "growth ≤ 1.1: kept")
+    worse = listening(sizes, [run | {"handles": 630.0, "idle": 0.2}, run | {"handles": 6_030.0, "idle": 20.0}])
+    assert {row[0]: row[-1] for row in worse.rows if "missed" in row[-1]} == {
+        "handles": "≤ 1,140: **missed**",
+        FIGURES["idle"][0]: "growth ≤ 1.1: **missed**",
+    }
