@@ -23,6 +23,7 @@ from vibex.workers import SignOfLife
 @pytest.fixture(autouse=True)
 def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("vibex.lib.alive.tempfile.gettempdir", lambda: str(tmp_path))
+    alive.got_on()  # what other tests in this process did is no sign of life here
 
 
 def test_who_left_a_sign_is_alive() -> None:
