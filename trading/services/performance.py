@@ -7,6 +7,7 @@ two workers one writes. What is written is only what differs.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +30,8 @@ from vibex.lib.errors import Retryable
 
 log = logging.getLogger(__name__)
 
+PASS_SECONDS: Final = 20.0
+"""Rounds begin every minute. With a thousand accounts one would take longer than that, and several at once more still."""
 AT_ONCE: Final = 16
 """Days that are read and written in one go."""
 TRIES: Final = 5
@@ -78,12 +81,15 @@ class _Lost(Exception):
 
 
 def performance_refresh_all(*, now: datetime | None = None) -> int:
-    """Bring the sums of every account with something new up to date; return how many accounts that were.
+    """Bring the sums of accounts with something new up to date, the oldest first; return how many accounts that were.
 
-    One that fails hides no other; it is tried again with the next round.
+    It goes on for PASS_SECONDS: who has had no turn then has it in the next round. One that fails hides no other; it is
+    tried again with the next round.
     """
-    done = 0
+    done, ends = 0, time.monotonic() + PASS_SECONDS
     for account in _with_something_new():
+        if done and time.monotonic() >= ends:
+            break
         try:
             performance_refresh(account, now=now)
             done += 1
@@ -180,7 +186,9 @@ def _with_something_new() -> QuerySet[Account]:
     calls = Interaction.objects.filter(bot__account=OuterRef("pk"), at__gte=OuterRef("performance_state__at"))
     never = Q(performance_state=None)
     pointless = Q(performance_state__equity_until=None) & Exists(EquityPoint.objects.filter(account=OuterRef("pk")))
-    return Account.objects.filter(never | pointless | Exists(points) | Exists(calls)).order_by("pk")
+    return Account.objects.filter(never | pointless | Exists(points) | Exists(calls)).order_by(
+        F("performance_state__at").asc(nulls_first=True), "pk"
+    )
 
 
 def _days_due(books: Books, state: PerformanceState, now: datetime) -> list[Days]:
