@@ -30,7 +30,7 @@ THINKS: Final = 10.0
 LATE: Final = timedelta(seconds=10)
 DEADLINE: Final = timedelta(seconds=30)
 """Of a bot, where nobody says otherwise."""
-SHARE: Final = 0.75
+SHARE: Final = 0.6
 """Of their offsets in the CI tier, so that the last one has its answer within the minute."""
 GIGABYTES: Final = 2.0
 ABREAST: Final = {
@@ -65,7 +65,8 @@ def test_a_thousand_bots_for_a_quarter_of_an_hour(house: Fleet) -> None:
     while datetime.now(UTC) - seeded < timedelta(minutes=MINUTES):
         house.wait_for(lambda: usage.read_every(5.0), 60)
     wanted = slots(seeded, datetime.now(UTC) - timedelta(seconds=60) - LATE, bots)
-    house.wait_for(lambda: not house.asks("SELECT 1 FROM decisions_cycle WHERE status = 'running' LIMIT 1"), 120)
+    running = f"SELECT 1 FROM decisions_cycle WHERE status = 'running' AND scheduled_for <= '{wanted[-1].slot}' LIMIT 1"
+    house.wait_for(lambda: not house.asks(running), 120)
     judged(house, decided(house, wanted), usage)
 
 
@@ -103,7 +104,8 @@ def slots(after: datetime, until: datetime, bots: list[int]) -> list[Due]:
 
 def judged(house: Fleet, found: Decided, usage: Usage) -> None:
     """Print the figures, and fail where a promise was not kept."""
-    sys.stdout.write(f"\n{found.told()}\n{usage.told(len(found.cycles))}\n")
+    ran = house.asks("SELECT count(*) FROM decisions_cycle WHERE status <> 'skipped'")[0][0]
+    sys.stdout.write(f"\n{found.told()}\n{usage.told(ran)}\n")
     assert len(found.cycles) == len(found.wanted), f"{len(found.wanted) - len(found.cycles)} cycles never began"
     assert found.latest <= LATE
     assert found.longest <= DEADLINE
