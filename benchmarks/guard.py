@@ -46,8 +46,8 @@ def tables(found: list[dict[str, Any]]) -> list[Table]:
         "One position with stop and target in each account. Half a minute of prices passes between two passes; a pass "
         "screens all accounts, and writes equity, losses and the guard's word. Live accounts are heard, so that nobody is asked. "
         "Nobody's turn to be looked at comes meanwhile. Medians; fastest pass; our own processor time, which leaves out "
-        "the database server and other programs. Growth is the exponent of a power that was fitted to the fastest "
-        f"passes: 1 grows as the accounts do, n log n as {GROWTH_LIMIT}."
+        "the database server and other programs. Growth is the exponent of a power that was fitted to the "
+        f"processor time: 1 grows as the accounts do, n log n as {GROWTH_LIMIT}."
     )
     look = "A look asks the paper venue about one account: it settles, books and checks everything."
     columns = ("accounts", "on", "database", "pass", "fastest", "processor", "statements", "growth", "target")
@@ -61,7 +61,7 @@ def tables(found: list[dict[str, Any]]) -> list[Table]:
 
 def _rows(run: dict[str, Any], kind: str) -> list[tuple[str, ...]]:
     passes = [one for one in run["passes"] if one["kind"] == kind]
-    fitted = growth([one["accounts"] for one in passes], [one["fastest"] for one in passes])
+    fitted = growth([one["accounts"] for one in passes], [one["busy"] for one in passes])
     rows: list[tuple[str, ...]] = [
         (
             f"{one['accounts']:,}",

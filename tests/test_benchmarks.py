@@ -99,7 +99,7 @@ def test_a_pass_of_the_guard_sends_the_same_statements_for_more_accounts_on_pape
 def test_a_pass_that_takes_too_long_or_grows_too_fast_is_said_to():
     one = {"kind": "paper", "pass": 1.0, "fastest": 0.1, "busy": 0.1, "statements": 25}
     live = one | {"kind": "live", "accounts": 100}
-    slow = [one | {"accounts": 100}, one | {"accounts": 1_000, "pass": 6.0, "fastest": 6.0}, live]
+    slow = [one | {"accounts": 100}, one | {"accounts": 1_000, "pass": 6.0, "busy": 6.0}, live]
     table, _ = guard.tables([{"vendor": "postgresql", "passes": slow, "look": 0.2}])
     assert [row[-1] for row in table.rows] == ["", "≤ 5 s: **missed**; growth: **missed**", "≤ 5 s: kept; growth: kept"]
 

@@ -81,8 +81,7 @@ class Market:
 
 
 def prepare(data: Path | None, speed: float | None, *, run: bool, demo: bool) -> tuple[Market, Demo | None]:
-    """Bring tables and market to the present, and make the demo where it is wanted. Arguments and errors as below."""
-    tables_prepare()
+    """Bring the market to the present, and make the demo where it is wanted. Arguments and errors as below."""
     market = market_prepare(data, speed, run=run)
     return market, demo_prepare(market) if demo else None
 

@@ -100,6 +100,7 @@ def apart[**P, T](work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
     For work at the start, while there are no threads. What it raises is raised here.
     """
+    gc.freeze()  # a child that collects garbage copies all that its collector looks at
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as child:
         return child.submit(work, *args, **kwargs).result()
 

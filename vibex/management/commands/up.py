@@ -67,6 +67,7 @@ class Command(BaseCommand):
         serve.port_check(host, port)
         serve.static_files_check()
         # All tables that ever were take 50 MB, and the hash of a password 100 MB: no part of what runs from now on.
+        serve.apart(bootstrap.tables_prepare)
         market, demo = serve.apart(
             bootstrap.prepare, options["data"], options["speed"], run=alone, demo=options["demo"]
         )
