@@ -84,7 +84,7 @@ class UserStreams:
         """`factory` returns None for an account whose venue tells no events."""
         self._factory, self._look, self._period = factory, look, period
         self.rounds = 0
-        """How often it has looked whom there is to listen to."""
+        """How often it has looked whom there is to listen to, or begun with somebody: many at once take a while."""
         self._listeners: dict[int, Listener] = {}
         self._ending: dict[int, Listener] = {}
         """Those that were told to end. The listen key of an account is one: nobody begins before the last has ended."""
@@ -174,6 +174,7 @@ class UserStreams:
             self._begin(account, turns)
 
     def _begin(self, account: Account, turns: Turns) -> None:
+        self.rounds += 1
         stream, problem = self._made(account)
         if stream is None:
             told = replace(told_before(account), connected_at=None, problem=problem)

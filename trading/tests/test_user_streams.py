@@ -412,6 +412,22 @@ def test_threads_do_not_grow_with_accounts(house):
     assert len(set(threading.enumerate()) - before) <= most
 
 
+def test_beginning_with_many_accounts_is_no_standstill(house):
+    """Who hangs is ended: the count goes on while streams are made, however many there are."""
+    for name in "abc":
+        live(name)
+    counts, make = [], house.make
+
+    def counted(account):
+        counts.append(house.streams.rounds)
+        return make(account)
+
+    house.streams._factory = counted
+    house.streams.start()
+    until(lambda: len(counts) == 3)
+    assert len(set(counts)) == 3
+
+
 def test_it_can_be_started_again(house):
     account = live("a")
     for number in (1, 2):
