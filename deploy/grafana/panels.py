@@ -294,7 +294,7 @@ MODELS: Final = Page(
                 lines("95th percentile", ("model:vibex_model_seconds:p95_15m", "{{model}}"), unit="s", bad_above=25),
                 lines(
                     "Answers by what they were for, an hour",
-                    ("sum by (purpose) (increase(vibex_model_calls_total[1h]))", "{{purpose}}"),
+                    ('sum by (purpose) (increase(vibex_model_calls_total{outcome!="late"}[1h]))', "{{purpose}}"),
                     kind="bars",
                 ),
             ),
@@ -316,7 +316,7 @@ MODELS: Final = Page(
                 lines(
                     "Dollars an answer",
                     (
-                        "sum by (model) (increase(vibex_model_cost_usd_total[1h])) / (sum by (model) (increase(vibex_model_calls_total[1h])) > 0)",
+                        'sum by (model) (increase(vibex_model_cost_usd_total[1h])) / (sum by (model) (increase(vibex_model_calls_total{outcome!="late"}[1h])) > 0)',
                         "{{model}}",
                     ),
                     unit="currencyUSD",

@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -194,8 +195,8 @@ class Fleet:
 
     def sent_twice(self) -> list[str]:
         """Return client ids that more than one order at the exchange has had."""
-        ids = [order.client_order_id for trader in self.traders for order in self.truth(trader).orders]
-        return sorted({one for one in ids if ids.count(one) > 1})
+        ids = Counter(order.client_order_id for trader in self.traders for order in self.truth(trader).orders)
+        return sorted(one for one, times in ids.items() if times > 1)
 
     def books_agree(self) -> bool:
         """Compare what is booked here with the exchange's own record: trades and positions, to the last digit."""

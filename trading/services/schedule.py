@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -133,10 +133,11 @@ def tick_of(bot_id: int) -> Tick | None:
     return Tick(slot, max(0.0, wait / timedelta(seconds=1) / clock.speed))
 
 
-def decisions_late(*, since: datetime, now: datetime) -> list[tuple[Bot, datetime]]:
+def decisions_late(*, since: datetime, now: datetime, told: Collection[int] = ()) -> list[tuple[Bot, datetime]]:
     """Return running bots that should have decided half an interval ago and have not, with the close of that candle.
 
-    What was due before the bot was started, before its replay went on, or before `since`, is not late. Wall times.
+    What was due before the bot was started, before its replay went on, or before `since`, is not late; of bots that were
+    `told` as late, that only a decision ends, also what was due before `since`. Wall times.
     """
     overdue = {}
     for bot, clock in _with_clocks(_running_bots()):
@@ -145,7 +146,7 @@ def decisions_late(*, since: datetime, now: datetime) -> list[tuple[Bot, datetim
         slot, market = slot_at(clock.now() - patience, bot.interval), clock.now()
         began = now - (market - _due(bot, slot)) / clock.speed
         stood = isinstance(clock, ReplayClock) and _due(bot, slot) < clock.market_anchor
-        if began >= since and not stood:
+        if (began >= since or bot.pk in told) and not stood:
             overdue[bot.pk] = (bot, slot, began)
     newest = Cycle.objects.filter(bot__in=list(overdue)).values_list("bot").annotate(at=Max("scheduled_for"))
     for bot_id, decided in newest:

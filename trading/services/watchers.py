@@ -30,6 +30,7 @@ from trading.services.schedule import accounts_in_play, decisions_late
 LATE: Final = "service-late"
 SCHEDULER: Final = "scheduler"
 BACKUP: Final = "backup"
+BOT: Final = "bot "
 HEARTBEAT_LIMIT: Final = timedelta(seconds=60)
 """Beat sends a task every ten seconds; a worker that ran none for so long is gone, or has no thread left."""
 LEASE_GRACE: Final = timedelta(seconds=30)
@@ -42,7 +43,7 @@ than that: a process that is started anew every hour tells of it too."""
 SEVERAL: Final = 5
 """When more accounts than this are late, that is told once, and not of each."""
 BEGAN: Final = timezone.now()
-"""A decision that was due before this process began is not told as late by it."""
+"""A decision that was due before this process began is not told as late by it; one that was told already is late still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,11 @@ def _guard(in_play: Sequence[int], now: datetime) -> Iterator[Late]:
 
 
 def _decisions(now: datetime) -> Iterator[Late]:
-    for bot, closed_at in decisions_late(since=BEGAN, now=now):
+    open_ones = Incident.objects.filter(kind=LATE, resolved__isnull=True, data__subject__startswith=BOT)
+    told = {int(subject.removeprefix(BOT)) for subject in open_ones.values_list("data__subject", flat=True)}
+    for bot, closed_at in decisions_late(since=BEGAN, now=now, told=told):
         text = f"{bot.name} has not decided on the candle that closed at {closed_at:%F %H:%M} UTC (market time)."
-        yield Late(f"bot {bot.pk}", text, bot.account)
+        yield Late(f"{BOT}{bot.pk}", text, bot.account)
 
 
 def _backup(now: datetime) -> Iterator[Late]:

@@ -127,6 +127,19 @@ def test_a_bot_that_did_not_decide_in_time_is_late_until_it_decides() -> None:
     assert told() == []
 
 
+def test_a_process_that_has_just_begun_does_not_take_back_what_another_told_of_a_decision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bot = running_bot(started=20)
+    service_watch()
+    monkeypatch.setattr(watchers, "BEGAN", timezone.now())
+    assert [one.subject for one in service_watch()] == [f"bot {bot.pk}"]
+    assert Incident.objects.count() == 1
+    Bot.objects.update(status=Bot.Status.PAUSED)
+    assert service_watch() == []
+    assert told() == []
+
+
 def test_a_bot_that_was_just_started_or_is_paused_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
     bot = running_bot(started=0)
     assert service_watch() == []
