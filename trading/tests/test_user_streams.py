@@ -21,6 +21,7 @@ from trading.services import user_listener, user_stream_states, user_streams
 from trading.services.user_stream_states import Told, states_note
 from trading.services.user_streams import UserStreams, user_stream_for
 from trading.tests.builders import make_account
+from vibex.lib import alive
 from vibex.lib.errors import NeedsOperator, Retryable
 from vibex.lib.masking import register_secret
 from vibex.looks import hearing_lines
@@ -565,6 +566,7 @@ def test_the_command_listens_until_it_is_stopped(monkeypatch, capsys):
         for number, handler in kept.items():
             signal.signal(number, handler)
     assert len(made) == 1
+    assert not alive._Limit.seconds, "nobody ends a process in which it is over"
     assert "Stopped." in capsys.readouterr().out
 
 

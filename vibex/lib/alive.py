@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,16 @@ def end_when_stuck(name: str, seconds: float | None = None) -> None:
     """
     _Limit.seconds = LONGER.get(name.partition("-")[0], STUCK) if seconds is None else seconds  # slow-2 is a slow one
     seen()
+
+
+@contextlib.contextmanager
+def ended_when_stuck(name: str) -> Iterator[None]:
+    """End this process like that from now on until what is inside is over."""
+    end_when_stuck(name)
+    try:
+        yield
+    finally:
+        never_end()
 
 
 def never_end() -> None:

@@ -196,6 +196,15 @@ def test_each_has_its_time_and_one_that_may_take_long_the_most(monkeypatch: pyte
     assert len(waits) == 6
 
 
+def test_what_is_over_ends_nobody_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("vibex.lib.alive.faulthandler.dump_traceback_later", lambda seconds, **_: waits.append(seconds))
+    with alive.ended_when_stuck("stream"):
+        alive.alive("stream")
+    alive.alive("stream")
+    assert waits == [300.0, 300.0]
+
+
 def test_a_worker_and_a_beat_of_their_own_are_ended_and_those_in_threads_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from vibex.lib.alive import Pulse, end_when_stuck, moving
+from vibex.lib.alive import Pulse, ended_when_stuck, moving
 from vibex.lib.commands import faults_told
 
 REPORT_SECONDS = 30.0
@@ -46,9 +46,9 @@ class Command(BaseCommand):
             signal.signal(number, end)
         self._say(f"{feed} from {feed.source} is kept current. Ctrl-C stops it.")
         threading.Thread(target=self._report, args=(venue, ended), name="report", daemon=True).start()
-        end_when_stuck("stream")
-        Pulse("stream", moving(lambda: runner.rounds)).start()
-        runner.run()
+        with ended_when_stuck("stream"):
+            Pulse("stream", moving(lambda: runner.rounds)).start()
+            runner.run()
         self._say("Stopped.")
 
     def _report(self, venue: str, ended: threading.Event) -> None:

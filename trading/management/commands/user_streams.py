@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from vibex.lib.alive import Pulse, end_when_stuck, moving
+from vibex.lib.alive import Pulse, ended_when_stuck, moving
 
 
 class Command(BaseCommand):
@@ -25,9 +25,9 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: streams.end())
         self._say("Live accounts are listened to. Ctrl-C stops it.")
-        end_when_stuck("user-streams")
-        Pulse("user-streams", moving(lambda: streams.rounds)).start()
-        streams.run()
+        with ended_when_stuck("user-streams"):
+            Pulse("user-streams", moving(lambda: streams.rounds)).start()
+            streams.run()
         if streams.left_behind():
             self.stderr.write(
                 "An account was still being looked at and was left; the next look finds what became of it."
