@@ -119,7 +119,9 @@ def test_without_scripts_the_desk_shows_the_state_and_the_buttons_work(chromium,
     page = context.new_page()
     sign_in(page, served.url)
     page.goto(served.url + DESK)
-    expect(page.locator("#positions")).to_contain_text("BTCUSDT")
+    expect(page.locator("#positions")).to_contain_text(
+        re.compile("[A-Z]+USDT")
+    )  # the market goes on: which one is open changes
     expect(page.locator(".chart svg polyline")).to_have_count(1)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#bot .status").first).to_have_text("paused")
