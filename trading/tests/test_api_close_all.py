@@ -9,6 +9,7 @@ from django.test import Client
 
 from accounts.models import Account, AuditEntry, Job, Role, User
 from accounts.services.api_keys import api_key_create
+from accounts.services.jobs import job_wait, jobs_drain
 from trading.api import close_all as face
 from trading.services import by_hand, close_all
 from trading.tests.approval_kit import AskingHouse
@@ -92,6 +93,8 @@ def test_who_does_not_wait_is_sent_on_to_the_job(client, house):
     answer = send(client, house.account, Prefer="respond-async")
     assert answer.status_code in (200, 202)
     assert answer["Location"].startswith("/api/v1/jobs/")
+    assert job_wait(Job.objects.get(kind="close-all"), 60).ended, "the next test has tables of its own"
+    assert jobs_drain(30)
 
 
 def test_the_same_call_sent_twice_is_answered_as_before_and_closes_once(client, house):
