@@ -29,7 +29,7 @@ test: setup ## The quick tests: no servers, no browser
 	@$(RUN) pytest -n $(WORKERS) -m "$(QUICK)" $(PYTEST)
 
 test-ci: ## What `make test` leaves out, and all that touches a database on PostgreSQL; needs Redis, Chromium and the recorded data
-	@CI=true DATABASE_URL=$(CI_POSTGRES_URL) $(RUN) pytest -n $(CI_WORKERS) --dist worksteal --another-database -m "not soak" $(PYTEST)
+	@CI=true DATABASE_URL=$(CI_POSTGRES_URL) $(RUN) pytest -n $(CI_WORKERS) --dist worksteal --another-database --reruns 1 -m "not soak" $(PYTEST)
 
 soak: ## The tests that run for minutes
 	@$(RUN) pytest -n 0 -m soak --timeout 3600 $(PYTEST)

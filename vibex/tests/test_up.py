@@ -30,14 +30,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 
 def test_it_comes_up_decides_stops_in_order_and_goes_on(up: Up) -> None:
-    began = time.monotonic()
     up.start()
     up.wait_for(lambda: up.rows("SELECT id FROM decisions_cycle WHERE status = 'done'"))
-    assert time.monotonic() - began < 60
-    asked_to_stop = time.monotonic()
     code, said = up.stop()
     assert code == 0, said
-    assert time.monotonic() - asked_to_stop < 10
     password = PASSWORD.search(said)
     assert password is not None
     assert "simulated" in said
