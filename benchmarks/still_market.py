@@ -22,6 +22,8 @@ HISTORY = timedelta(days=11)
 MINUTE_MS = 60_000
 PRICES = {"BTCUSDT": 110_000, "ETHUSDT": 4_000, "SOLUSDT": 200, "BNBUSDT": 1_000, "XRPUSDT": 3, "DOGEUSDT": 0.25}
 NOISE = 0.00005
+OTHERS = 300
+"""Contracts that the venue lists and nobody here trades."""
 
 
 class StillMarket:
@@ -32,6 +34,8 @@ class StillMarket:
         self._specs = {symbol: builtin_spec(VENUE, symbol, price=price) for symbol, price in PRICES.items()}
         self.at = BEGIN
         instruments_upsert(specs=self._specs.values())
+        others = [builtin_spec(VENUE, f"OTHER{number}USDT", price=1) for number in range(OTHERS)]
+        instruments_upsert(specs=others, followed=False)
         Feed.objects.create(venue=VENUE, kind=Feed.Kind.RECORDED, market_at=BEGIN, running=False)
         self.advance(HISTORY)
 

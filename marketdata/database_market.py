@@ -2,9 +2,10 @@
 
 A snapshot takes three queries once the candles are in memory: the feed, what has closed since, and the newest prices; a
 fourth, whatever the number of symbols, where a candle is not there that should be. Nothing here asks a venue but for the
-order book of a symbol that is about to be opened: a thousand bots read what one feed writes. Candles and indicators are computed once per closed candle and process, the rules
-of the contracts are read once per instance. Where the venue's mark price is unknown, the feed has written the last price
-in its place.
+order book of a symbol that is about to be opened: a thousand bots read what one feed writes. Candles and indicators are
+computed once per closed candle and process, the rules of the contracts are read once per instance: those of the snapshot,
+and all when another one is asked for. Where the venue's mark price is unknown, the feed has written the last price in its
+place.
 """
 
 from __future__ import annotations
@@ -73,10 +74,12 @@ class DatabaseMarket:
         self._store = store
         self._feed = feed
         self._interval: str | None = None
-        if specs is not None:
-            self._specs = specs
+        self._specs = dict(specs or {})
+        self._all_specs = specs is not None
 
     def instrument(self, symbol: str) -> InstrumentSpec:
+        if symbol not in self._specs and not self._all_specs:
+            self._specs, self._all_specs = instrument_specs(self.venue), True
         try:
             return self._specs[symbol]
         except KeyError:
@@ -84,7 +87,7 @@ class DatabaseMarket:
             raise Rejected(f"{symbol} is not traded at {self.venue}. There is {known}.", code="symbol") from None
 
     def snapshot(self, *, symbols: Sequence[str], timeframes: Sequence[str], at: datetime) -> MarketSnapshot:
-        specs = [self.instrument(symbol) for symbol in symbols]
+        specs = self._instruments(symbols)
         feed = self._feed or feed_of(self.venue)
         series = self._series(feed, symbols, timeframes)
         quotes = self._quotes(symbols)
@@ -123,9 +126,11 @@ class DatabaseMarket:
         rows = FundingRate.objects.filter(venue=self.venue, symbol=symbol, at__gt=since, at__lte=until).order_by("at")
         return [FundingSettlement(row.at, plain(row.rate), _plain_or_none(row.mark), row.settled) for row in rows]
 
-    @cached_property
-    def _specs(self) -> Mapping[str, InstrumentSpec]:
-        return instrument_specs(self.venue)
+    def _instruments(self, symbols: Sequence[str]) -> list[InstrumentSpec]:
+        """Return the rules of some contracts, read by themselves where none were read yet."""
+        if not self._specs and not self._all_specs:
+            self._specs = instrument_specs(self.venue, symbols)
+        return [self.instrument(symbol) for symbol in symbols]
 
     def _base(self, feed: Feed | None = None) -> str:
         """Return the interval of the stored candles, asked once per instance."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -81,9 +81,13 @@ def base_interval(venue: str) -> str:
     return feed_of(venue).interval
 
 
-def instrument_specs(venue: str) -> dict[str, InstrumentSpec]:
-    """Return the rules of every contract of a venue by symbol."""
-    return specs_of(Instrument.objects.filter(venue=venue).order_by("symbol"))
+def instrument_specs(venue: str, symbols: Collection[str] | None = None) -> dict[str, InstrumentSpec]:
+    """Return the rules of contracts of a venue by symbol: of all, or of those of `symbols` that there are.
+
+    A venue lists some hundred contracts, and reading a row costs 80 µs: who knows which he wants says so.
+    """
+    rows = Instrument.objects.filter(venue=venue).order_by("symbol")
+    return specs_of(rows if symbols is None else rows.filter(symbol__in=symbols))
 
 
 def specs_of(rows: Iterable[Instrument]) -> dict[str, InstrumentSpec]:

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from marketdata.database_market import DatabaseMarket
 from marketdata.domain.candles import Candles
@@ -249,6 +251,19 @@ def test_funding_is_that_of_the_span_oldest_first():
 def test_rules_come_back_as_they_were_stored():
     venue_of()
     assert market().instrument("BTCUSDT") == recording(walk(1)).spec
+
+
+def test_a_snapshot_reads_the_rules_of_its_own_contracts_and_another_one_is_found_all_the_same():
+    venue_of()
+    others = [replace(recording(walk(1)).spec, symbol=f"OTHER{number}USDT") for number in range(30)]
+    instruments_upsert(specs=others)
+    ours = market()
+    with CaptureQueriesContext(connection) as asked:
+        ours.snapshot(symbols=["BTCUSDT"], timeframes=["1h"], at=NOW)
+    of_rules = [query["sql"] for query in asked if "marketdata_instrument" in query["sql"]]
+    assert len(of_rules) == 1
+    assert "'BTCUSDT'" in of_rules[0]
+    assert ours.instrument("OTHER7USDT") == others[7]
 
 
 def test_an_unknown_symbol_is_refused_with_the_known_ones():

@@ -22,7 +22,7 @@ from tests.acceptance.kit import looked_at
 from trading.domain.venue import Income, IncomeKind, OrderSide, Trade
 from trading.models import EquityPoint, IncomeEntry, LossWatch, Position
 from trading.selectors.standing import rules_of, standing_of
-from trading.services.bookkeeping import income_book, ledger_total
+from trading.services.bookkeeping import income_book, ledger_sums
 from trading.services.fills import trades_book
 from trading.services.reconcile import reconcile
 from trading.services.tie_out import money_check
@@ -156,7 +156,7 @@ def test_9b_a_commission_in_another_asset_is_in_no_sum_ties_out_and_is_told():
     trades_book(account=account, trades=[trade, foreign])
     income_book(account=account, income=lines)
     assert Position.objects.get().fees == D("0.04")
-    assert ledger_total(account=account) == D("-0.04")
+    assert ledger_sums(account=account).total == D("-0.04")
     assert set(IncomeEntry.objects.values_list("asset", "amount")) == {("USDT", D("-0.04")), ("ASTER", D(-3))}
     assert "ASTER" in Incident.objects.get(kind="foreign-fee").text
     assert money_check(account, now=at + timedelta(minutes=10), everything=True) == []

@@ -65,7 +65,7 @@ class Prices:
             return
         symbols = sorted({symbol for symbol, _ in cursors})
         reached = [cursor for _, cursor in cursors if cursor is not None]
-        self.specs = instrument_specs(venue)
+        self.specs = instrument_specs(venue, symbols)
         self._quotes = _quotes(venue, symbols)
         self._read_candles(venue, symbols, since=self._reach(cursor.at for cursor in reached))
         self._read_settlements(venue, symbols, since=min((cursor.paid for cursor in reached), default=at))

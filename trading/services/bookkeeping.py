@@ -29,6 +29,7 @@ from trading.selectors.losses import watch_from
 from trading.services.fills import places
 from vibex.lib.events import publish_on_commit
 from vibex.lib.money import booked
+from vibex.lib.records import record
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 BACK = timedelta(days=8)
@@ -111,30 +112,39 @@ def income_since(*, account: Account) -> datetime:
     return newest - OVERLAP if newest else DAWN
 
 
-def ledger_total(*, account: Account) -> Decimal | None:
-    """Return the sum of all ledger lines in USDT that were copied: what the wallet should hold. None without any.
+@record()
+class LedgerSums:
+    """What the ledger lines in USDT that were copied add up to."""
+
+    total: Decimal | None
+    """What the wallet should hold. None without any line."""
+    moved: Decimal
+    """What of it came from outside, or went there."""
+
+
+def ledger_sums(*, account: Account) -> LedgerSums:
+    """Return what the ledger of an account adds up to, in one look at all its lines.
 
     SQLite adds up in binary fractions, so the sum of hundreds of lines is put back on the decimals that money has.
     """
+    moved = Sum("amount", filter=Q(kind__in=[kind.value for kind in MOVED]))
     lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN)
-    total: Decimal | None = lines.aggregate(total=Sum("amount"))["total"]
-    return None if total is None else booked(total)
+    found = lines.aggregate(total=Sum("amount"), moved=moved)
+    total: Decimal | None = found["total"]
+    return LedgerSums(None if total is None else booked(total), booked(found["moved"] or Decimal(0)))
 
 
-def equity_record(*, account: Account, state: AccountState) -> Watch | None:
+def equity_record(*, account: Account, state: AccountState, sums: LedgerSums | None = None) -> Watch | None:
     """Add a point to the equity series and carry the watch on; return it. None, and nothing, for an unknown equity.
 
-    A second point of the same moment replaces the first; one that comes late does not move the watch back.
+    A second point of the same moment replaces the first; one that comes late does not move the watch back. `sums` are
+    those that agree with this state, where the ledger was added up already.
     """
     if unknown_equity(state):
         return None
     with transaction.atomic():
-        moved = Sum("amount", filter=Q(kind__in=[kind.value for kind in MOVED]))
-        lines = IncomeEntry.objects.filter(account=account, asset=SETTLED_IN)
-        ledger = {
-            name: booked(total or Decimal(0)) for name, total in lines.aggregate(all=Sum("amount"), moved=moved).items()
-        }
-        untold = booked(state.wallet) - ledger["all"]
+        ledger = sums or ledger_sums(account=account)
+        untold = booked(state.wallet) - (ledger.total or Decimal(0))
         if untold and untold == _traded_untold(account, since=state.at - OVERLAP):
             untold = Decimal(0)  # it was traded, and is no transfer
         point = EquityPoint(
@@ -143,7 +153,7 @@ def equity_record(*, account: Account, state: AccountState) -> Watch | None:
             wallet=booked(state.wallet),
             unrealised=booked(state.unrealised),
             equity=booked(state.equity),
-            transfers=net_transfers(ledger["moved"], untold, overdue=untold < 0 and _ledger_doubted(account)),
+            transfers=net_transfers(ledger.moved, untold, overdue=untold < 0 and _ledger_doubted(account)),
         )
         EquityPoint.objects.bulk_create(
             [point],

@@ -273,7 +273,7 @@ def _venue(venue: str, symbols: set[str], tickers: Iterable[Any]) -> _Venue:
         return _Venue()
     at = clock.now()
     marks = {row.symbol: Mark(row.mark, at - (row.mark_at or row.at)) for row in tickers if row.symbol in symbols}
-    return _Venue(clock, at, instrument_specs(venue) if symbols else {}, marks)
+    return _Venue(clock, at, instrument_specs(venue, symbols) if symbols else {}, marks)
 
 
 def _glances(accounts: Sequence[Account], venues: Mapping[str, _Venue]) -> dict[int, Glance]:

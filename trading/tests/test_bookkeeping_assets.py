@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Incident
 from trading.domain.venue import Income, IncomeKind, OrderSide, Trade
 from trading.models import Fill, IncomeEntry, Position
-from trading.services.bookkeeping import income_book, ledger_total
+from trading.services.bookkeeping import income_book, ledger_sums
 from trading.services.fills import trades_book
 from trading.tests.builders import make_account
 
@@ -24,7 +24,7 @@ def test_a_transfer_of_another_asset_is_no_money_of_the_wallet():
     income_book(
         account=account, income=[line, replace(line, transaction_id="2", amount=Decimal(70_000), asset="ASTER")]
     )
-    assert ledger_total(account=account) == 1000
+    assert ledger_sums(account=account).total == 1000
     assert set(IncomeEntry.objects.values_list("asset", "amount")) == {("USDT", 1000), ("ASTER", 70_000)}
 
 
@@ -34,7 +34,7 @@ def test_the_sum_of_a_ledger_is_exact_on_every_database():
     lines = [Income(str(number), IncomeKind.COMMISSION, "", one, NOON) for number, one in enumerate(amounts)]
     for count in range(1, len(lines), 20):
         income_book(account=account, income=lines[:count])
-        assert ledger_total(account=account) == sum(amounts[:count], Decimal(0))
+        assert ledger_sums(account=account).total == sum(amounts[:count], Decimal(0))
 
 
 def test_a_fee_in_another_asset_is_in_no_result_and_a_person_is_told_once():

@@ -68,6 +68,21 @@ def check(account: Account, state: AccountState, limits=LIMITS) -> Checked:
 # -- points and the watch --------------------------------------------------------------------------------------------
 
 
+def test_a_ledger_that_was_added_up_before_counts_only_for_a_wallet_that_agrees_with_it(account):
+    journal = OrmJournal(account)
+    assert journal.ledger_total() == 10_000
+    journal.equity(stated(10_000))
+    assert EquityPoint.objects.get().transfers == 10_000
+    assert journal.ledger_total() == 10_000
+    deposit(account, 500)  # another process copies a line between the sum and the point
+    journal.equity(stated(10_500, minutes=1))
+    assert EquityPoint.objects.latest("at").transfers == 10_500
+    assert journal.ledger_total() == 10_500
+    journal.book_income([Income("new", IncomeKind.TRANSFER, "", D(70), NOON)])
+    journal.equity(stated(10_570, minutes=2))
+    assert EquityPoint.objects.latest("at").transfers == 10_570
+
+
 def test_a_point_and_the_watch_are_written_together(account):
     watch = put(account, stated(10_000), stated(10_000, -250, minutes=1))
     assert EquityPoint.objects.count() == 2

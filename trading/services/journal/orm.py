@@ -73,6 +73,8 @@ class OrmJournal:
     """What a person said yes to, when that is what the cycle goes on with: it is ruled into a decision of its own."""
     watched: Watch | None = None
     """The watch, as of the point that was added last through it."""
+    sums: bookkeeping.LedgerSums | None = None
+    """What the ledger added up to when the wallet was compared with it, until lines are copied or a point took it over."""
     told: set[int] = field(default_factory=set)
     """The incidents that were opened through it, or told again."""
 
@@ -166,6 +168,7 @@ class OrmJournal:
             self._tell_position(symbol)
 
     def book_income(self, income: Sequence[Income]) -> set[str]:
+        self.sums = None
         return bookkeeping.income_book(account=self.account, income=income)
 
     def unbooked(self, symbol: str) -> TrackedPosition | None:
@@ -176,7 +179,8 @@ class OrmJournal:
         return tracked_entry(newest)
 
     def ledger_total(self) -> Decimal | None:
-        return bookkeeping.ledger_total(account=self.account)
+        self.sums = bookkeeping.ledger_sums(account=self.account)
+        return self.sums.total
 
     def trades_since(self, symbol: str) -> datetime:
         return bookkeeping.trades_since(account=self.account, symbol=symbol)
@@ -205,7 +209,10 @@ class OrmJournal:
             self._tell_position(symbol)
 
     def equity(self, state: AccountState) -> None:
-        self.watched = bookkeeping.equity_record(account=self.account, state=state) or self.watched
+        sums, self.sums = self.sums, None
+        if sums and sums.total != state.wallet:  # something was booked between the two, or is not told yet
+            sums = None
+        self.watched = bookkeeping.equity_record(account=self.account, state=state, sums=sums) or self.watched
 
     def watch(self) -> Watch | None:
         return self.watched or watch_of(self.account)
