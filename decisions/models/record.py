@@ -48,6 +48,9 @@ class Cycle(models.Model):
     error = models.TextField(blank=True)
     timings = models.JSONField(default=dict, blank=True, help_text="Milliseconds per step.")
 
+    stored: dict[str, object] | None = None
+    """What of it has been committed since it began, as far as it changes while it runs. Not a column."""
+
     class Meta:
         ordering = ["-began"]
         constraints = [

@@ -56,11 +56,19 @@ def cycle_retake(*, cycle: Cycle) -> bool:
 
 
 def cycle_renew(*, cycle: Cycle) -> bool:
-    """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more."""
+    """Renew the lease and store step and snapshot. False when it is lost: then nothing may be done any more.
+
+    What the cycle saw is large, and there are renewals with every order: what is stored already is not written again.
+    """
     gets_on()
-    now = datetime.now(UTC)
+    now, so_far = datetime.now(UTC), _so_far(cycle)
+    stored = cycle.stored or {}
+    fresh = {name: value for name, value in so_far.items() if name not in stored or stored[name] is not value}
     held = Cycle.objects.filter(pk=cycle.pk, status=Cycle.Status.RUNNING, lease_until__gte=now)
-    return held.update(lease_until=now + LEASE, **_so_far(cycle)) == 1
+    renewed = held.update(lease_until=now + LEASE, **fresh) == 1
+    if renewed:
+        transaction.on_commit(lambda: setattr(cycle, "stored", so_far))  # an intent that is refused takes it back
+    return renewed
 
 
 def cycle_finish(*, cycle: Cycle, status: Cycle.Status, **changes: object) -> bool:

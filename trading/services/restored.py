@@ -20,7 +20,7 @@ from trading.domain.venue import AccountState, OrderReport
 from trading.exchange.base import Exchange, Unavailable
 from trading.exchange.live import OrderHistory
 from trading.models import Lock, Order, Position
-from trading.services.journal.rows import event_of
+from trading.services.journal.rows import event_of, next_sequence
 from trading.services.orders import book
 from trading.services.standing import RESTORED
 from trading.services.world import World
@@ -170,7 +170,7 @@ def _kept(account: Account, bot: Bot | None, report: OrderReport, row: Order | N
         row = Order.objects.create(account=account, client_order_id=report.client_order_id, created=at, **values)
     else:
         Order.objects.filter(pk=row.pk).update(**values)
-    event_of(row, facts, "found", sequence=row.events.count() + 1).save()
+    event_of(row, facts, "found", sequence=next_sequence(row)).save()
     publish_on_commit(account_id=account.pk, kind="order", data={"id": row.pk})
     return role
 

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Bot
 from decisions.models import Cycle
@@ -68,6 +70,35 @@ def test_a_renewal_stores_the_step_it_is_in(bot):
     assert cycle_renew(cycle=cycle)
     cycle.refresh_from_db()
     assert cycle.stage == "ask"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_renewal_has_stored_is_not_written_again_until_it_changes(bot):
+    cycle = cycle_acquire(bot=bot, scheduled_for=SLOT)
+    cycle.seen = [1, 2]
+    assert '"seen"' in _renewing(cycle)
+    assert '"seen"' not in _renewing(cycle)
+    cycle.seen = [1, 2, 3]
+    assert '"seen"' in _renewing(cycle)
+    assert Cycle.objects.get().seen == [1, 2, 3]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_taken_back_with_an_intent_is_written_by_the_next_renewal(bot):
+    cycle = cycle_acquire(bot=bot, scheduled_for=SLOT)
+    cycle.kept = {"bot": "b"}
+    with transaction.atomic():
+        assert cycle_renew(cycle=cycle)
+        transaction.set_rollback(True)
+    assert Cycle.objects.get().kept == {}
+    assert cycle_renew(cycle=cycle)
+    assert Cycle.objects.get().kept == {"bot": "b"}
+
+
+def _renewing(cycle: Cycle) -> str:
+    with CaptureQueriesContext(connection) as asked:
+        assert cycle_renew(cycle=cycle)
+    return str(asked.captured_queries[-1]["sql"])
 
 
 def test_a_skipped_cycle_is_on_record_with_its_reason(bot):

@@ -109,7 +109,6 @@ OTEL_EXPORTER_OTLP_HEADERS = environment.OTEL_EXPORTER_OTLP_HEADERS
 TRACES_SHARE = environment.TRACES_SHARE
 
 INSTALLED_APPS = [
-    "daphne",
     "accounts.access.admin_app.AccessAdmin",  # the admin without a door of its own
     "django.contrib.auth",
     "django.contrib.contenttypes",

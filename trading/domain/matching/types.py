@@ -8,9 +8,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from functools import cache, cached_property
-from typing import Any, Final
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any, Final
 
 from decisions.domain.proposal import Side
 from trading.domain.venue import (
@@ -27,6 +25,9 @@ from trading.domain.venue import (
 from vibex.lib.errors import Rejected
 from vibex.lib.money import booked
 from vibex.lib.records import record
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SHOWN: Final = Context(prec=14, rounding=ROUND_HALF_EVEN)
 """Derived prices (average, entry, liquidation) are shown with 14 significant digits; nothing is booked from them."""
@@ -346,4 +347,6 @@ def state_from_plain(plain: Mapping[str, Any]) -> EngineState:
 
 @cache
 def _adapter() -> TypeAdapter[EngineState]:
+    from pydantic import TypeAdapter  # the models of every process import this module; few processes keep a state
+
     return TypeAdapter(EngineState)

@@ -75,6 +75,8 @@ class OrmJournal:
     """The watch, as of the point that was added last through it."""
     sums: bookkeeping.LedgerSums | None = None
     """What the ledger added up to when the wallet was compared with it, until lines are copied or a point took it over."""
+    roles: dict[str, Role] = field(default_factory=dict)
+    """Of orders that were planned or asked for through it: an order keeps its role."""
     told: set[int] = field(default_factory=set)
     """The incidents that were opened through it, or told again."""
 
@@ -98,6 +100,7 @@ class OrmJournal:
                 role=role,
                 purpose=purpose,
             )
+        self.roles[order.client_order_id] = role
         log.info("%s %s %s planned as %s", role.value, order.side, order.symbol, order.client_order_id)
 
     def sending(self, client_order_id: str) -> None:
@@ -410,5 +413,7 @@ class OrmJournal:
 
     def _role(self, client_order_id: str) -> Role:
         """Return the role of an order without taking hold of it: the account comes first, as with who books its trades."""
-        rows = Order.objects.filter(account=self.account, client_order_id=client_order_id)
-        return Role(rows.values_list("role", flat=True).get())
+        if client_order_id not in self.roles:
+            rows = Order.objects.filter(account=self.account, client_order_id=client_order_id)
+            self.roles[client_order_id] = Role(rows.values_list("role", flat=True).get())
+        return self.roles[client_order_id]

@@ -6,6 +6,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Max, Subquery
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
+
 from accounts.models import Account
 from decisions.domain.portfolio import Role
 from decisions.domain.proposal import Side
@@ -63,12 +67,18 @@ def order_step(row: Order, step: Step, kind: str, **stamps: datetime) -> bool:
         **stamps,
     }
     Order.objects.filter(pk=row.pk).update(**changes)
-    event_of(row, after, kind, sequence=row.events.count() + 1).save()
+    event_of(row, after, kind, sequence=next_sequence(row)).save()
     publish_on_commit(account_id=row.account_id, kind="order", data={"id": row.pk})
     return True
 
 
-def event_of(row: Order, after: OrderFacts, kind: str, *, sequence: int) -> OrderEvent:
+def next_sequence(row: Order) -> Combinable:
+    """Return the number of the next event of a locked order, which the statement that stores the event finds out itself."""
+    of_order = OrderEvent.objects.filter(order_id=row.pk).order_by().values("order_id")
+    return Coalesce(Subquery(of_order.annotate(newest=Max("sequence")).values("newest")), 0) + 1
+
+
+def event_of(row: Order, after: OrderFacts, kind: str, *, sequence: int | Combinable) -> OrderEvent:
     """Return the event that tells of an order what it is now."""
     data = {"filled": str(after.filled), "reason": after.reason}
     return OrderEvent(order=row, sequence=sequence, kind=kind[:20], state=after.state.value, data=data)
