@@ -105,7 +105,10 @@ class Cell:
         ours = Order.objects.filter(account=self.house.account)
         ours.update(sent_at=F("sent_at") - past, created=F("created") - past)
         VenueBudget.objects.all().delete()
-        self.house.guard(3)
+        for _ in range(3):
+            self.house.guard()
+            if self.settled():
+                break
         VenueBudget.objects.all().delete()
 
     def finish(self) -> None:
@@ -144,11 +147,17 @@ class Cell:
 
     def clean(self, phase: Phase) -> bool:
         """Tell whether the step left nothing to do: safe, resolved, booked."""
+        if not self.settled():
+            return False
+        return self.protected(moved=phase is Phase.MOVE) if self.house.held() else not self.house.truth.working()
+
+    def settled(self) -> bool:
+        """Tell whether nothing hangs, and the books are the exchange's."""
         try:
             self.whole()
         except AssertionError:
             return False
-        return self.protected(moved=phase is Phase.MOVE) if self.house.held() else not self.house.truth.working()
+        return True
 
     def safe(self) -> bool:
         """Protected by exactly one stop, or flat with no order left."""
