@@ -1,10 +1,11 @@
-"""What every worker has beside its tasks: a sign of life, and a guard that needs no broker.
+"""What every worker has beside its tasks: a sign of life, a guard that needs no broker, manners on a busy machine.
 
 Steps of Celery's worker: started after its pool, stopped before it.
 """
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -12,9 +13,11 @@ from celery import Celery, bootsteps
 from celery.signals import task_postrun
 
 from vibex.lib.alive import Pulse, alive, gets_on, got_on, never_end
-from vibex.lib.queues import GUARD
+from vibex.lib.queues import CYCLES, GUARD
 
 POOL: Final = "celery.worker.components:Pool"
+NICE: Final = 10
+"""Niceness of a worker that has time: where all want the processors it gets about a tenth of what each other process gets."""
 
 
 class SignOfLife(bootsteps.StartStopStep):
@@ -77,6 +80,16 @@ class Lookout(bootsteps.StartStopStep):
             self._thread.stop()
 
 
+class GivesWay(bootsteps.StartStopStep):
+    """Lets a worker that neither decides nor guards stand back for those that do: sums and backups have time."""
+
+    requires = (POOL,)
+
+    def start(self, worker: Any) -> None:
+        if not {CYCLES, GUARD} & set(worker.app.amqp.queues.consume_from):
+            os.nice(NICE)
+
+
 def steps_add(app: Celery) -> None:
     """Give the workers of this app their steps."""
-    app.steps["worker"].update((SignOfLife, Lookout))
+    app.steps["worker"].update((SignOfLife, Lookout, GivesWay))
