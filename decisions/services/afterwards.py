@@ -31,6 +31,12 @@ WORK_SECONDS: Final = 60.0
 """After this the rest is left to the next time."""
 opened_at, closed_at = attrgetter("opened_at"), attrgetter("closed_at")
 FIELDS: Final = ("end", "exit_price", "until", "net", "multiple", "best", "worst")
+LOOKED_AT: Final = (
+    *("symbol", "action", "asked_quantity", "stop_loss", "profit_target", "at"),
+    *("cycle__seen", "interaction__latency_ms"),
+    *(f"afterwards__{name}" for name in ("end", "exit_price", "until", "best", "worst")),
+)
+"""Columns of what is followed. A page with its prompts, replies and all that its cycles kept takes 80 MB."""
 
 
 def afterwards_count(*, seconds: float = WORK_SECONDS) -> int:
@@ -70,7 +76,7 @@ def _to_follow(feed: Feed, now: datetime) -> QuerySet[Decision]:
         at__lte=now,
     )
     rows = rows.filter(Exists(candles.filter(open_time__gte=seen_until)))
-    return rows.select_related("afterwards", "interaction", "cycle")
+    return rows.select_related("afterwards", "interaction", "cycle").only(*LOOKED_AT)
 
 
 def _pages(rows: QuerySet[Decision], deadline: Deadline) -> Iterator[list[Decision]]:

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Account, Bot, User
@@ -106,6 +108,18 @@ def test_what_is_open_is_looked_at_again_until_it_ends_and_then_left_alone(cycle
     assert Afterwards.objects.values().get() == {
         field.attname: getattr(ended, field.attname) for field in ended._meta.fields
     }
+
+
+def test_no_prompt_reply_or_world_of_a_cycle_is_read_for_it(cycle):
+    asked = Interaction.objects.create(bot=cycle.bot, cycle=cycle, outcome="answered", latency_ms=10)
+    decision(cycle, interaction=asked)
+    candles(CALM, WINS)
+    with CaptureQueriesContext(connection) as asking:
+        assert afterwards_count() == 1
+    read = " ".join(query["sql"] for query in asking)
+    assert '"seen"' in read
+    for long in ("system_prompt", "user_prompt", "reply", "reasoning", "kept", "timings"):
+        assert f'"{long}' not in read, long
 
 
 def test_the_candle_in_which_the_reply_came_does_not_count(cycle):
