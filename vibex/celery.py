@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
@@ -9,7 +10,7 @@ from celery.signals import beat_init, celeryd_init, setup_logging, worker_init
 from django.conf import settings
 
 from vibex.lib.alive import end_when_stuck
-from vibex.workers import steps_add
+from vibex.workers import stand_back, steps_add
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vibex.settings")
 
@@ -40,3 +41,9 @@ def end_what_hangs(sender: Any = None, **_: Any) -> None:
     """A worker or a beat that is a process of its own is started anew by whoever started it. Those in threads of `up` are not."""
     if threading.current_thread() is threading.main_thread():
         end_when_stuck(sender.partition("@")[0] if isinstance(sender, str) else "beat")
+
+
+@celeryd_init.connect
+def give_way(options: Mapping[str, Any], **_: Any) -> None:
+    """What has time stands back: sums and backups wait where decisions want the processors."""
+    stand_back(options.get("queues"))

@@ -6,6 +6,7 @@ Steps of Celery's worker: started after its pool, stopped before it.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -80,16 +81,15 @@ class Lookout(bootsteps.StartStopStep):
             self._thread.stop()
 
 
-class GivesWay(bootsteps.StartStopStep):
-    """Lets a worker that neither decides nor guards stand back for those that do: sums and backups have time."""
+def stand_back(queues: Collection[str] | None) -> None:
+    """Let a worker that takes from these queues give way to those that decide and guard, where it does neither itself.
 
-    requires = (POOL,)
-
-    def start(self, worker: Any) -> None:
-        if not {CYCLES, GUARD} & set(worker.app.amqp.queues.consume_from):
-            os.nice(NICE)
+    Called before it has threads: on Linux each has a niceness of its own, which is its maker's to begin with.
+    """
+    if queues and not {CYCLES, GUARD} & set(queues):
+        os.nice(NICE)
 
 
 def steps_add(app: Celery) -> None:
     """Give the workers of this app their steps."""
-    app.steps["worker"].update((SignOfLife, Lookout, GivesWay))
+    app.steps["worker"].update((SignOfLife, Lookout))
