@@ -53,7 +53,8 @@ def queries(client, path):
     with CaptureQueriesContext(connection) as seen:
         answer = client.get(path)
         assert answer.status_code == 200, path
-    return len(seen)
+    # That somebody is here is noted once a minute, with whatever page comes first.
+    return sum(not query["sql"].startswith('UPDATE "accounts_signin"') for query in seen)
 
 
 def stock(number):
