@@ -18,9 +18,11 @@ class Role(StrEnum):
     TARGET = "target"
     CLOSE = "close"
 
-    @property
-    def protects(self) -> bool:
-        return self in (Role.STOP, Role.TARGET)
+    protects: bool
+    """Whether it is there to close a position when a price is met."""
+
+    def __init__(self, word: str) -> None:
+        self.protects = word in ("stop", "target")
 
 
 @record()
@@ -85,4 +87,7 @@ class Portfolio:
 
     def position(self, symbol: str) -> PositionView | None:
         """Return the open position of `symbol`, or None."""
-        return next((position for position in self.positions if position.symbol == symbol), None)
+        for position in self.positions:
+            if position.symbol == symbol:
+                return position
+        return None

@@ -17,6 +17,19 @@ WAITS: Final = "waits for approval"
 """What is done, for the time being, about an entry that a person is asked about."""
 
 
+class Side(StrEnum):
+    """Direction of a position."""
+
+    LONG = "long"
+    SHORT = "short"
+
+    sign: int
+    """1 for a long, −1 for a short."""
+
+    def __init__(self, word: str) -> None:
+        self.sign = 1 if word == "long" else -1
+
+
 class Action(StrEnum):
     """The four things that can be asked for one symbol. `hold` never alters a bracket."""
 
@@ -25,20 +38,13 @@ class Action(StrEnum):
     HOLD = "hold"
     CLOSE = "close_position"
 
-    @property
-    def opens(self) -> bool:
-        return self in (Action.BUY, Action.SELL)
+    side: Side | None
+    """Side of the position that it opens; None for hold and close."""
+    opens: bool
 
-
-class Side(StrEnum):
-    """Direction of a position."""
-
-    LONG = "long"
-    SHORT = "short"
-
-    @property
-    def sign(self) -> int:
-        return 1 if self is Side.LONG else -1
+    def __init__(self, word: str) -> None:
+        self.side = {"buy_to_enter": Side.LONG, "sell_to_enter": Side.SHORT}.get(word)
+        self.opens = self.side is not None
 
 
 @record()
@@ -59,13 +65,10 @@ class Proposal:
     @property
     def side(self) -> Side:
         """Side of the position it would open. Raises ValueError for hold and close."""
-        match self.action:
-            case Action.BUY:
-                return Side.LONG
-            case Action.SELL:
-                return Side.SHORT
-            case _:
-                raise ValueError(f"{self.action} opens nothing")
+        side = self.action.side
+        if side is None:
+            raise ValueError(f"{self.action} opens nothing")
+        return side
 
 
 class Verdict(StrEnum):

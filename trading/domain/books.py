@@ -98,10 +98,14 @@ def _open(trade: Trade, quantity: Decimal, fee: Decimal) -> BookedPosition:
         quantity,
         value,
         trade.at,
-        bought=quantity,
-        bought_value=value,
-        fees=fee,
-        peak=quantity,
+        quantity,
+        value,
+        ZERO,
+        ZERO,
+        ZERO,
+        fee,
+        ZERO,
+        quantity,
     )
 
 
@@ -121,19 +125,10 @@ def _add(position: BookedPosition, trade: Trade) -> BookedPosition:
 
 def _reduce(position: BookedPosition, trade: Trade, quantity: Decimal, fee: Decimal) -> BookedPosition:
     left = position.quantity - quantity
+    cost = booked(position.cost * left / position.quantity) if left else ZERO
+    sold, sold_value = position.sold + quantity, position.sold_value + booked(quantity * trade.price)
+    realised, fees, closed_at = position.realised + trade.realised, position.fees + fee, None if left else trade.at
     return BookedPosition(
-        symbol=position.symbol,
-        side=position.side,
-        quantity=left,
-        cost=booked(position.cost * left / position.quantity) if left else ZERO,
-        opened_at=position.opened_at,
-        bought=position.bought,
-        bought_value=position.bought_value,
-        sold=position.sold + quantity,
-        sold_value=position.sold_value + booked(quantity * trade.price),
-        realised=position.realised + trade.realised,
-        fees=position.fees + fee,
-        funding=position.funding,
-        peak=position.peak,
-        closed_at=None if left else trade.at,
-    )
+        position.symbol, position.side, left, cost, position.opened_at, position.bought, position.bought_value, sold,
+        sold_value, realised, fees, position.funding, position.peak, closed_at,
+    )  # fmt: skip

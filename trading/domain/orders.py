@@ -53,9 +53,14 @@ BASE32: Final = b"abcdefghijklmnopqrstuvwxyz234567" + bytes(224)
 """The digit (RFC 4648, in small letters) of each number from 0 to 31."""
 
 
+AT_ONCE: Final = 64
+"""So many ids are drawn together: a call of the system costs more than all the rest of an id."""
+
+
 def _digits(number: int) -> int:
-    """Return a number of 128 bits as the 26 digits that it has in base32, a byte for each; the last two bits are none."""
-    return int.from_bytes(bytes((number << 2) >> place & 31 for place in range(125, -1, -5)))
+    """Return a number of 128 bits as the 26 digits that it has in base32, a byte for each, `AT_ONCE` times one after the
+    other; the last two bits are none."""
+    return int.from_bytes(bytes((number << 2) >> place & 31 for place in range(125, -1, -5)) * AT_ONCE)
 
 
 VERSION_4: Final = _digits(uuid.UUID("00000000-0000-4000-8000-000000000000").int)
@@ -157,22 +162,23 @@ def filled_to(facts: OrderFacts, total: Decimal, average_price: Decimal | None) 
 
 def new_client_order_id(installation: str) -> str:
     """Return `vx` + the installation's 4 characters + a random UUID in base32: 32 characters, never a database key."""
-    digits = int.from_bytes(_chance()) & RANDOM | VERSION_4
-    return f"vx{installation}{digits.to_bytes(26).translate(BASE32).decode()}"
-
-
-_DRAWN: Final[list[bytes]] = []
-"""Chance that was drawn from the system at once, for a call of it costs more than all the rest of an id."""
-
-
-def _chance() -> bytes:
-    """Return 26 bytes of chance that nobody else gets."""
     try:
-        return _DRAWN.pop()
+        return f"vx{installation}{_DRAWN.pop()}"
     except IndexError:
-        drawn = os.urandom(26 * 64)
-        _DRAWN.extend(drawn[place : place + 26] for place in range(26, len(drawn), 26))
-        return drawn[:26]
+        first, *others = _draw()
+        _DRAWN.extend(others)
+        return f"vx{installation}{first}"
+
+
+_DRAWN: Final[list[str]] = []
+"""UUIDs in base32 that nobody has taken yet."""
+
+
+def _draw() -> list[str]:
+    """Return UUIDs in base32 that nobody else gets."""
+    digits = int.from_bytes(os.urandom(26 * AT_ONCE)) & RANDOM | VERSION_4
+    drawn = digits.to_bytes(26 * AT_ONCE).translate(BASE32).decode()
+    return [drawn[place : place + 26] for place in range(0, len(drawn), 26)]
 
 
 os.register_at_fork(after_in_child=_DRAWN.clear)  # a child would draw the same

@@ -70,15 +70,9 @@ def liquidation_of_entry(
     The formula is the one by which the matching engine liquidates; the margin is notional ÷ leverage.
     """
     cost = price * quantity
-    record = PositionRecord(
-        symbol=instrument.symbol,
-        quantity=quantity * side.sign,
-        cost=cost * side.sign,
-        margin=cost / leverage,
-        leverage=leverage,
-        opened=at,
-    )
-    return liquidation_price(instrument, record, record.margin)
+    margin, sign = cost / leverage, side.sign
+    record = PositionRecord(instrument.symbol, quantity * sign, cost * sign, margin, leverage, at)
+    return liquidation_price(instrument, record, margin)
 
 
 def largest_notional(instrument: InstrumentSpec, leverage: int) -> Decimal:

@@ -42,14 +42,12 @@ class OrderSide(StrEnum):
 
     sign: int
     """1 for a buyer, −1 for a seller."""
+    opens: Side
+    """Side of the position that an order of this side opens."""
 
     def __init__(self, word: str) -> None:
         self.sign = 1 if word == "BUY" else -1
-
-    @property
-    def opens(self) -> Side:
-        """Side of the position that an order of this side opens."""
-        return Side.LONG if self is OrderSide.BUY else Side.SHORT
+        self.opens = Side.LONG if word == "BUY" else Side.SHORT
 
     @classmethod
     def to_open(cls, side: Side) -> OrderSide:

@@ -121,7 +121,10 @@ def position_of(world: World, symbol: str) -> TrackedPosition | None:
 
 def booked_position(world: World, symbol: str) -> TrackedPosition | None:
     """Return our position in a symbol as its trades make it, None when flat."""
-    return next((position for position in world.journal.positions() if position.symbol == symbol), None)
+    for position in world.journal.positions():
+        if position.symbol == symbol:
+            return position
+    return None
 
 
 def entry_order(
@@ -132,15 +135,8 @@ def entry_order(
         price = max(spec.price_down(quote.ask * (1 + max_slippage)), quote.ask)
     else:
         price = min(spec.price_up(quote.bid * (1 - max_slippage)), quote.bid)
-    return NewOrder(
-        client_order_id=new_client_order_id(installation),
-        symbol=spec.symbol,
-        side=OrderSide.to_open(side),
-        type=OrderType.LIMIT,
-        quantity=quantity,
-        price=price,
-        time_in_force=TimeInForce.IOC,
-    )
+    name, opens, none = new_client_order_id(installation), OrderSide.to_open(side), None
+    return NewOrder(name, spec.symbol, opens, OrderType.LIMIT, quantity, price, none, TimeInForce.IOC)
 
 
 def _added(world: World, proposal: Proposal, position: TrackedPosition, filled: Decimal, stop: Decimal) -> Done:

@@ -15,53 +15,35 @@ def portfolio_of(state: AccountState, journal: Journal, *, starting_balance: Dec
     """Return the portfolio at `at`. Numbers are the exchange's; roles and plans are ours."""
     roles = {tracked.order.client_order_id: tracked for tracked in journal.orders()} if state.orders else {}
     plans = {position.symbol: position for position in journal.positions()} if state.positions else {}
-    orders = tuple(_working(report, roles.get(report.client_order_id)) for report in state.orders)
+    orders = tuple([_working(report, roles.get(report.client_order_id)) for report in state.orders])
+    positions = tuple([_view(position, plans.get(position.symbol), orders) for position in state.positions])
     return Portfolio(
-        at=at,
-        wallet=state.wallet,
-        unrealised=state.unrealised,
-        margin=state.margin,
-        available=state.available,
-        positions=tuple(_view(position, plans.get(position.symbol), orders) for position in state.positions),
-        orders=orders,
-        starting_balance=starting_balance,
+        at, state.wallet, state.unrealised, state.margin, state.available, positions, orders, starting_balance
     )
 
 
 def _working(report: OrderReport, tracked: TrackedOrder | None) -> WorkingOrder:
+    role, side, kind = tracked.role if tracked else None, report.side.value, report.type.value
     return WorkingOrder(
-        symbol=report.symbol,
-        client_order_id=report.client_order_id,
-        role=tracked.role if tracked else None,
-        side=report.side.value,
-        type=report.type.value,
-        quantity=report.quantity,
-        price=report.price,
-        trigger=report.trigger,
-        reduce_only=report.reduce_only,
-        close_position=report.close_position,
-    )
+        report.symbol, report.client_order_id, role, side, kind, report.quantity, report.price, report.trigger,
+        report.reduce_only, report.close_position,
+    )  # fmt: skip
 
 
 def _view(position: VenuePosition, ours: TrackedPosition | None, orders: Sequence[WorkingOrder]) -> PositionView:
+    stop, target = (_trigger(orders, position.symbol, role) for role in (Role.STOP, Role.TARGET))
+    if ours is None:
+        opened_at, plan, confidence, risk_usd = position.opened_at, "", None, None
+    else:
+        opened_at, plan, confidence, risk_usd = ours.opened_at, ours.plan, ours.confidence, ours.risk_usd
     return PositionView(
-        symbol=position.symbol,
-        side=position.side,
-        quantity=position.quantity,
-        entry_price=position.entry_price,
-        mark_price=position.mark_price,
-        leverage=position.leverage,
-        unrealised=position.unrealised,
-        margin=position.margin,
-        liquidation_price=position.liquidation_price,
-        stop=_trigger(orders, position.symbol, Role.STOP),
-        target=_trigger(orders, position.symbol, Role.TARGET),
-        opened_at=ours.opened_at if ours else position.opened_at,
-        plan=ours.plan if ours else "",
-        confidence=ours.confidence if ours else None,
-        risk_usd=ours.risk_usd if ours else None,
-    )
+        position.symbol, position.side, position.quantity, position.entry_price, position.mark_price, position.leverage,
+        position.unrealised, position.margin, position.liquidation_price, stop, target, opened_at, plan, confidence, risk_usd,
+    )  # fmt: skip
 
 
 def _trigger(orders: Sequence[WorkingOrder], symbol: str, role: Role) -> Decimal | None:
-    return next((order.trigger for order in orders if order.symbol == symbol and order.role is role), None)
+    for order in orders:
+        if order.role is role and order.symbol == symbol:
+            return order.trigger
+    return None

@@ -117,16 +117,12 @@ def child_order(
     A `helper`, and any at a venue that knows no such order, is reduce-only over the quantity.
     """
     whole = world.exchange.supports_close_position and not helper
-    return NewOrder(
-        client_order_id=new_client_order_id(world.installation),
-        symbol=position.symbol,
-        side=OrderSide.to_close(position.side),
-        type=OrderType.STOP_MARKET if role is Role.STOP else OrderType.TAKE_PROFIT_MARKET,
-        quantity=None if whole else quantity,
-        trigger=trigger,
-        reduce_only=not whole,
-        close_position=whole,
+    name, closes = new_client_order_id(world.installation), OrderSide.to_close(position.side)
+    kind, size = (
+        OrderType.STOP_MARKET if role is Role.STOP else OrderType.TAKE_PROFIT_MARKET,
+        None if whole else quantity,
     )
+    return NewOrder(name, position.symbol, closes, kind, size, None, trigger, None, not whole, whole)
 
 
 def confirmed(world: World, order: NewOrder) -> bool:

@@ -123,9 +123,10 @@ class Engine:
         book = self._changing(quote.symbol)
         before = book.mark, book.last
         book.bid, book.ask = quote.bid, quote.ask
-        prices = (quote.mark, quote.last, quote.bid, quote.ask)
-        if book.busy and not self._quiet(book, min(prices), max(prices)):
-            run(self._ledger, book, self._jump(book, quote, before, span, at or quote.at))
+        if book.busy:
+            prices = (quote.mark, quote.last, quote.bid, quote.ask)
+            if not self._quiet(book, min(prices), max(prices)):
+                run(self._ledger, book, self._jump(book, quote, before, span, at or quote.at))
         book.mark, book.last = quote.mark, quote.last
 
     def set_depth(self, symbol: str, depth: Depth | None, *, at: datetime | None = None) -> None:
@@ -220,16 +221,14 @@ class Engine:
         return self._ledger.book(symbol)
 
     def _state_of(self, ledger: Ledger, at: datetime) -> AccountState:
-        unrealised, margin = ledger.unrealised(), ledger.margin()
-        return AccountState(
-            at=at,
-            wallet=ledger.wallet,
-            unrealised=unrealised,
-            margin=margin,
-            available=max(ledger.left_of(margin, unrealised), ZERO),
-            positions=tuple([self._view(book, position) for book, position in ledger.held()]),
-            orders=tuple([order.report for order in ledger.open_orders()]),
-        )
+        unrealised, margin, positions = ZERO, ledger.margin(), []
+        for book, position in ledger.held():
+            own = book.unrealised
+            unrealised += own
+            positions.append(self._view(book, position, own))
+        available = max(ledger.left_of(margin, unrealised), ZERO)
+        orders = tuple([order.report for order in ledger.open_orders()])
+        return AccountState(at, ledger.wallet, unrealised, margin, available, tuple(positions), orders)
 
     def _jump(self, book: Book, quote: Quote, before: tuple[Decimal, Decimal], span: Decimal, at: datetime) -> Move:
         mark, last = before
@@ -265,19 +264,21 @@ class Engine:
         floor, ceiling = quiet_range(self._ledger, book)
         return floor < low and high < ceiling
 
-    def _view(self, book: Book, position: PositionRecord) -> VenuePosition:
-        liquidation = self._ledger.liquidation_price(book)
+    def _view(self, book: Book, position: PositionRecord, unrealised: Decimal) -> VenuePosition:
+        margin, liquidation = self._ledger.position_margin(book, position), self._ledger.liquidation_price(book)
+        stated = None if liquidation is None else shown(liquidation)
+        entry, mark, leverage = position.entry_price, book.mark_or_entry, position.leverage
         return VenuePosition(
-            symbol=position.symbol,
-            side=position.side,
-            quantity=position.size,
-            entry_price=position.entry_price,
-            mark_price=book.mark_or_entry,
-            leverage=position.leverage,
-            unrealised=book.unrealised,
-            margin=self._ledger.position_margin(book, position),
-            liquidation_price=None if liquidation is None else shown(liquidation),
-            opened_at=position.opened,
+            position.symbol,
+            position.side,
+            position.size,
+            entry,
+            mark,
+            leverage,
+            unrealised,
+            margin,
+            stated,
+            position.opened,
         )
 
 

@@ -82,7 +82,8 @@ class Ledger:
     def open_orders(self) -> list[OrderRecord]:
         """Return all open orders, oldest first."""
         orders = [order for book in self.books.values() for order in book.orders.values()]
-        orders.sort(key=_EXCHANGE_ID)
+        if len(orders) > 1:
+            orders.sort(key=_EXCHANGE_ID)
         return orders
 
     def state(self) -> EngineState:
@@ -102,7 +103,11 @@ class Ledger:
     # -- margin ------------------------------------------------------------------------------------------------------
 
     def unrealised(self) -> Decimal:
-        return sum([book.unrealised for book, _ in self.held()], ZERO)
+        total = ZERO
+        for book in self.books.values():
+            if book.position is not None:
+                total += book.unrealised
+        return total
 
     def position_margin(self, book: Book, position: PositionRecord) -> Decimal:
         """Return the margin in use: what was set aside (isolated), or notional at mark ÷ leverage (cross)."""
@@ -199,7 +204,7 @@ class Ledger:
         """Take in the new version of an order: among the open ones, or out of them."""
         if order.status.open:
             book.orders[order.client_order_id] = order
-        elif (known := book.orders.get(order.client_order_id)) and known.exchange_id == order.exchange_id:
+        elif (known := book.orders.get(order.client_order_id)) is not None and known.exchange_id == order.exchange_id:
             del book.orders[order.client_order_id]
         self._orders[order.exchange_id] = order
         book.forget()
@@ -301,21 +306,9 @@ class Ledger:
         maker: bool,
         at: datetime,
     ) -> None:
-        trade_id = str(self.new_id())
+        trade_id, named, number = str(self.new_id()), order.client_order_id, str(order.exchange_id)
         self._trades.append(
-            Trade(
-                trade_id=trade_id,
-                client_order_id=order.client_order_id,
-                exchange_id=str(order.exchange_id),
-                symbol=order.symbol,
-                side=order.side,
-                quantity=quantity,
-                price=price,
-                fee=fee,
-                realised=realised,
-                maker=maker,
-                at=at,
-            )
+            Trade(trade_id, named, number, order.symbol, order.side, quantity, price, fee, realised, maker, at)
         )
         self.pay(IncomeKind.REALIZED_PNL, order.symbol, realised, at, trade_id)
         self.pay(IncomeKind.COMMISSION, order.symbol, -fee, at, trade_id)

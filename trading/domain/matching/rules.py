@@ -58,15 +58,16 @@ def slipped(ledger: Ledger, book: Book, side: OrderSide, touch: Decimal) -> Deci
 
 
 def _check_fields(order: NewOrder, terms: Terms | None) -> None:
+    kind, has_price = order.type, order.price is not None
     trails = terms is not None and terms.trail is not None
-    becomes_limit = terms is not None and not trails and order.type.conditional and order.price is not None
-    needs_price = order.type is OrderType.LIMIT or becomes_limit
-    if (order.price is not None) != needs_price:
+    becomes_limit = terms is not None and not trails and kind.conditional and has_price
+    needs_price = kind is OrderType.LIMIT or becomes_limit
+    if has_price != needs_price:
         raise EngineRefusal(f"{order.type} {'needs' if needs_price else 'takes no'} price", code="other")
-    needs_trigger = order.type.conditional and not trails
+    needs_trigger = kind.conditional and not trails
     if (order.trigger is not None) != needs_trigger:
         raise EngineRefusal(f"{order.type} {'needs' if needs_trigger else 'takes no'} trigger", code="other")
-    if order.time_in_force is not None and order.price is None:
+    if order.time_in_force is not None and not has_price:
         raise EngineRefusal(f"{order.type} takes no time in force", code="other")
     if terms is not None:
         _check_terms(order, terms)
@@ -102,35 +103,40 @@ def _check_close_position(order: NewOrder) -> None:
 
 
 def _check_filters(book: Book, order: NewOrder) -> None:
+    spec, quantity = book.spec, order.quantity
     for price in (order.price, order.trigger):
-        if price is not None and (price <= 0 or price % book.spec.tick_size):
-            raise EngineRefusal(f"price {price} is not a multiple of the tick {book.spec.tick_size}", code="filter")
-    quantity = order.quantity
+        if price is not None and (price <= ZERO or price % spec.tick_size):
+            raise EngineRefusal(f"price {price} is not a multiple of the tick {spec.tick_size}", code="filter")
     if quantity is None:
         return
-    if quantity % book.spec.step_size:
-        raise EngineRefusal(f"quantity {quantity} is not a multiple of the step {book.spec.step_size}", code="filter")
-    if not max(book.spec.min_quantity, book.spec.step_size) <= quantity <= book.spec.max_quantity:
-        raise EngineRefusal(
-            f"quantity {quantity} is outside {book.spec.min_quantity} to {book.spec.max_quantity}", code="filter"
-        )
+    if quantity % spec.step_size:
+        raise EngineRefusal(f"quantity {quantity} is not a multiple of the step {spec.step_size}", code="filter")
+    if not spec.step_size <= quantity <= spec.max_quantity or quantity < spec.min_quantity:
+        raise EngineRefusal(f"quantity {quantity} is outside {spec.min_quantity} to {spec.max_quantity}", code="filter")
 
 
 def _check_notional(book: Book, order: OrderRecord, price: Decimal) -> None:
+    if order.only_reduces:
+        return
     notional = order.quantity * price
-    if not order.only_reduces and notional < book.spec.min_notional:
+    if notional < book.spec.min_notional:
         raise EngineRefusal(f"notional {notional} is below the minimum {book.spec.min_notional}", code="filter")
 
 
 def _check_trigger(order: OrderRecord, book: Book) -> None:
+    if not order.type.conditional:
+        return
     name, price = ("last", book.last) if order.on_last else ("mark", book.mark)
-    if order.type.conditional and reaches(order, price):
+    if reaches(order, price):
         text = f"{name} price {price} would fire the trigger {order.level} at once"
         raise EngineRefusal(text, code="would_trigger")
 
 
 def _check_count(ledger: Ledger) -> None:
-    if sum([len(book.orders) for book in ledger.books.values()]) >= ledger.settings.max_open_orders:
+    count = 0
+    for book in ledger.books.values():
+        count += len(book.orders)
+    if count >= ledger.settings.max_open_orders:
         raise EngineRefusal(f"{ledger.settings.max_open_orders} orders are open", code="other")
 
 

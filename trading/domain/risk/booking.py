@@ -35,15 +35,14 @@ def _without(portfolio: Portfolio, position: PositionView, rate: Decimal) -> Por
     fee = position.notional * rate if known(position.quantity, position.mark_price) else ZERO
     margin = position.margin if known(position.margin) else ZERO
     unrealised = position.unrealised if known(position.unrealised) else ZERO
+    available = portfolio.available + margin + min(unrealised, ZERO) - fee
+    wallet, unrealised, margin = (
+        portfolio.wallet + unrealised - fee,
+        portfolio.unrealised - unrealised,
+        portfolio.margin - margin,
+    )
     return Portfolio(
-        at=portfolio.at,
-        wallet=portfolio.wallet + unrealised - fee,
-        unrealised=portfolio.unrealised - unrealised,
-        margin=portfolio.margin - margin,
-        available=portfolio.available + margin + min(unrealised, ZERO) - fee,
-        positions=left,
-        orders=portfolio.orders,
-        starting_balance=portfolio.starting_balance,
+        portfolio.at, wallet, unrealised, margin, available, left, portfolio.orders, portfolio.starting_balance
     )
 
 

@@ -14,14 +14,15 @@ from trading.domain.risk.case import MOST_DIGITS, Ask, Finding, Rule, plain, ref
 def proposal_numbers(ask: Ask) -> Finding | None:
     """Every number stated is finite and of a size that a market can have."""
     wish = ask.proposal
-    stated = (
-        ("quantity", wish.quantity),
-        ("stop", wish.stop_loss),
-        ("target", wish.profit_target),
-        ("risk_usd", wish.risk_usd),
-    )
-    bad = [name for name, value in stated if value is not None and not _usable(value)]
-    return Finding(f"No market has a number like the {' and the '.join(bad)} given.") if bad else None
+    stated = wish.quantity, wish.stop_loss, wish.profit_target, wish.risk_usd
+    for value in stated:
+        if value is not None and not _usable(value):
+            break
+    else:
+        return None
+    names = ("quantity", "stop", "target", "risk_usd")
+    bad = [name for name, value in zip(names, stated, strict=True) if value is not None and not _usable(value)]
+    return Finding(f"No market has a number like the {' and the '.join(bad)} given.")
 
 
 def _usable(value: Decimal) -> bool:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Final
 
-from decisions.domain.portfolio import WorkingOrder
 from trading.domain.known import known, moment
 from trading.domain.risk.case import Ask, Finding, Rule, refuses
 
@@ -17,8 +16,9 @@ def account_numbers(ask: Ask) -> Finding | None:
     held, capital = ask.portfolio, ask.terms.bot.capital
     if not known(held.wallet, held.unrealised, held.margin, held.available):
         return Finding("Equity or margin of the account are not known numbers.")
-    unknown = [seen.symbol for seen in held.positions if not known(seen.quantity, seen.mark_price)]
-    if unknown:
+    if held.positions and (
+        unknown := [seen.symbol for seen in held.positions if not known(seen.quantity, seen.mark_price)]
+    ):
         return Finding(f"Size or mark price of the position in {', '.join(unknown)} are not known.")
     if held.equity <= 0:
         return Finding("There is no equity to risk.", {"equity": held.equity})
@@ -65,10 +65,9 @@ def hold_reversal(ask: Ask) -> Finding | None:
 @refuses("entry.cooldown", "cooldown_minutes", "min_hold_minutes")
 def entry_cooldown(ask: Ask) -> Finding | None:
     """`cooldown_minutes` passed since a position on the symbol ended, unless that is reversed after its minimum hold."""
-    wait = timedelta(minutes=ask.limits.cooldown_minutes)
-    if not wait or ask.held is not None:
+    if not ask.limits.cooldown_minutes or ask.held is not None:
         return None
-    began = ask.at - wait
+    began = ask.at - timedelta(minutes=ask.limits.cooldown_minutes)
     ended = [each for each in ask.books.history.ended if each.ended_at > began and each.symbol == ask.symbol]
     if not ended:
         return None
@@ -91,13 +90,10 @@ def _minutes(span: timedelta) -> int:
 @refuses("order.working")
 def order_working(ask: Ask) -> Finding | None:
     """No order that could open a position is resting on the symbol."""
-    if not any(order.symbol == ask.symbol and _could_open(order) for order in ask.portfolio.orders):
-        return None
-    return Finding(f"An order that could open a position rests on {ask.symbol}: cancel it first.")
-
-
-def _could_open(order: WorkingOrder) -> bool:
-    return not (order.reduce_only or order.close_position)
+    for order in ask.portfolio.orders:
+        if order.symbol == ask.symbol and not (order.reduce_only or order.close_position):
+            return Finding(f"An order that could open a position rests on {ask.symbol}: cancel it first.")
+    return None
 
 
 @refuses("positions.max", "max_positions")

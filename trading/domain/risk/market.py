@@ -72,10 +72,13 @@ def market_numbers(ask: Ask) -> Finding | None:
     if ask.view is None:
         return Finding(f"There are no market data of {ask.symbol}.")
     quote = ask.view.quote
-    prices = {"bid": quote.bid, "ask": quote.ask, "mark price": quote.mark, "last price": quote.last}
-    bad = [name for name, price in prices.items() if not known(price) or price < SOMETHING]
-    bad += _unusable_rules(ask.view.instrument)
-    if bad:
+    bid, last, mark = quote.bid, quote.last, quote.mark
+    sound = known(bid, quote.ask, mark, last) and bid >= SOMETHING and last >= SOMETHING and mark >= SOMETHING
+    rules = _unusable_rules(ask.view.instrument)
+    if not sound or quote.ask < SOMETHING or rules:
+        prices = {"bid": bid, "ask": quote.ask, "mark price": mark, "last price": last}
+        bad = [name for name, price in prices.items() if not known(price) or price < SOMETHING]
+        bad += rules
         return Finding(f"The market data of {ask.symbol} hold no usable {', '.join(bad)}.")
     if quote.ask < quote.bid:
         return Finding("The ask lies below the bid.", {"bid": quote.bid, "ask": quote.ask})

@@ -21,10 +21,11 @@ SIX_DIGITS: Final = Context(prec=6)
 def price_tick(entry: Entry) -> Finding | None:
     """Stop and target lie on the instrument's tick: the venue takes no other trigger."""
     tick, lowest = entry.instrument.tick_size, entry.instrument.min_price
-    stated = {"stop": entry.stop, "target": entry.ask.proposal.profit_target}
-    off = {name: price for name, price in stated.items() if price is not None and (price - lowest) % tick}
-    if not off:
+    stop, target = entry.stop, entry.ask.proposal.profit_target
+    if not (stop - lowest) % tick and (target is None or not (target - lowest) % tick):
         return None
+    stated = {"stop": stop, "target": target}
+    off = {name: price for name, price in stated.items() if price is not None and (price - lowest) % tick}
     base = f" above {plain(lowest)}" if lowest else ""
     text = f"Prices must be multiples of {plain(tick)}{base}; not so: {', '.join(off)}."
     return Finding(text, {**off, "tick": tick})

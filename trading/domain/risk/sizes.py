@@ -5,7 +5,7 @@ Exposure is counted at the price crossed, margin at the worst price the order al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -15,14 +15,12 @@ from trading.domain.sizing import largest_notional, loss_at_stop
 from trading.domain.venue import ZERO
 
 
-def _at_most(entry: Entry, quantity: Decimal, why: Callable[[], str], numbers: Mapping[str, Number]) -> Finding | None:
-    """Say that only `quantity`, rounded down to the step, is allowed; None when less than that is left anyway.
+def _at_most(entry: Entry, quantity: Decimal, why: str, numbers: Mapping[str, Number]) -> Finding:
+    """Say that only `quantity`, rounded down to the step, is allowed. Called when more than that is left.
 
-    What is left lies on the step: `size.step` comes first. The words are made only when they are needed.
+    What is left lies on the step: `size.step` comes first. Words and numbers are made only when they are needed.
     """
-    if quantity >= entry.quantity:
-        return None
-    return _reduced(entry, max(ZERO, entry.instrument.quantity_down(quantity)), why(), numbers)
+    return _reduced(entry, max(ZERO, entry.instrument.quantity_down(quantity)), why, numbers)
 
 
 def _reduced(entry: Entry, allowed: Decimal, why: str, numbers: Mapping[str, Number]) -> Finding:
@@ -50,10 +48,13 @@ def book_depth(entry: Entry) -> Finding | None:
         if beyond(price, entry.limit, entry.side):
             break
         carried += price * quantity
+    allowed = carried / (factor * entry.touch)
+    if allowed >= entry.quantity:
+        return None
     return _at_most(
         entry,
-        carried / (factor * entry.touch),
-        lambda: f"within reach the order book carries {plain(carried)}, and {plain(factor)} times the order is asked",
+        allowed,
+        f"within reach the order book carries {plain(carried)}, and {plain(factor)} times the order is asked",
         {"carried": carried, "times": factor, "price": entry.touch},
     )
 
@@ -62,10 +63,13 @@ def book_depth(entry: Entry) -> Finding | None:
 def size_risk(entry: Entry) -> Finding | None:
     """A hit stop loses at most `risk_per_trade` of equity, fees, slippage (`max_slippage`) and what is open counted."""
     share, loss, open_ = entry.limits.risk_per_trade, entry.loss_per_unit, _open_risk(entry)
+    allowed = (entry.base * share - open_) / loss
+    if allowed >= entry.quantity:
+        return None
     return _at_most(
         entry,
-        (entry.base * share - open_) / loss,
-        lambda: f"the stop may lose {share:.2%} of equity, fees and slippage included",
+        allowed,
+        f"the stop may lose {share:.2%} of equity, fees and slippage included",
         {"equity": entry.base, "share": share, "loss per unit": loss, **({"open": open_} if entry.held else {})},
     )
 
@@ -94,7 +98,7 @@ def cap_position(entry: Entry) -> Finding | None:
 @reduces("cap.group", "max_group")
 def cap_group(entry: Entry) -> Finding | None:
     """All notional in the symbol's group, both sides added up, is at most `max_group` × equity."""
-    return _capped(entry, entry.limits.max_group, entry.exposure.group, f"the group {entry.instrument.group}")
+    return _capped(entry, entry.limits.max_group, entry.exposure.group, "the group {}")
 
 
 @reduces("cap.net", "max_net")
@@ -111,10 +115,13 @@ def cap_gross(entry: Entry) -> Finding | None:
 
 def _capped(entry: Entry, share: Decimal, used: Decimal, what: str) -> Finding | None:
     limit = share * entry.base
+    allowed = (limit - used) / entry.touch
+    if allowed >= entry.quantity:
+        return None
     return _at_most(
         entry,
-        (limit - used) / entry.touch,
-        lambda: f"{what} may have a notional of {plain(share)} × equity",
+        allowed,
+        f"{what.format(entry.instrument.group)} may have a notional of {plain(share)} × equity",
         {"used": used, "limit": limit, "price": entry.touch},
     )
 
@@ -123,10 +130,13 @@ def _capped(entry: Entry, share: Decimal, used: Decimal, what: str) -> Finding |
 def margin_use(entry: Entry) -> Finding | None:
     """All margin in use is at most `max_margin_use` × equity."""
     limit, used = entry.limits.max_margin_use * entry.base, entry.portfolio.margin
+    allowed = (limit - used) * entry.leverage / entry.dearest
+    if allowed >= entry.quantity:
+        return None
     return _at_most(
         entry,
-        (limit - used) * entry.leverage / entry.dearest,
-        lambda: f"margin may take {entry.limits.max_margin_use:.0%} of equity",
+        allowed,
+        f"margin may take {entry.limits.max_margin_use:.0%} of equity",
         {"used": used, "limit": limit, "price": entry.dearest, "leverage": entry.leverage},
     )
 
@@ -136,10 +146,13 @@ def margin_available(entry: Entry) -> Finding | None:
     """Margin, fee and what is lost against mark at once come out of what is available less `margin_buffer` × equity."""
     spare = entry.portfolio.available - entry.limits.margin_buffer * entry.portfolio.equity
     each = entry.free_margin_per_unit
+    allowed = spare / each
+    if allowed >= entry.quantity:
+        return None
     return _at_most(
         entry,
-        spare / each,
-        lambda: "there is no more margin available",
+        allowed,
+        "there is no more margin available",
         {"available": entry.portfolio.available, "spare": spare, "margin per unit": each},
     )
 
@@ -148,10 +161,13 @@ def margin_available(entry: Entry) -> Finding | None:
 def size_bracket(entry: Entry) -> Finding | None:
     """The venue carries the notional at this leverage, what is open already counted."""
     most, used = largest_notional(entry.instrument, entry.leverage), entry.held_notional
+    allowed = (most - used) / entry.dearest
+    if allowed >= entry.quantity:
+        return None
     return _at_most(
         entry,
-        (most - used) / entry.dearest,
-        lambda: f"at leverage {entry.leverage} the venue carries a notional of {plain(most)}",
+        allowed,
+        f"at leverage {entry.leverage} the venue carries a notional of {plain(most)}",
         {"used": used, "limit": most, "price": entry.dearest},
     )
 
@@ -160,7 +176,9 @@ def size_bracket(entry: Entry) -> Finding | None:
 def size_maximum(entry: Entry) -> Finding | None:
     """The quantity is at most the instrument's largest per order."""
     most = entry.instrument.max_quantity
-    return _at_most(entry, most, lambda: f"one order may hold {plain(most)}", {"limit": most})
+    if most >= entry.quantity:
+        return None
+    return _at_most(entry, most, f"one order may hold {plain(most)}", {"limit": most})
 
 
 @refuses("size.minimum")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from decisions.deciders.base import Answer, Question, Reading
 from decisions.domain.portfolio import Role
@@ -36,6 +36,9 @@ from trading.services.journal.said import Said
 from trading.services.journal.series import Equity, Point
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+PLANNED: Final = OrderFacts(OrderState.PLANNED)
+SENDING: Final = move(PLANNED, OrderState.SENDING)
+"""What is known of every order when it is planned, and when it leaves."""
 ended_at = attrgetter("ended_at")
 
 
@@ -141,24 +144,26 @@ class MemoryJournal:
 
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         followed = self.current[ruling] if ruling is not None else None
-        kept = KeptOrder(role, order, OrderFacts(OrderState.PLANNED), datetime.now(UTC), followed, purpose)
+        kept = KeptOrder(role, order, PLANNED, datetime.now(UTC), followed, purpose)
         self.kept[order.client_order_id] = self.working[order.client_order_id] = kept
         if role is Role.ENTRY:
             self.entries[order.symbol] = kept
 
     def sending(self, client_order_id: str) -> None:
         kept = self.kept[client_order_id]
-        step = move(kept.facts, OrderState.SENDING)
+        step = SENDING if kept.facts is PLANNED else move(kept.facts, OrderState.SENDING)
         if step.incident:
             raise IntentVoid(f"order {client_order_id} is {kept.facts.state} already: it took too long to leave")
         kept.sent_at = datetime.now(UTC)
-        self._take(client_order_id, step)
+        self._take(kept, step)
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:
-        self._take(client_order_id, observe(self.kept[client_order_id].facts, report))
+        kept = self.kept[client_order_id]
+        self._take(kept, observe(kept.facts, report))
 
     def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
-        self._take(client_order_id, move(self.kept[client_order_id].facts, to, reason=reason))
+        kept = self.kept[client_order_id]
+        self._take(kept, move(kept.facts, to, reason=reason))
 
     def cancelling(self, client_order_id: str) -> None:
         self.move(client_order_id, OrderState.CANCELLING)
@@ -184,24 +189,26 @@ class MemoryJournal:
         """Nothing was taken."""
 
     def book(self, trades: Sequence[Trade]) -> int:
-        fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in self.fills]
+        fresh = [trade for trade in trades if (trade.symbol, trade.trade_id) not in self.fills] if trades else ()
         for trade in fresh:
             self._book_one(trade)
         return len(fresh)
 
     def book_income(self, income: Sequence[Income]) -> set[str]:
-        unread = set()
+        unread, ledger = set(), self.ledger
         for line in income:
-            if (line.kind, line.transaction_id) in self.ledger:
+            kind = line.kind
+            if (kind, line.transaction_id) in ledger:
                 continue
-            self.ledger[line.kind, line.transaction_id] = line
+            ledger[kind, line.transaction_id] = line
             self.total += line.amount
-            self.moved += line.amount if line.kind in MOVED else ZERO
-            self.latest_income = max(self.latest_income, line.at)
+            if kind in MOVED:
+                self.moved += line.amount
+            if line.at > self.latest_income:
+                self.latest_income = line.at
             if line.trade_id and (line.symbol, line.trade_id) not in self.fills:
                 unread.add(line.symbol)
-            held = self.open.get(line.symbol)
-            if line.kind is IncomeKind.FUNDING_FEE and held:
+            if kind is IncomeKind.FUNDING_FEE and (held := self.open.get(line.symbol)):
                 held.booked = apply_funding(held.booked, line.amount)  # nothing that is told of a position
         return unread
 
@@ -250,7 +257,7 @@ class MemoryJournal:
         leverage: int | None = None,
         verified_at: datetime | None = None,
     ) -> None:
-        if kept := self.open.get(symbol):
+        if (kept := self.open.get(symbol)) is not None:
             before = kept.bracket, kept.stop, kept.target, kept.leverage
             kept.bracket = state
             kept.stop = kept.stop if stop is None else stop
@@ -365,28 +372,31 @@ class MemoryJournal:
     def publish(self, kind: str) -> None:
         """Nobody watches a backtest."""
 
-    def _take(self, client_order_id: str, step: Step) -> None:
-        kept = self.kept[client_order_id]
-        kept.facts = step.facts
+    def _take(self, kept: KeptOrder, step: Step) -> None:
         if step.incident:
-            self.incident("order-state", step.incident, data={"order": client_order_id})
-        if step.facts.state in FINAL:
-            self.working.pop(client_order_id, None)
+            self.incident("order-state", step.incident, data={"order": kept.order.client_order_id})
+        facts, before = step.facts, kept.facts
+        if facts is before:
+            return
+        kept.facts = facts
+        if facts.state is before.state:
+            return
+        if facts.state in FINAL:
+            self.working.pop(kept.order.client_order_id, None)
             kept.told = None  # it is told of no more
-        else:
-            self.working[client_order_id] = kept
+        elif before.state in FINAL:
+            self.working[kept.order.client_order_id] = kept
 
     def _book_one(self, trade: Trade) -> None:
         self.fills[trade.symbol, trade.trade_id] = trade
         self.latest[trade.symbol] = max(trade.at, self.latest.get(trade.symbol, DAWN))
         order = self.kept.get(trade.client_order_id)
-        if order:
+        if order is not None:
             if order.role is Role.ENTRY and not order.traded:
                 insort(self.entered, trade.at)
             order.traded += trade.quantity
             order.traded_value += trade.quantity * trade.price
-            step = filled_to(order.facts, order.traded, order.traded_value / order.traded)
-            self._take(trade.client_order_id, step)
+            self._take(order, filled_to(order.facts, order.traded, order.traded_value / order.traded))
         held = self.open.pop(trade.symbol, None)
         for position in apply_trade(held.booked if held else None, trade):
             kept = held or KeptPosition(position, ruling=order.ruling if order else None)
@@ -423,20 +433,19 @@ def _ended(position: BookedPosition, at: datetime) -> Ended:
 def _tracked(kept: KeptPosition) -> TrackedPosition:
     if kept.told is not None:
         return kept.told
-    proposal = kept.ruling.proposal if kept.ruling else None
-    kept.told = TrackedPosition(
-        symbol=kept.booked.symbol,
-        side=kept.booked.side,
-        quantity=kept.booked.quantity,
-        entry_price=kept.booked.cost / kept.booked.quantity,
-        leverage=kept.leverage,
-        opened_at=kept.booked.opened_at,
-        stop=kept.stop or (proposal.stop_loss if proposal else None),
-        target=kept.target or (proposal.profit_target if proposal else None),
-        bracket=kept.bracket,
-        plan=proposal.invalidation_condition if proposal else "",
-        confidence=proposal.confidence if proposal else None,
-        risk_usd=proposal.risk_usd if proposal else None,
-        foreign=kept.ruling is None and not kept.adopted,
-    )
-    return kept.told
+    booked, proposal = kept.booked, kept.ruling.proposal if kept.ruling else None
+    entry, stop, target = booked.cost / booked.quantity, kept.stop, kept.target
+    foreign = kept.ruling is None and not kept.adopted
+    if proposal is None:
+        told = TrackedPosition(
+            booked.symbol, booked.side, booked.quantity, entry, kept.leverage, booked.opened_at, stop, target, kept.bracket,
+            foreign=foreign,
+        )  # fmt: skip
+    else:
+        told = TrackedPosition(
+            booked.symbol, booked.side, booked.quantity, entry, kept.leverage, booked.opened_at, stop or proposal.stop_loss,
+            target or proposal.profit_target, kept.bracket, proposal.invalidation_condition, proposal.confidence,
+            proposal.risk_usd, foreign,
+        )  # fmt: skip
+    kept.told = told
+    return told
