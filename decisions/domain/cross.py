@@ -87,8 +87,10 @@ class Cross:
         frame = view.timeframes.get(interval)
         if frame is None or len(frame.candles) < 2:
             return None
-        fast, slow, rsi = (frame.indicators[name][-2:].tolist() for name in self._names)
-        values = fast[0], slow[0], fast[1], slow[1], rsi[1]
+        indicators, (fast, slow, rsi) = frame.indicators, self._names
+        before_fast, now_fast = indicators[fast][-2:].tolist()
+        before_slow, now_slow = indicators[slow][-2:].tolist()
+        values = before_fast, before_slow, now_fast, now_slow, indicators[rsi][-1].item()
         return values if all(map(isfinite, values)) else None
 
     def _entry(self, view: SymbolView, side: Side, why: str) -> Proposal:
@@ -98,18 +100,10 @@ class Cross:
         stop = (down if long else up)(touch * (1 - self.stop * side.sign))
         target = (up if long else down)(touch * (1 + self.target * side.sign))
         quantity = rules.quantity_down(self.stake / touch)
-        return Proposal(
-            symbol=view.symbol,
-            action=Action.BUY if long else Action.SELL,
-            quantity=quantity,
-            leverage=min(LEVERAGE, rules.max_leverage),
-            stop_loss=stop,
-            profit_target=target,
-            risk_usd=(quantity * abs(touch - stop)).quantize(PLACES),
-            confidence=CONFIDENCE,
-            invalidation_condition=f"EMA{self.fast} crosses EMA{self.slow} against the {side}",
-            justification=why,
-        )
+        action, risk = Action.BUY if long else Action.SELL, (quantity * abs(touch - stop)).quantize(PLACES)
+        leverage = min(LEVERAGE, rules.max_leverage)
+        void = f"EMA{self.fast} crosses EMA{self.slow} against the {side}"
+        return Proposal(view.symbol, action, quantity, leverage, stop, target, risk, CONFIDENCE, void, why)
 
 
 def _crossed(

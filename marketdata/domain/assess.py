@@ -15,6 +15,7 @@ from typing import Any, Final
 from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import Depth, Quote, SymbolView, Timeframe
+from vibex.lib.clock import MILLISECOND
 
 MIN_CANDLES: Final = 15
 """A timeframe with fewer closed candles has no ATR14: no stop could be measured."""
@@ -159,7 +160,7 @@ def newest_problem(interval: str, opened: Sequence[int], *, at_ms: int, age_limi
     if not opened:
         return Problem("candle.none", f"no closed {interval} candle")
     step, last = interval_ms(interval), opened[-1]
-    age = timedelta(milliseconds=at_ms - last - step)
+    age = (at_ms - last - step) * MILLISECOND
     if age > age_limit:
         return _aged("candle.old", f"the last {interval} candle closed {readable(age)} ago", age)
     if len(opened) == WATCHED_BARS and last - opened[0] != (WATCHED_BARS - 1) * step:

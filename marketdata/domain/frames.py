@@ -14,6 +14,7 @@ from marketdata.domain.candles import Candles, interval_ms
 from marketdata.domain.indicators import Indicators, Values
 from marketdata.domain.resample import resample
 from marketdata.domain.snapshot import Timeframe
+from vibex.lib.clock import MILLISECOND
 
 LOOKBACK: Final = 200
 """Candles of each timeframe that a snapshot shows."""
@@ -61,7 +62,7 @@ class Frame:
     def window(self, count: int, at_ms: int, lookback: int) -> Timeframe:
         """Return the last `lookback` of the first `count` candles as seen at `at_ms`, as views without a copy."""
         start = max(0, count - lookback)
-        age = timedelta(milliseconds=at_ms - self._opened[count - 1] - self.length) if count else NEVER
+        age = (at_ms - self._opened[count - 1] - self.length) * MILLISECOND if count else NEVER
         return Timeframe(
             self.candles.interval, self.candles.slice(start, count), Window(self.indicators, start, count), age
         )

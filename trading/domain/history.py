@@ -30,8 +30,7 @@ class Ended:
     """Whether times and result can be compared with others. It is asked at every ruling, and so looked at only once."""
 
     def __post_init__(self) -> None:
-        sound = moment(self.opened_at) and moment(self.ended_at) and known(self.net)
-        object.__setattr__(self, "sound", sound)
+        self.sound = moment(self.opened_at) and moment(self.ended_at) and known(self.net)  # type: ignore[misc]
 
 
 @record()

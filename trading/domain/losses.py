@@ -98,19 +98,21 @@ def advance(watch: Watch, *, equity: Decimal, transfers: Decimal, at: datetime, 
     One that is older than the watch, or not finite, changes nothing; one of the same moment replaces what was stated.
     A day begins with what was known last before it: what was lost while nobody looked counts for the day it is seen on.
     """
-    if at < watch.at or not _finite(equity, transfers):
+    if at < watch.at or not (equity.is_finite() and transfers.is_finite()):
         return watch
-    day = (watch.zone, watch.day_ends, watch.day_equity, watch.day_transfers)
-    if at >= watch.day_ends:
-        day = (zone, next_midnight(at, zone), watch.equity, watch.transfers)
-    if equity == watch.equity and transfers == watch.transfers:
-        return Watch(at, *day, watch.equity, watch.transfers, watch.unit, watch.peak, watch.units)
+    zone_of_day, ends, began, moved = watch.zone, watch.day_ends, watch.day_equity, watch.day_transfers
+    if at >= ends:
+        zone_of_day, ends, began, moved = zone, next_midnight(at, zone), watch.equity, watch.transfers
+    stays = transfers == watch.transfers
+    if stays and equity == watch.equity:
+        equity, transfers, unit, peak, units = watch.equity, watch.transfers, watch.unit, watch.peak, watch.units
+        return Watch(at, zone_of_day, ends, began, moved, equity, transfers, unit, peak, units)
     units = _units(watch)
-    if units is None or transfers != watch.transfers:
+    if units is None or not stays:
         unit, units = _unit(watch.unit * _kept(watch.equity, transfers - watch.transfers, equity)), None
     else:
         unit = _unit(max(ZERO, equity / units))
-    return Watch(at, *day, equity, transfers, unit, max(watch.peak, unit), units)
+    return Watch(at, zone_of_day, ends, began, moved, equity, transfers, unit, max(watch.peak, unit), units)
 
 
 def carried(watch: Watch | None, *, equity: Decimal, transfers: Decimal, at: datetime, zone: str) -> Watch:

@@ -117,14 +117,14 @@ def move(facts: OrderFacts, to: OrderState, *, reason: str = "") -> Step:
 
 def observe(facts: OrderFacts, report: OrderReport) -> Step:
     """Take in what the exchange says of the order. Reports may come twice, late or in any order."""
-    if facts.state is OrderState.DONE:
+    state, status = facts.state, report.status
+    if state is OrderState.DONE:
         return _observe_after_the_end(facts, report)
-    incident = IMPOSSIBLE.get(facts.state, "")
-    if ended := ENDED.get(report.status):
-        return Step(_reported(facts, report, OrderState.DONE, ended), incident)
-    if facts.state is OrderState.CANCELLING:  # still open there: the cancel has not arrived yet
-        return Step(_reported(facts, report, OrderState.CANCELLING, facts.reason))
-    return Step(_reported(facts, report, OrderState.LIVE, facts.reason), incident)
+    if not status.open:
+        return Step(_reported(facts, report, OrderState.DONE, ENDED[status]), IMPOSSIBLE.get(state, ""))
+    if state is OrderState.LIVE or state is OrderState.CANCELLING:  # a cancel has not arrived yet
+        return Step(_reported(facts, report, state, facts.reason))
+    return Step(_reported(facts, report, OrderState.LIVE, facts.reason), IMPOSSIBLE.get(state, ""))
 
 
 def _observe_after_the_end(facts: OrderFacts, report: OrderReport) -> Step:

@@ -44,14 +44,16 @@ def arranged(working: Sequence[NewOrder], *, wanted: Decimal | None, held: Decim
     `by_position`: the venue knows orders that close whatever is there; elsewhere the final form has exactly its size.
     """
 
-    def final(order: NewOrder) -> bool:
-        return order.close_position if by_position else order.close_position or order.quantity == held
-
-    covering = [order for order in working if order.close_position or (order.quantity or 0) >= held]
-    right = [order for order in covering if wanted is None or order.trigger == wanted]
-    keep = next((order for order in reversed(right) if final(order)), None)
-    cover = keep or (right[-1] if right else None) or (covering[-1] if covering else None)
-    return Arrangement(keep, cover, tuple(order for order in working if order is not cover))
+    keep = right = covering = None  # the newest of each
+    for order in working:
+        if order.close_position or (order.quantity or 0) >= held:
+            covering = order
+            if wanted is None or order.trigger == wanted:
+                right = order
+                if order.close_position or (not by_position and order.quantity == held):
+                    keep = order
+    cover = keep or right or covering
+    return Arrangement(keep, cover, tuple([order for order in working if order is not cover]))
 
 
 def adopted_stop(held: VenuePosition, spec: InstrumentSpec) -> Decimal:

@@ -44,8 +44,11 @@ class OrderSide(StrEnum):
     """1 for a buyer, −1 for a seller."""
     opens: Side
     """Side of the position that an order of this side opens."""
+    word: str
+    """As the exchange writes it: `value`, which takes longer to come by."""
 
     def __init__(self, word: str) -> None:
+        self.word = word
         self.sign = 1 if word == "BUY" else -1
         self.opens = Side.LONG if word == "BUY" else Side.SHORT
 
@@ -68,8 +71,10 @@ class OrderType(StrEnum):
 
     conditional: bool
     """Whether it waits for a trigger."""
+    word: str
 
     def __init__(self, word: str) -> None:
+        self.word = word
         self.conditional = word in ("STOP_MARKET", "TAKE_PROFIT_MARKET")
 
 

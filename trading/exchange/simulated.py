@@ -77,6 +77,7 @@ class SimulatedExchange:
         self.engine.deposit(deposit, clock.now())
         self.quote = self.engine.on_quote
         self.bar = self.engine.on_bar
+        self.close = self.engine.on_close
         self.funding = self.engine.on_funding
         self.needs = self.engine.needs
         """needs(symbol): False while neither a position nor an order waits for its prices; bars may then be skipped."""
@@ -104,29 +105,34 @@ class SimulatedExchange:
         return self.engine.account_state(self._clock.now())
 
     def place(self, order: NewOrder) -> OrderReport:
-        self._act()
+        if self._pending is not None:
+            self._act()
         try:
             return self.engine.place(order, at=self._clock.now())
         except EngineRefusal as refusal:
             refuse(refusal)
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
-        self._act()
+        if self._pending is not None:
+            self._act()
         try:
             return self.engine.cancel(symbol, client_order_id, at=self._clock.now())
         except EngineRefusal as refusal:
             refuse(refusal)
 
     def order(self, *, symbol: str, client_order_id: str) -> OrderReport | None:
-        self._collect()
+        if self.engine.unread:
+            self._collect()
         return self._orders.get((symbol, client_order_id))
 
     def trades(self, *, symbol: str, since: datetime) -> list[Trade]:
-        self._collect()
+        if self.engine.unread:
+            self._collect()
         return [trade for trade in self._trades.since(since) if trade.symbol == symbol]
 
     def income(self, *, since: datetime) -> list[Income]:
-        self._collect()
+        if self.engine.unread:
+            self._collect()
         return self._income.since(since)
 
     def set_leverage(self, *, symbol: str, leverage: int) -> int:
@@ -142,8 +148,6 @@ class SimulatedExchange:
                 self.engine.on_quote(opening.quote, span=opening.span)
 
     def _collect(self) -> None:
-        if not self.engine.unread:
-            return
         changes = self.engine.drain()
         for trade in changes.trades:
             self._trades.add(trade)

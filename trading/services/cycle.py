@@ -5,10 +5,11 @@ Only the five ports of `World` differ. Errors of the world end a cycle with a re
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from time import perf_counter_ns
+from typing import Self
 
 from decisions.deciders.base import Answer, Outcome, Question, Reading, needs_prompt
 from decisions.domain.portfolio import Portfolio
@@ -77,30 +78,33 @@ def run_cycle(world: World, run: Run) -> CycleResult:
     """Run the nine steps. Raises Retryable when the market or the exchange does not answer, IntentVoid when overtaken."""
     timings: dict[str, float] = {}
     journal = world.journal
-    with _step(journal, Stage.SNAPSHOT, timings):
+    with _Steps(journal, timings) as steps:
+        steps.begin(Stage.SNAPSHOT)
         snapshot = world.market.snapshot(symbols=run.bot.symbols, timeframes=run.bot.timeframes, at=world.clock.now())
         journal.saw(snapshot)
-    with _step(journal, Stage.PORTFOLIO, timings):
+        steps.begin(Stage.PORTFOLIO)
         settled = settle(world)
         journal.equity(settled.state)
         losses = losses_check(world, run.limits, settled.state)
-        settled.see(losses.state)
+        if losses.state is not settled.state:
+            settled.see(losses.state)
         blocked = losses.barring({**run.standing.blocked, **settled.blocked})
         history = journal.history(at=snapshot.at)
-        standing = Standing(state=run.standing.state, blocked=blocked, bot=run.standing.bot, history=history)
+        standing = Standing(run.standing.state, blocked, run.standing.bot, history)
         portfolio = portfolio_of(settled.state, journal, starting_balance=run.starting_balance, at=snapshot.at)
-    decided = decide(world, run, Scene(snapshot, portfolio, standing), timings)
-    with shadows_compared(journal, decided.question, decided.answer, decided.reading, decided.rule):
-        with _step(journal, Stage.EXECUTE, timings):
+        decided = _decide(world, run, Scene(snapshot, portfolio, standing), steps)
+        with shadows_compared(journal, decided.question, decided.answer, decided.reading, decided.rule):
+            steps.begin(Stage.EXECUTE)
             waiting = _waiting(journal, run, decided.rulings)
             done = execute(world, run, decided.live, decided.rulings, waiting=waiting)
-        with _step(journal, Stage.RECORD, timings):
+            steps.begin(Stage.RECORD)
             state = _after(world, settled, done)
             if state is not settled.state:
                 journal.equity(state)
             journal.diary(lines_of(decided.live, decided.answer, decided.reading, decided.rulings, done))
-        with _step(journal, Stage.PUBLISH, timings):
+            steps.begin(Stage.PUBLISH)
             journal.publish("cycle")
+            steps.end()
     return CycleResult(
         snapshot,
         portfolio,
@@ -114,14 +118,11 @@ def run_cycle(world: World, run: Run) -> CycleResult:
     )
 
 
-def decide(world: World, run: Run, scene: Scene, timings: dict[str, float]) -> Decided:
-    """Go from the prompt to the rulings, the deciding half of a cycle: nothing is sent to the exchange here.
-
-    `timings` gets the milliseconds per step.
-    """
-    with _step(world.journal, Stage.PROMPT, timings):
-        question, unasked = question_of(world, run, scene)
-    return put(world, run, scene.standing, question, unasked, timings)
+def _decide(world: World, run: Run, scene: Scene, steps: _Steps) -> Decided:
+    """Go from the prompt to the rulings, the deciding half of a cycle: nothing is sent to the exchange here."""
+    steps.begin(Stage.PROMPT)
+    question, unasked = question_of(world, run, scene)
+    return _put(world, run, scene.standing, question, unasked, steps)
 
 
 def put(
@@ -129,41 +130,61 @@ def put(
 ) -> Decided:
     """Put a question, read what comes back and rule on it; `unasked` is the answer where nobody is asked.
 
-    A dry run takes this way, with a journal that keeps only the model call.
+    A dry run takes this way, with a journal that keeps only the model call. `timings` gets the milliseconds per step.
     """
+    with _Steps(world.journal, timings) as steps:
+        return _put(world, run, standing, question, unasked, steps)
+
+
+def _put(
+    world: World, run: Run, standing: Standing, question: Question, unasked: Answer | None, steps: _Steps
+) -> Decided:
     journal, snapshot, portfolio = world.journal, question.snapshot, question.portfolio
-    with _step(journal, Stage.ASK, timings):
-        deadline = Deadline(run.deadline_seconds)
-        answer = unasked or world.decider.ask(question, deadline)
+    steps.begin(Stage.ASK)
+    deadline = Deadline(run.deadline_seconds)
+    answer = unasked or world.decider.ask(question, deadline)
     with shadows_unruled(journal, question, answer):
-        with _step(journal, Stage.READ, timings):
-            reading = _read(world, question, answer, late=deadline.passed())
-            journal.asked(question, answer, reading)
-        with _step(journal, Stage.RULE, timings):
-            live = _with_live_prices(world, run, snapshot, reading.proposals)
-            journal.keep(question, reading, standing, live)
-            rule = partial(
-                rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing
-            )
-            rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
-            journal.ruled(rulings, at=snapshot.at)
+        steps.begin(Stage.READ)
+        reading = _read(world, question, answer, late=deadline.passed())
+        journal.asked(question, answer, reading)
+        steps.begin(Stage.RULE)
+        live = _with_live_prices(world, run, snapshot, reading.proposals)
+        journal.keep(question, reading, standing, live)
+        rule = partial(rule_all, snapshot=live, portfolio=portfolio, limits=run.limits, bot=run.bot, standing=standing)
+        rulings = rule(reading.proposals) if run.approved is None else (rule_again(run.approved, rule),)
+        journal.ruled(rulings, at=snapshot.at)
     return Decided(question, answer, reading, live, rulings, rule)
 
 
-class _step:  # noqa: N801 - it is used like a function
-    """Note the step that begins, and how many milliseconds it took, however it ended."""
+class _Steps:
+    """Notes each step that begins, which ends the one before, and how many milliseconds it took, however it ended."""
 
-    __slots__ = ("began", "stage", "timings")
+    __slots__ = ("_began", "_journal", "_stage", "_timings")
 
-    def __init__(self, journal: Journal, stage: Stage, timings: dict[str, float]) -> None:
-        journal.stage(stage)
-        self.stage, self.timings = stage, timings
+    def __init__(self, journal: Journal, timings: dict[str, float]) -> None:
+        self._journal, self._timings = journal, timings
+        self._stage: Stage | None = None
+        self._began = 0
 
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self.timings[self.stage] = round((time.perf_counter() - self.began) * 1000, 3)
+        self.end()
+
+    def begin(self, stage: Stage) -> None:
+        """End the step before this one."""
+        before, now = self._stage, perf_counter_ns()
+        if before is not None:
+            self._timings[before] = (now - self._began) // 1000 / 1000
+        self._stage = None  # none is under way when the journal says that this one may not begin
+        self._journal.stage(stage)
+        self._stage, self._began = stage, now
+
+    def end(self) -> None:
+        if self._stage is not None:
+            self._timings[self._stage] = (perf_counter_ns() - self._began) // 1000 / 1000
+            self._stage = None
 
 
 def question_of(world: World, run: Run, scene: Scene) -> tuple[Question, Answer | None]:
@@ -222,8 +243,9 @@ def _waiting(journal: Journal, run: Run, rulings: Sequence[Ruling]) -> frozenset
 
 def _after(world: World, settled: Settled, done: Sequence[Done]) -> AccountState:
     """Return the account as it is now. What went wrong is looked at again at once, not only by the guard."""
-    if any(not deed.well for deed in done):
-        return settle(world).state
+    for deed in done:
+        if not deed.well:
+            return settle(world).state
     if not done:
         return settled.state
     book_income(world)
@@ -234,13 +256,12 @@ def _with_live_prices(
     world: World, run: Run, snapshot: MarketSnapshot, proposals: Sequence[Proposal]
 ) -> MarketSnapshot:
     """Return the snapshot with the prices of now for what may be opened: an answer can take half a minute."""
-    opened = {proposal.symbol for proposal in proposals if proposal.action.opens} & snapshot.symbols.keys()
-    if not opened:
-        return snapshot
-    live = {name: _live(world, run, snapshot.symbols[name]) for name in opened}
-    if all(view is snapshot.symbols[name] for name, view in live.items()):
-        return snapshot  # not a price has changed
-    return replace(snapshot, symbols={**snapshot.symbols, **live})
+    changed = dict[str, SymbolView]()
+    for name in {proposal.symbol for proposal in proposals if proposal.action.opens}:
+        view = snapshot.symbols.get(name)
+        if view is not None and (live := _live(world, run, view)) is not view:
+            changed[name] = live
+    return replace(snapshot, symbols={**snapshot.symbols, **changed}) if changed else snapshot
 
 
 def _live(world: World, run: Run, view: SymbolView) -> SymbolView:
@@ -249,7 +270,7 @@ def _live(world: World, run: Run, view: SymbolView) -> SymbolView:
         quote = world.market.quote(view.symbol, at=now)
     except (Retryable, Rejected) as fault:
         return _held(view, Problem("price.gone", f"no price to trade at: {fault}"))
-    if quote != view.quote:
+    if quote is not view.quote and quote != view.quote:
         view = replace(view, quote=quote)
     view = _held(view, quote_problem(quote, at=now, speed=world.clock.speed))
     return view if view.problem or not run.limits.min_depth else _with_book(world, view)

@@ -49,9 +49,9 @@ def working(world: World, symbol: str, role: Role, *, shown: Mapping[str, OrderR
     return [
         tracked.order
         for tracked in world.journal.orders()
-        if tracked.ours
+        if tracked.role is role
+        and tracked.ours
         and tracked.order.symbol == symbol
-        and tracked.role is role
         and (report := shown.get(tracked.order.client_order_id)) is not None
         and report.status.open
     ]

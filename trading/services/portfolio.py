@@ -23,7 +23,7 @@ def portfolio_of(state: AccountState, journal: Journal, *, starting_balance: Dec
 
 
 def _working(report: OrderReport, tracked: TrackedOrder | None) -> WorkingOrder:
-    role, side, kind = tracked.role if tracked else None, report.side.value, report.type.value
+    role, side, kind = tracked.role if tracked else None, report.side.word, report.type.word
     return WorkingOrder(
         report.symbol, report.client_order_id, role, side, kind, report.quantity, report.price, report.trigger,
         report.reduce_only, report.close_position,

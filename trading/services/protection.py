@@ -146,9 +146,9 @@ def _read_back(world: World, order: NewOrder) -> bool:
 
 def _arranged(world: World, orders: Sequence[NewOrder], held: VenuePosition, *, wanted: Decimal | None) -> Arrangement:
     side, by_position = OrderSide.to_close(held.side), world.exchange.supports_close_position
-    right = [order for order in orders if order.side is side]
-    found = arranged(right, wanted=wanted, held=held.quantity, by_position=by_position)
     wrong = tuple([order for order in orders if order.side is not side])
+    right = [order for order in orders if order.side is side] if wrong else orders
+    found = arranged(right, wanted=wanted, held=held.quantity, by_position=by_position)
     return Arrangement(found.keep, found.cover, found.spare + wrong) if wrong else found
 
 

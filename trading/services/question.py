@@ -17,18 +17,11 @@ from vibex.lib.errors import Rejected
 
 def question_for(run: Run, snapshot: MarketSnapshot, portfolio: Portfolio) -> Question:
     """Return what is asked, without the text that only models need."""
+    named = run.decision_id or token_hex(8)
     return Question(
-        decision_id=run.decision_id or token_hex(8),
-        bot=run.bot,
-        snapshot=snapshot,
-        portfolio=portfolio,
-        limits=run.limits,
-        next_decision_at=run.next_decision_at,
-        started_at=run.started_at,
-        invocation=run.invocation,
-        feedback=run.feedback,
+        named, run.bot, snapshot, portfolio, run.limits, run.next_decision_at, run.started_at, run.invocation, run.feedback,
         outside=run.outside,
-    )
+    )  # fmt: skip
 
 
 def worded(question: Question, run: Run, standing: Standing) -> Question:

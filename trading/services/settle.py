@@ -59,7 +59,8 @@ class Settled:
     def see(self, state: AccountState) -> None:
         """Take a newer statement of the account."""
         self.state = state
-        self.shown |= {report.client_order_id: report for report in state.orders}
+        for report in state.orders:
+            self.shown[report.client_order_id] = report
 
 
 def settle(world: World, *, thorough: bool = False) -> Settled:
@@ -73,8 +74,8 @@ def settle(world: World, *, thorough: bool = False) -> Settled:
     unread = book_income(world)
     world.journal.take_in(settled.state.orders)
     symbols = {tracked.order.symbol for tracked in world.journal.orders()}
-    symbols |= {position.symbol for position in world.journal.positions()}
-    symbols |= {position.symbol for position in settled.state.positions} | (unread or set())
+    symbols.update([position.symbol for position in world.journal.positions()])
+    symbols.update([position.symbol for position in settled.state.positions], unread or ())
     for symbol in sorted(symbols):
         if not world.journal.claim(symbol):
             settled.blocked[symbol] = "another writer is at work there"
@@ -221,10 +222,11 @@ def _check_protection(world: World, position: TrackedPosition, settled: Settled)
         _protect_again(world, position, held, settled)
         return
     settled.mended += secure(world, position, held, settled.shown, stops=stops)
-    unresolved = [one for one in world.journal.orders() if one.facts.state in UNRESOLVED]
-    if not any(one.order.symbol == position.symbol for one in unresolved):
-        settled.mended += secure_target(world, position, held, settled.shown)
-        settled.mended += trail(world, position.symbol, held)
+    for one in world.journal.orders():
+        if one.facts.state in UNRESOLVED and one.order.symbol == position.symbol:
+            return
+    settled.mended += secure_target(world, position, held, settled.shown)
+    settled.mended += trail(world, position.symbol, held)
 
 
 def _protect_again(world: World, position: TrackedPosition, held: VenuePosition, settled: Settled) -> None:

@@ -65,10 +65,6 @@ class Book:
     def reducible(self, side: OrderSide) -> Decimal:
         return reducible(self.position, side)
 
-    def forget(self) -> None:
-        """Work quiet range and liquidation price out again: position or orders have changed."""
-        self.quiet, self.liquidation = None, UNKNOWN
-
     def added_by(self, order: OrderRecord) -> Decimal:
         """Return how much exposure the open part of `order` would add."""
         if order.only_reduces:

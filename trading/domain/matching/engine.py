@@ -54,6 +54,7 @@ class Engine:
     ) -> None:
         self.settings = settings or EngineSettings()
         self._ledger = Ledger(instruments, self.settings, state or EngineState())
+        self._books = self._ledger.books
         self._stated: AccountState | None = None
         """What was said of the account last; None once anything may have changed since."""
 
@@ -149,6 +150,12 @@ class Engine:
         book.last = bar.close
         book.mark = bar.close if bar.mark_close is None else bar.mark_close
 
+    def on_close(self, symbol: str, *, last: Decimal, mark: Decimal) -> None:
+        """Take in the close of a bar that meets nothing: for who knows that it lies within the quiet range of the symbol."""
+        book = self._changing(symbol)
+        book.bid = book.ask = None
+        book.last, book.mark = last, mark
+
     def on_funding(self, symbol: str, rate: Decimal, mark: Decimal | None, at: datetime) -> None:
         """Settle funding: −position × mark × rate to the wallet. Without a mark price the one seen last is taken.
 
@@ -167,8 +174,8 @@ class Engine:
 
     def needs(self, symbol: str) -> bool:
         """Return whether prices of this symbol can change anything: a position or an open order is there."""
-        book = self._ledger.books.get(symbol)
-        return book is not None and book.busy
+        book = self._books.get(symbol)
+        return book is not None and (book.position is not None or bool(book.orders))
 
     def quiet_range(self, symbol: str) -> tuple[Decimal, Decimal]:
         """Return the prices strictly between which nothing of this symbol is met; nothing is ever quiet in cross margin."""
@@ -218,7 +225,7 @@ class Engine:
     def _changing(self, symbol: str) -> Book:
         """Return the book of a symbol, for a change: what was said of the account no longer holds."""
         self._stated = None
-        return self._ledger.book(symbol)
+        return self._books.get(symbol) or self._ledger.book(symbol)
 
     def _state_of(self, ledger: Ledger, at: datetime) -> AccountState:
         unrealised, margin, positions = ZERO, ledger.margin(), []

@@ -46,6 +46,8 @@ class Ledger:
         self._trades: list[Trade] = []
         self._income: list[Income] = []
         self._orders: dict[int, OrderRecord] = {}
+        self.unread = False
+        """Whether something has happened since the last `drain`."""
         self._restore(state)
 
     def _restore(self, state: EngineState) -> None:
@@ -126,8 +128,9 @@ class Ledger:
         """Return the margin of all positions and of all resting entries."""
         margin = ZERO
         for book in self.books.values():
-            if book.position is not None:
-                margin += self.position_margin(book, book.position)
+            position = book.position
+            if position is not None:
+                margin += position.margin if self.isolated else self.position_margin(book, position)
             for order in book.orders.values():
                 if order.price is not None:  # without one it keeps nothing
                     margin += self.reserved(book, order)
@@ -199,6 +202,7 @@ class Ledger:
         if amount:
             self.wallet += amount
             self._income.append(Income(str(self.new_id()), kind, symbol, amount, at, trade_id))
+            self.unread = True
 
     def keep(self, book: Book, order: OrderRecord) -> OrderRecord:
         """Take in the new version of an order: among the open ones, or out of them."""
@@ -207,7 +211,8 @@ class Ledger:
         elif (known := book.orders.get(order.client_order_id)) is not None and known.exchange_id == order.exchange_id:
             del book.orders[order.client_order_id]
         self._orders[order.exchange_id] = order
-        book.forget()
+        self.unread = True
+        book.quiet, book.liquidation = None, UNKNOWN  # to be worked out again
         return order
 
     def end(self, book: Book, order: OrderRecord, status: VenueStatus, at: datetime) -> OrderRecord:
@@ -285,14 +290,10 @@ class Ledger:
         if self.wallet < 0 and (self.isolated or not self.held()):
             self.pay(IncomeKind.INSURANCE_CLEAR, symbol, -self.wallet, at)
 
-    @property
-    def unread(self) -> bool:
-        return bool(self._orders or self._income or self._trades)
-
     def drain(self) -> Changes:
         """Return what happened since the last call, and forget it."""
         changes = Changes(tuple(self._trades), tuple(self._income), tuple(self._orders.values()))
-        self._trades, self._income, self._orders = [], [], {}
+        self._trades, self._income, self._orders, self.unread = [], [], {}, False
         return changes
 
     def _trade(
@@ -306,6 +307,7 @@ class Ledger:
         maker: bool,
         at: datetime,
     ) -> None:
+        self.unread = True
         trade_id, named, number = str(self.new_id()), order.client_order_id, str(order.exchange_id)
         self._trades.append(
             Trade(trade_id, named, number, order.symbol, order.side, quantity, price, fee, realised, maker, at)

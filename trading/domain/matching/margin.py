@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
 
 from marketdata.domain.instruments import Bracket, InstrumentSpec
 from trading.domain.matching.types import PositionRecord
+from trading.domain.remembered import remembered
 from trading.domain.venue import ZERO
 from vibex.lib.money import booked
 
@@ -23,7 +25,20 @@ def maintenance_margin(spec: InstrumentSpec, notional: Decimal) -> Decimal:
 
 def notional_cap(spec: InstrumentSpec, leverage: int) -> Decimal:
     """Return the largest notional the brackets allow at this leverage; zero when none does."""
-    return max([bracket.cap for bracket in spec.brackets if bracket.max_leverage >= leverage], default=ZERO)
+    caps = _caps(spec)
+    cap = caps.get(leverage)
+    if cap is None:
+        cap = max([bracket.cap for bracket in spec.brackets if bracket.max_leverage >= leverage], default=ZERO)
+        caps[leverage] = cap
+    return cap
+
+
+def _none_yet(_: InstrumentSpec) -> dict[int, Decimal]:
+    return {}
+
+
+_caps: Final = remembered(_none_yet)
+"""The caps of a contract by leverage, as far as somebody has asked for them."""
 
 
 def liquidation_price(spec: InstrumentSpec, position: PositionRecord, balance: Decimal) -> Decimal | None:

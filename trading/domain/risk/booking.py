@@ -20,11 +20,9 @@ def after_close(books: Books, position: PositionView, snapshot: MarketSnapshot) 
     Nothing may keep a position from being closed: amounts that nobody knows are left as they are.
     """
     rate = _taker_fee(position, snapshot)
-    return Books(
-        _without(books.portfolio, position, rate),
-        _ended(books.history, position, rate, at=snapshot.at),
-        {**books.closed, position.symbol: position},
-    )
+    portfolio = _without(books.portfolio, position, rate)
+    history = _ended(books.history, position, rate, at=snapshot.at)
+    return Books(portfolio, history, {**books.closed, position.symbol: position})
 
 
 def _without(portfolio: Portfolio, position: PositionView, rate: Decimal) -> Portfolio:
@@ -32,9 +30,13 @@ def _without(portfolio: Portfolio, position: PositionView, rate: Decimal) -> Por
     left = tuple([seen for seen in portfolio.positions if seen.symbol != position.symbol])
     if not known(portfolio.wallet, portfolio.unrealised, portfolio.margin, portfolio.available):
         return replace(portfolio, positions=left)
-    fee = position.notional * rate if known(position.quantity, position.mark_price) else ZERO
-    margin = position.margin if known(position.margin) else ZERO
-    unrealised = position.unrealised if known(position.unrealised) else ZERO
+    margin, unrealised = position.margin, position.unrealised
+    if known(position.quantity, position.mark_price, margin, unrealised):
+        fee = position.notional * rate
+    else:
+        fee = position.notional * rate if known(position.quantity, position.mark_price) else ZERO
+        margin = margin if known(margin) else ZERO
+        unrealised = unrealised if known(unrealised) else ZERO
     available = portfolio.available + margin + min(unrealised, ZERO) - fee
     wallet, unrealised, margin = (
         portfolio.wallet + unrealised - fee,

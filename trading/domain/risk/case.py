@@ -86,17 +86,8 @@ class Ask:
 def ask_of(proposal: Proposal, terms: Terms, books: Books) -> Ask:
     """Put a proposal beside what concerns its symbol."""
     symbol, snapshot, portfolio = proposal.symbol, terms.snapshot, books.portfolio
-    return Ask(
-        proposal=proposal,
-        terms=terms,
-        books=books,
-        symbol=symbol,
-        view=snapshot.symbols.get(symbol),
-        held=portfolio.position(symbol),
-        limits=terms.limits,
-        portfolio=portfolio,
-        at=snapshot.at,
-    )
+    view, held = snapshot.symbols.get(symbol), portfolio.position(symbol)
+    return Ask(proposal, terms, books, symbol, view, held, terms.limits, portfolio, snapshot.at)
 
 
 @record()
@@ -152,37 +143,28 @@ def entry_of(ask: Ask) -> Entry:
     stop, sign, rate = wish.stop_loss, side.sign, quote.funding_rate
     touch = quote.ask if side is Side.LONG else quote.bid
     limit = touch * (1 + sign * limits.max_slippage)
-    dearest, cheapest = max(touch, limit), min(touch, limit)
-    equity, capital = portfolio.equity, terms.bot.capital
-    return Entry(
-        ask=ask,
-        instrument=spec,
-        side=side,
-        asked=wish.quantity,
-        quantity=wish.quantity,
-        leverage=wish.leverage,
-        stop=stop,
-        mark=quote.mark,
-        touch=touch,
-        limit=limit,
-        base=equity if capital is None else min(equity, capital),
-        exposure=exposure_of(portfolio.positions, _groups(terms.snapshot), spec.group),
-        target=wish.profit_target if wish.profit_target is not None else _own_target(held),
-        held=held,
-        funding=ZERO if rate is None else max(ZERO, rate * sign) * touch,
-        limits=limits,
-        portfolio=portfolio,
-        distance=(touch - stop) * sign,
-        loss_per_unit=loss_per_unit(touch=touch, stop=stop, taker_fee=spec.taker_fee, slippage=limits.max_slippage),
-        dearest=dearest,
-        cheapest=cheapest,
-        free_margin_per_unit=margin_per_unit(
-            price=dearest,
-            leverage=wish.leverage,
-            taker_fee=spec.taker_fee,
-            lost_at_once=max(ZERO, (limit - quote.mark) * sign),
-        ),
+    dearest, cheapest = (touch, limit) if touch >= limit else (limit, touch)
+    equity, capital, leverage, mark, fee = (
+        portfolio.equity,
+        terms.bot.capital,
+        wish.leverage,
+        quote.mark,
+        spec.taker_fee,
     )
+    base = equity if capital is None else min(equity, capital)
+    exposure = exposure_of(portfolio.positions, _groups(terms.snapshot), spec.group) if portfolio.positions else NOTHING
+    target = wish.profit_target if wish.profit_target is not None else _own_target(held)
+    funding = ZERO if rate is None else max(ZERO, rate * sign) * touch
+    loss = loss_per_unit(touch=touch, stop=stop, taker_fee=fee, slippage=limits.max_slippage)
+    lost_at_once = max(ZERO, (limit - mark) * sign)
+    free = margin_per_unit(price=dearest, leverage=leverage, taker_fee=fee, lost_at_once=lost_at_once)
+    return Entry(
+        ask, spec, side, wish.quantity, wish.quantity, leverage, stop, mark, touch, limit, base, exposure, target, held,
+        funding, limits, portfolio, (touch - stop) * sign, loss, dearest, cheapest, free,
+    )  # fmt: skip
+
+
+NOTHING: Final = Exposure(ZERO, ZERO, ZERO)
 
 
 def _groups(snapshot: MarketSnapshot) -> dict[str, str]:

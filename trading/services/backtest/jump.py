@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from accounts.domain.limits import Limits
 from decisions.deciders.rules import Foresighted
@@ -29,7 +29,8 @@ from trading.domain.matching.types import PositionRecord
 from trading.exchange.simulated import SimulatedExchange
 from trading.services.journal.memory import MemoryJournal
 from trading.services.journal.series import Span
-from vibex.lib.clock import to_ms
+from vibex.lib.clock import from_ms, to_ms
+from vibex.lib.records import record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,11 +38,14 @@ if TYPE_CHECKING:
 
     type Floats = NDArray[np.float64]
 
+SHORT: Final = 128
+"""So many values are looked through sooner one by one than by NumPy."""
 NEAR: Final = 1e-9
 """Shares below this are the rounding of floats: what lies so near a limit is looked at exactly."""
 
 
-class Landing(NamedTuple):
+@record()
+class Landing:
     """The next step at which something is done: a whole cycle, or only time that passes."""
 
     step: int
@@ -78,12 +82,37 @@ class Tape:
         self.low = candles.low if mark is None else np.fmin(candles.low, mark.low)
         self.high = candles.high if mark is None else np.fmax(candles.high, mark.high)
         close = candles.close if mark is None else np.where(np.isnan(mark.close), candles.close, mark.close)
-        self.mark = close[self.newest.clip(min=0)]
+        self.mark: Floats = close[self.newest.clip(min=0)]
         """The mark price when each step begins."""
-        self.settled: list[int] = recording.funding.at.tolist()
+        self.pays = (np.searchsorted(edges, recording.funding.at) - 1).tolist()
+        """The steps in which funding is settled."""
+        self._lows, self._highs, self._marks = (memoryview(values) for values in (self.low, self.high, self.mark))
+
+    def reached(self, start: int, stop: int, floor: float, ceiling: float) -> int | None:
+        """Return the first bar of [start, stop) that reaches a floor or a ceiling, None where none does."""
+        if stop - start <= SHORT and (
+            start >= stop or (min(self._lows[start:stop]) > floor and max(self._highs[start:stop]) < ceiling)
+        ):
+            return None
+        met = (self.low[start:stop] <= floor) | (self.high[start:stop] >= ceiling)
+        place = int(met.argmax())
+        return start + place if met[place] else None
+
+    def extremes(self, start: int, stop: int) -> tuple[float, float]:
+        """Return the lowest and the highest mark price at the steps [start, stop), at least one."""
+        if stop - start <= SHORT:
+            marks = self._marks[start:stop]
+            return min(marks), max(marks)
+        values = self.mark[start:stop]
+        return float(values.min()), float(values.max())
+
+    def mark_at(self, step: int) -> float:
+        """Return the mark price when a step begins."""
+        return self._marks[step]
 
 
-class Levels(NamedTuple):
+@record()
+class Levels:
     """Equity at which a loss limit is reached: `fixed`, or `kept` of the highest so far, of which `peak` is known."""
 
     fixed: float
@@ -110,6 +139,7 @@ class Jump:
         edges: NDArray[np.int64],
     ) -> None:
         self._limits, self._market, self._exchange, self._journal = limits, market, exchange, journal
+        self._kept_of_day, self._kept_of_peak = 1 - limits.daily_loss, float(1 - limits.max_drawdown)
         self._due, self._moments, self._last = due, moments, len(moments)
         self._ms: list[int] = edges.tolist()
         self._tapes = {symbol: Tape(market.series(symbol), edges) for symbol in due}
@@ -128,11 +158,12 @@ class Jump:
             until = landing.step if landing.cycle else min(landing.step + 1, self._last)
             stop = min(until, self._day_after(step)) if held else until
             if step < stop:
-                equity = self._equity(step, stop, held)
-                lost = self._lost(step, equity, held=bool(held))
+                lowest, highest = self._extremes(step, stop, held)
+                lost = self._lost(step, stop, held, lowest, highest)
                 if lost is not None:
                     landing, until, stop = Landing(lost, cycle=True), lost, lost
-                self._pass(Span(step, stop, self._exchange.wallet, held), equity[: stop - step])
+                if step < stop:
+                    self._pass(Span(step, stop, self._exchange.wallet, held), highest)
             if stop == until:
                 break
             step = stop
@@ -142,7 +173,9 @@ class Jump:
 
     def _next(self, step: int, held: Sequence[PositionRecord]) -> Landing:
         sides = {position.symbol: position.side for position in held}
-        acts = min(due.after(step, sides.get(symbol), self._last) for symbol, due in self._due.items())
+        acts = self._last
+        for symbol, due in self._due.items():
+            acts = min(acts, due.after(step, sides.get(symbol), self._last))
         moves = acts
         for symbol, tape in self._tapes.items():
             if symbol in sides:
@@ -153,20 +186,14 @@ class Jump:
 
     def _settles(self, tape: Tape, step: int) -> int:
         """Return the step in which funding is settled next."""
-        place = bisect_right(tape.settled, self._ms[step])
-        if place == len(tape.settled):
-            return self._last
-        return bisect_left(self._ms, tape.settled[place]) - 1
+        place = bisect_left(tape.pays, step)
+        return tape.pays[place] if place < len(tape.pays) else self._last
 
     def _meets(self, symbol: str, tape: Tape, step: int, until: int) -> int:
         """Return the first step before `until` in which a price is met, `until` where none is."""
         floor, ceiling = self._exchange.quiet_range(symbol)
-        start, stop = tape.first[step], tape.first[until]
-        met = (tape.low[start:stop] <= float(floor)) | (tape.high[start:stop] >= float(ceiling))
-        place = int(met.argmax()) if len(met) else 0
-        if not len(met) or not met[place]:
-            return until
-        return bisect_right(tape.first, start + place, hi=until) - 1
+        met = tape.reached(tape.first[step], tape.first[until], float(floor), float(ceiling))
+        return until if met is None else bisect_right(tape.first, met, hi=until) - 1
 
     def _day_after(self, step: int) -> int:
         """Return where a span that begins with `step` has to end: with the day that is watched. The first step of a day is a
@@ -193,12 +220,28 @@ class Jump:
             equity += self._tapes[each.symbol].mark[start:stop] * float(each.quantity) - float(each.cost)
         return equity
 
-    def _lost(self, start: int, equity: Floats, *, held: bool) -> int | None:
-        """Return the first step from `start` on at which a loss limit may be reached, None where none can be."""
+    def _extremes(self, start: int, stop: int, held: Sequence[PositionRecord]) -> tuple[float, float]:
+        """Return the lowest and the highest of `_equity`, to the last bit."""
+        if len(held) != 1:
+            equity = self._equity(start, stop, held)
+            return float(equity.min()), float(equity.max())
+        only = held[0]
+        quantity, rest = float(only.quantity), float(self._exchange.wallet) - float(only.cost)
+        # Neither a product nor a sum turns round what is larger when it is rounded.
+        low, high = self._tapes[only.symbol].extremes(start, stop)
+        one, other = low * quantity + rest, high * quantity + rest
+        return (one, other) if one <= other else (other, one)
+
+    def _lost(self, start: int, stop: int, held: Sequence[PositionRecord], lowest: float, highest: float) -> int | None:
+        """Return the first step of [start, stop) at which a loss limit may be reached, None where none can be.
+
+        `lowest` and `highest` are the equity's between them.
+        """
         watch, at = self._journal.watched, self._moments[start]
         if watch is None:
             return None
-        locked = {lock.kind for lock in self._journal.locks if lock.holds(at)}
+        locks = self._journal.locks
+        locked = {lock.kind for lock in locks if lock.holds(at)} if locks else set[str]()
         if self._limits.flatten_on_loss and held and not locked.isdisjoint((DAY, DRAWDOWN, FLOOR)):
             return start  # they are to be closed
         if at >= watch.day_ends:
@@ -206,15 +249,15 @@ class Jump:
         if min(watch.day_equity, watch.equity) < 2 * EMPTY or not watch.unit:
             return start
         levels = self._levels(watch, locked)
-        if float(equity.min()) * (1.0 - NEAR) > levels.highest(float(equity.max())):
+        if lowest * (1.0 - NEAR) > levels.highest(highest):
             return None
-        return self._first_below(start, equity, levels)
+        return self._first_below(start, self._equity(start, stop, held), levels)
 
     def _levels(self, watch: Watch, locked: Set[str]) -> Levels:
         limits, none = self._limits, 2.0 * float(EMPTY)
-        day = none if DAY in locked else float(watch.day_equity * (1 - limits.daily_loss) + watch.day_moved)
+        day = none if DAY in locked else float(watch.day_equity * self._kept_of_day + watch.day_moved)
         floor = none if FLOOR in locked or limits.equity_floor is None else float(limits.equity_floor)
-        kept = 0.0 if DRAWDOWN in locked else float(1 - limits.max_drawdown)
+        kept = 0.0 if DRAWDOWN in locked else self._kept_of_peak
         return Levels(max(day, floor, none), _highest(watch), kept)
 
     def _first_below(self, start: int, equity: Floats, levels: Levels) -> int | None:
@@ -225,20 +268,24 @@ class Jump:
         place = int(reached.argmax())
         return start + place if reached[place] else None
 
-    def _pass(self, span: Span, equity: Floats) -> None:
-        """Keep the equity of the steps of a span, and watch losses at those of them that make a difference."""
-        if span.start == span.stop:
-            return
+    def _pass(self, span: Span, highest: float) -> None:
+        """Keep the equity of the steps of a span, and watch losses at those of them that make a difference.
+
+        `highest` is the equity's in the span, or above it.
+        """
         self._journal.series.passed(span)
-        for step in self._telling(span, equity):
+        for step in self._telling(span, highest):
             self._journal.watch_on(span.wallet + span.unrealised(step, self._mark), self._moments[step])
 
-    def _telling(self, span: Span, equity: Floats) -> list[int]:
+    def _telling(self, span: Span, highest: float) -> list[int]:
         """Return the steps that a watch has to know of: those that may be a new high, and the last. Of an account that holds
         nothing the first as well: the equity that it has kept since then is what a new day begins with."""
         watch, last = self._journal.watched, span.stop - 1
         if not span.held or watch is None or not watch.unit:
             return [span.start, last] if span.start < last else [last]
+        if highest * (1.0 - NEAR) < _highest(watch) * (1.0 - 2.0 * NEAR):
+            return [last]
+        equity = self._equity(span.start, span.stop, span.held)
         highest = float(equity.max()) * (1.0 - NEAR)
         if highest < _highest(watch) * (1.0 - 2.0 * NEAR):
             return [last]
@@ -247,11 +294,13 @@ class Jump:
     def catch_up(self, step: int) -> None:
         """Show the exchange the prices of the moment at which a step begins: nothing was met on the way there."""
         for symbol, tape in self._tapes.items():
-            if self._exchange.needs(symbol) and (newest := int(tape.newest[step])) >= 0:
-                self._exchange.bar(self._market.bar(symbol, newest))
+            if self._exchange.needs(symbol) and tape.newest[step] >= 0:
+                at = self._moments[step] if step < self._last else from_ms(self._ms[step])
+                quote = self._market.quote(symbol, at=at)
+                self._exchange.close(symbol, last=quote.last, mark=quote.mark)
 
     def _mark(self, symbol: str, step: int) -> Decimal:
-        return decimal_of(self._tapes[symbol].mark[step])
+        return decimal_of(self._tapes[symbol].mark_at(step))
 
 
 def _highest(watch: Watch) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 from marketdata.domain.bars import Bar
 from marketdata.domain.intervals import interval_ms
@@ -33,10 +34,12 @@ def pass_time(
     for symbol in symbols:
         if not exchange.needs(symbol):
             continue
-        paid = {settled.at: settled for settled in market.funding(symbol, since=since, until=until)}
+        paid = {}
+        if len(market.series(symbol).funding.at):
+            paid = {settled.at: settled for settled in market.funding(symbol, since=since, until=until)}
         for bar in _bars(market, symbol, since, until):
             exchange.bar(bar)
-            for at in [at for at in paid if at <= bar.closed_at]:
+            for at in [at for at in paid if at <= bar.closed_at] if paid else ():
                 _pay(exchange, symbol, paid.pop(at))
         for settled in paid.values():  # a bar is missing there; what was due was paid all the same
             _pay(exchange, symbol, settled)
@@ -47,16 +50,8 @@ def _quote_at_open(market: RecordedMarket, bar: Bar) -> Quote:
     before = market.quote(bar.symbol, at=bar.opened_at)
     mark = bar.open if bar.mark_open is None else bar.mark_open
     shift = bar.open - before.last
-    return Quote(
-        symbol=bar.symbol,
-        at=bar.opened_at,
-        last=bar.open,
-        bid=before.bid + shift,
-        ask=before.ask + shift,
-        mark=mark,
-        funding_rate=before.funding_rate,
-        next_funding_at=before.next_funding_at,
-    )
+    bid, ask = before.bid + shift, before.ask + shift
+    return Quote(bar.symbol, bar.opened_at, bar.open, bid, ask, mark, before.funding_rate, before.next_funding_at)
 
 
 def _pay(exchange: SimulatedExchange, symbol: str, settled: FundingSettlement) -> None:
@@ -64,10 +59,15 @@ def _pay(exchange: SimulatedExchange, symbol: str, settled: FundingSettlement) -
 
 
 def _bars(market: RecordedMarket, symbol: str, since: datetime, until: datetime) -> Iterator[Bar]:
-    step = timedelta(milliseconds=interval_ms(market.interval))
+    step = _length(market.interval)
     opened = since
     while opened < until:
         bar = market.base_bar(symbol, at=opened)
         if bar is not None:
             yield bar
         opened += step
+
+
+@cache
+def _length(interval: str) -> timedelta:
+    return timedelta(milliseconds=interval_ms(interval))

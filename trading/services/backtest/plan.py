@@ -87,6 +87,8 @@ class Moments(Sequence[datetime]):
 
     def __init__(self, first: datetime, apart: timedelta, count: int) -> None:
         self._first, self._apart, self._count = first, apart, count
+        self._newest: tuple[int | None, datetime] = None, first
+        """The moment that was asked for last, by its number: a step is asked for several times."""
 
     def __len__(self) -> int:
         return self._count
@@ -96,9 +98,13 @@ class Moments(Sequence[datetime]):
     @overload
     def __getitem__(self, place: slice) -> list[datetime]: ...
     def __getitem__(self, place: int | slice) -> datetime | list[datetime]:
+        if place == self._newest[0]:
+            return self._newest[1]
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(self._count))]
         number = place + self._count if place < 0 else place
         if not 0 <= number < self._count:
             raise IndexError(f"there are {self._count} moments, and none with the number {place}")
-        return self._first + number * self._apart
+        at = self._first + number * self._apart
+        self._newest = number, at
+        return at

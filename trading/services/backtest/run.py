@@ -77,12 +77,12 @@ def backtest_run(
     run = _Running(plan, market, decider)
     began = time.perf_counter()
     with _uncollected():
-        step = 0
-        while step < len(run.moments):
+        step, count = 0, len(run.moments)
+        while step < count:
             landing = run.leap(step)
-            if landing.step < len(run.moments):
+            if landing.step < count:
                 run.carry_out(landing)
-                on_cycle(landing.step + 1, len(run.moments))
+                on_cycle(landing.step + 1, count)
             step = landing.step + 1
         run.end()
     seconds = time.perf_counter() - began
@@ -249,6 +249,7 @@ def _run(
     plan: BacktestPlan, bot: BotView, at: datetime, following: datetime, invocation: int, standing: Standing
 ) -> Run:
     return Run(
+        decision_id=str(invocation),  # rules read none
         bot=bot,
         limits=plan.limits,
         approval=plan.approval,

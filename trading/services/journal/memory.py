@@ -329,6 +329,8 @@ class MemoryJournal:
     def blocked(self, *, at: datetime) -> dict[str, str]:
         """Return by symbol ("" = all) why nothing may be opened at a moment of market time."""
         holding = [lock for lock in self.locks if lock.holds(at)]
+        if not holding:
+            return {}
         return {
             symbol: "; ".join(lock.reason for lock in holding if lock.symbol == symbol)
             for symbol in {lock.symbol for lock in holding}
@@ -399,7 +401,10 @@ class MemoryJournal:
             self._take(order, filled_to(order.facts, order.traded, order.traded_value / order.traded))
         held = self.open.pop(trade.symbol, None)
         for position in apply_trade(held.booked if held else None, trade):
-            kept = held or KeptPosition(position, ruling=order.ruling if order else None)
+            kept = held
+            if kept is None:
+                kept = KeptPosition(position)
+                kept.ruling = order.ruling if order else None
             kept.booked, kept.told = position, None
             if position.quantity:
                 self.open[trade.symbol] = kept

@@ -39,7 +39,10 @@ class Span:
 
     def unrealised(self, step: int, mark: MarkAt) -> Decimal:
         """Return the unrealised result at a step, exactly as the venue counts it."""
-        return sum((position.unrealised(mark(position.symbol, step)) for position in self.held), ZERO)
+        total = ZERO
+        for position in self.held:
+            total += position.unrealised(mark(position.symbol, step))
+        return total
 
 
 @dataclass(slots=True)
