@@ -31,6 +31,7 @@ LEVERAGE: Final = 3
 CONFIDENCE: Final = 0.6
 """It is no probability: rules are as sure as they were written."""
 PLACES: Final = Decimal("0.0001")
+ONE: Final = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ class Cross:
         rules, long = view.instrument, side is Side.LONG
         touch = view.quote.ask if long else view.quote.bid
         down, up = rules.price_down, rules.price_up
-        stop = (down if long else up)(touch * (1 - self.stop * side.sign))
-        target = (up if long else down)(touch * (1 + self.target * side.sign))
+        stop = (down if long else up)(touch * (ONE - self.stop * side.factor))
+        target = (up if long else down)(touch * (ONE + self.target * side.factor))
         quantity = rules.quantity_down(self.stake / touch)
         action, risk = Action.BUY if long else Action.SELL, (quantity * abs(touch - stop)).quantize(PLACES)
         leverage = min(LEVERAGE, rules.max_leverage)

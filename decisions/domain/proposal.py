@@ -25,9 +25,12 @@ class Side(StrEnum):
 
     sign: int
     """1 for a long, −1 for a short."""
+    factor: Decimal
+    """The same to be multiplied with a Decimal, which an int would first be turned into."""
 
     def __init__(self, word: str) -> None:
         self.sign = 1 if word == "long" else -1
+        self.factor = Decimal(self.sign)
 
 
 class Action(StrEnum):

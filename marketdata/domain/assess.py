@@ -67,6 +67,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "candle.far": Limit(0.2, "%", "the last candle closed more than {} away from the last price (longer base)"),
 }
 """Every limit by the code of the problem it makes. Seconds are wall seconds: a fast replay has more market time."""
+NOTHING: Final = Decimal(0)
 APART: Final = LIMITS["price.apart"].share
 WIDE: Final = LIMITS["price.wide"].share
 
@@ -189,7 +190,7 @@ def quote_problem(quote: Quote, *, at: datetime, speed: float = 1.0, extra: time
     they are the close of a candle.
     """
     for price in (quote.last, quote.bid, quote.ask, quote.mark):
-        if not (price.is_finite() and price > 0):
+        if not (price.is_finite() and price > NOTHING):
             return Problem("price.none", "there is no price")
     if quote.bid >= quote.ask:
         return Problem("price.crossed", f"crossed prices: bid {quote.bid} is not below ask {quote.ask}")

@@ -9,6 +9,8 @@ from marketdata.domain.instruments import InstrumentSpec
 
 SPREAD: Final = Decimal("0.0002")
 """Ask − bid as a share of the price where no book is known: two basis points."""
+ONE: Final = Decimal(1)
+TWO: Final = Decimal(2)
 
 
 def decimal_of(value: float) -> Decimal:
@@ -18,5 +20,6 @@ def decimal_of(value: float) -> Decimal:
 
 def touch(spec: InstrumentSpec, last: Decimal, *, spread: Decimal = SPREAD) -> tuple[Decimal, Decimal]:
     """Return bid and ask: half the spread on either side, rounded outwards, at least one tick apart."""
-    bid, ask = spec.price_down(last * (1 - spread / 2)), spec.price_up(last * (1 + spread / 2))
+    half = spread / TWO
+    bid, ask = spec.price_down(last * (ONE - half)), spec.price_up(last * (ONE + half))
     return bid, ask if ask > bid else bid + spec.tick_size

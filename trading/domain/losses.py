@@ -183,7 +183,7 @@ def unknown_equity(state: AccountState) -> str:
     if not _finite(state.wallet, state.unrealised):
         return f"the exchange states a wallet of {state.wallet} and an unrealised result of {state.unrealised}"
     for held in state.positions:
-        if not _finite(held.mark_price, held.unrealised, held.quantity) or held.mark_price <= 0:
+        if not _finite(held.mark_price, held.unrealised, held.quantity) or held.mark_price <= ZERO:
             return f"{held.symbol} has a mark price of {held.mark_price} and an unrealised result of {held.unrealised}"
     return ""
 

@@ -117,14 +117,20 @@ def move(facts: OrderFacts, to: OrderState, *, reason: str = "") -> Step:
 
 def observe(facts: OrderFacts, report: OrderReport) -> Step:
     """Take in what the exchange says of the order. Reports may come twice, late or in any order."""
+    return Step(*observed(facts, report))
+
+
+def observed(facts: OrderFacts, report: OrderReport) -> tuple[OrderFacts, str]:
+    """Return the two parts of what `observe` returns: a backtest observes ten orders a decision."""
     state, status = facts.state, report.status
     if state is OrderState.DONE:
-        return _observe_after_the_end(facts, report)
+        step = _observe_after_the_end(facts, report)
+        return step.facts, step.incident
     if not status.open:
-        return Step(_reported(facts, report, OrderState.DONE, ENDED[status]), IMPOSSIBLE.get(state, ""))
+        return _reported(facts, report, OrderState.DONE, ENDED[status]), IMPOSSIBLE.get(state, "")
     if state is OrderState.LIVE or state is OrderState.CANCELLING:  # a cancel has not arrived yet
-        return Step(_reported(facts, report, state, facts.reason))
-    return Step(_reported(facts, report, OrderState.LIVE, facts.reason), IMPOSSIBLE.get(state, ""))
+        return _reported(facts, report, state, facts.reason), ""
+    return _reported(facts, report, OrderState.LIVE, facts.reason), IMPOSSIBLE.get(state, "")
 
 
 def _observe_after_the_end(facts: OrderFacts, report: OrderReport) -> Step:

@@ -33,7 +33,7 @@ def exposure_of(positions: Iterable[PositionView], groups: Mapping[str, str], gr
     for position in positions:
         notional = position.notional
         gross += notional
-        net += notional * position.side.sign
+        net += notional * position.side.factor
         if groups.get(position.symbol, group) == group:
             in_group += notional
     return Exposure(in_group, net, gross)
@@ -49,12 +49,12 @@ def loss_per_unit(*, touch: Decimal, stop: Decimal, taker_fee: Decimal, slippage
 
 def loss_at_stop(*, entered: Decimal, stop: Decimal, side: Side, taker_fee: Decimal, slippage: Decimal) -> Decimal:
     """Return what one unit of an open position loses at its stop, counted from its entry; below zero when it gains."""
-    return (entered - stop) * side.sign + taker_fee * (entered + stop) + slippage * stop
+    return (entered - stop) * side.factor + taker_fee * (entered + stop) + slippage * stop
 
 
 def gain_per_unit(*, touch: Decimal, target: Decimal, side: Side, taker_fee: Decimal) -> Decimal:
     """Return what one unit gains when the target is hit: the way to it less both fees; below zero when they eat it up."""
-    return (target - touch) * side.sign - taker_fee * (touch + target)
+    return (target - touch) * side.factor - taker_fee * (touch + target)
 
 
 def margin_per_unit(*, price: Decimal, leverage: int, taker_fee: Decimal, lost_at_once: Decimal) -> Decimal:
@@ -70,7 +70,7 @@ def liquidation_of_entry(
     The formula is the one by which the matching engine liquidates; the margin is notional ÷ leverage.
     """
     cost = price * quantity
-    margin, sign = cost / leverage, side.sign
+    margin, sign = cost / leverage, side.factor
     record = PositionRecord(instrument.symbol, quantity * sign, cost * sign, margin, leverage, at)
     return liquidation_price(instrument, record, margin)
 

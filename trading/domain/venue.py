@@ -14,6 +14,7 @@ from vibex.lib.records import record
 
 __all__ = [
     "MOVED",
+    "ONE",
     "SETTLED_IN",
     "ZERO",
     "AccountState",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 ZERO = Decimal(0)
+ONE = Decimal(1)
+"""Decimals are compared and calculated with Decimals: an int would first be turned into one."""
 SETTLED_IN = "USDT"
 """The asset that wallet, margin, profit, fees and equity are told in. Amounts in any other are in no sum."""
 
@@ -42,6 +45,8 @@ class OrderSide(StrEnum):
 
     sign: int
     """1 for a buyer, −1 for a seller."""
+    factor: Decimal
+    """The same to be multiplied with a Decimal."""
     opens: Side
     """Side of the position that an order of this side opens."""
     word: str
@@ -51,6 +56,7 @@ class OrderSide(StrEnum):
         self.word = word
         self.sign = 1 if word == "BUY" else -1
         self.opens = Side.LONG if word == "BUY" else Side.SHORT
+        self.factor = self.opens.factor
 
     @classmethod
     def to_open(cls, side: Side) -> OrderSide:

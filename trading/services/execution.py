@@ -11,7 +11,7 @@ from decisions.domain.proposal import WAITS, Action, Proposal, Ruling, Side, Ver
 from marketdata.domain.instruments import InstrumentSpec
 from marketdata.domain.snapshot import MarketSnapshot, Quote
 from trading.domain.orders import new_client_order_id
-from trading.domain.venue import NewOrder, OrderSide, OrderType, TimeInForce
+from trading.domain.venue import ONE, NewOrder, OrderSide, OrderType, TimeInForce
 from trading.exchange.base import Ambiguous, Held, Refusal, Refused, Unavailable
 from trading.services.adding import check_addition, protect_all
 from trading.services.closing import flatten
@@ -132,9 +132,9 @@ def entry_order(
 ) -> NewOrder:
     """Return a LIMIT IOC order at the touch plus or minus the allowed slippage, rounded towards the touch."""
     if side is Side.LONG:
-        price = max(spec.price_down(quote.ask * (1 + max_slippage)), quote.ask)
+        price = max(spec.price_down(quote.ask * (ONE + max_slippage)), quote.ask)
     else:
-        price = min(spec.price_up(quote.bid * (1 - max_slippage)), quote.bid)
+        price = min(spec.price_up(quote.bid * (ONE - max_slippage)), quote.bid)
     name, opens, none = new_client_order_id(installation), OrderSide.to_open(side), None
     return NewOrder(name, spec.symbol, opens, OrderType.LIMIT, quantity, price, none, TimeInForce.IOC)
 

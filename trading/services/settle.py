@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from decisions.domain.portfolio import Role
-from trading.domain.orders import UNRESOLVED, WORKING, OrderState, observe
+from trading.domain.orders import UNRESOLVED, WORKING, OrderState, observed
 from trading.domain.venue import AccountState, OrderReport, VenuePosition
 from trading.exchange.base import Unavailable
 from trading.services.closing import cancel_children, children, flatten
@@ -142,8 +142,8 @@ def _resolve(world: World, tracked: TrackedOrder, settled: Settled) -> None:
         return
     shown = settled.shown.get(key)
     if shown is not None:
-        step = observe(tracked.facts, shown)
-        if step.facts is not tracked.facts or step.incident:  # most looks show what is known already
+        facts, incident = observed(tracked.facts, shown)
+        if facts is not tracked.facts or incident:  # most looks show what is known already
             world.journal.observe(key, shown)
         return
     try:

@@ -13,6 +13,7 @@ from trading.domain.matching.types import OrderRecord, PositionRecord
 from trading.domain.venue import ZERO, OrderSide
 
 UNKNOWN: Final = Decimal(-1)
+TWO: Final = Decimal(2)
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Book:
         quoted = self.quoted(side)
         if quoted is not None:
             return quoted
-        return adverse(self.spec, side, self.last, self.last * spread / 2)
+        return adverse(self.spec, side, self.last, self.last * spread / TWO)
 
     def reducible(self, side: OrderSide) -> Decimal:
         return reducible(self.position, side)

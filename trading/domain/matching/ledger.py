@@ -287,7 +287,7 @@ class Ledger:
 
     def cover(self, symbol: str, at: datetime) -> None:
         """Bring a wallet below zero back to zero from the insurance fund. Cross margin: only once nothing is held."""
-        if self.wallet < 0 and (self.isolated or not self.held()):
+        if self.wallet < ZERO and (self.isolated or not self.held()):
             self.pay(IncomeKind.INSURANCE_CLEAR, symbol, -self.wallet, at)
 
     def drain(self) -> Changes:

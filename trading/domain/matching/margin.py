@@ -53,9 +53,9 @@ def liquidation_price(spec: InstrumentSpec, position: PositionRecord, balance: D
 
 def liquidation_in(brackets: Sequence[Bracket], position: PositionRecord, balance: Decimal) -> Decimal | None:
     """Return the same from the brackets alone."""
-    size, sign = position.size, position.sign
+    size, factor = position.size, position.side.factor
     for bracket in brackets:
-        price = (balance + bracket.cum - position.cost) / (size * (bracket.maintenance_rate - sign))
+        price = (balance + bracket.cum - position.cost) / (size * (bracket.maintenance_rate - factor))
         if bracket.floor <= size * price <= bracket.cap:
-            return price if price > 0 else None
+            return price if price > ZERO else None
     return None

@@ -55,7 +55,7 @@ def apply_fill(
 
 def _reduce(position: PositionRecord, closing: Decimal, proceeds: Decimal) -> tuple[PositionRecord | None, Decimal]:
     if closing == position.size:
-        return None, position.sign * proceeds - position.cost
+        return None, position.side.factor * proceeds - position.cost
     share = closing / position.size
     cost = booked(position.cost * share)
     left = replace(
@@ -78,7 +78,7 @@ def _increase(
 ) -> PositionRecord:
     margin = initial_margin(notional, leverage)
     if position is None:
-        return PositionRecord(symbol, side.sign * opening, side.sign * notional, margin, leverage, at)
+        return PositionRecord(symbol, side.factor * opening, side.factor * notional, margin, leverage, at)
     return replace(
         position,
         quantity=position.quantity + side.sign * opening,

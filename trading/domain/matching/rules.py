@@ -10,7 +10,7 @@ from trading.domain.matching.book import Book, adverse
 from trading.domain.matching.ledger import Ledger
 from trading.domain.matching.margin import notional_cap
 from trading.domain.matching.types import EngineRefusal, OrderRecord, Terms
-from trading.domain.venue import ZERO, NewOrder, OrderSide, OrderType, TimeInForce
+from trading.domain.venue import ONE, ZERO, NewOrder, OrderSide, OrderType, TimeInForce
 from vibex.lib.money import booked
 
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
@@ -169,8 +169,8 @@ def _dearest(ledger: Ledger, book: Book, order: OrderRecord) -> Decimal:
 
 def _check_margin(ledger: Ledger, book: Book, order: OrderRecord, added: Decimal) -> None:
     price = _dearest(ledger, book, order)
-    lost_at_once = max(ZERO, order.side.sign * (price - book.mark)) * added
-    share = 1 / Decimal(book.leverage) + book.spec.taker_fee + ledger.settings.margin_buffer
+    lost_at_once = max(ZERO, order.side.factor * (price - book.mark)) * added
+    share = ONE / Decimal(book.leverage) + book.spec.taker_fee + ledger.settings.margin_buffer
     needed = booked(added * price * share + lost_at_once)
     if needed > (free := ledger.free()):
         raise EngineRefusal(f"margin, fee and buffer need {needed}, {max(free, ZERO)} is free", code="margin")

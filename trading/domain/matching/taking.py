@@ -109,6 +109,6 @@ def within(order: OrderRecord, touch: Decimal, price: Decimal) -> Decimal | None
     limit = order.price
     if limit is None:
         return price
-    if (limit - touch) * order.side.sign < 0:
+    if (limit - touch) * order.side.factor < ZERO:
         return None
     return min(price, limit) if order.side is OrderSide.BUY else max(price, limit)

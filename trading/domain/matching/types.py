@@ -92,11 +92,11 @@ class PositionRecord:
 
     @property
     def sign(self) -> int:
-        return 1 if self.quantity > 0 else -1
+        return 1 if self.quantity > ZERO else -1
 
     @property
     def side(self) -> Side:
-        return Side.LONG if self.quantity > 0 else Side.SHORT
+        return Side.LONG if self.quantity > ZERO else Side.SHORT
 
     @property
     def size(self) -> Decimal:

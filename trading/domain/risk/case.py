@@ -22,7 +22,7 @@ from trading.domain.history import History
 from trading.domain.known import known
 from trading.domain.matching.types import shown
 from trading.domain.sizing import Exposure, exposure_of, loss_per_unit, margin_per_unit
-from trading.domain.venue import ZERO
+from trading.domain.venue import ONE, ZERO
 from vibex.lib.records import record
 
 MOST_DIGITS: Final = 30
@@ -140,9 +140,9 @@ def entry_of(ask: Ask) -> Entry:
     if view is None or wish.quantity is None or wish.leverage is None or wish.stop_loss is None:
         raise ValueError(f"the entry on {ask.symbol} has passed the rules of form with a part missing")
     side, quote, spec, held, limits = wish.side, view.quote, view.instrument, ask.held, terms.limits
-    stop, sign, rate = wish.stop_loss, side.sign, quote.funding_rate
+    stop, sign, rate = wish.stop_loss, side.factor, quote.funding_rate
     touch = quote.ask if side is Side.LONG else quote.bid
-    limit = touch * (1 + sign * limits.max_slippage)
+    limit = touch * (ONE + sign * limits.max_slippage)
     dearest, cheapest = (touch, limit) if touch >= limit else (limit, touch)
     equity, capital, leverage, mark, fee = (
         portfolio.equity,

@@ -8,6 +8,7 @@ from typing import Final
 from accounts.domain.limits import LEVERAGE_CEILING
 from trading.domain.known import known
 from trading.domain.risk.case import MOST_DIGITS, Ask, Finding, Rule, plain, refuses
+from trading.domain.venue import ONE, ZERO
 
 
 @refuses("proposal.numbers")
@@ -36,7 +37,7 @@ def _usable(value: Decimal) -> bool:
 def size_missing(ask: Ask) -> Finding | None:
     """A quantity above zero is stated."""
     quantity = ask.proposal.quantity
-    return None if quantity is not None and quantity > 0 else Finding("An entry needs a quantity above zero.")
+    return None if quantity is not None and quantity > ZERO else Finding("An entry needs a quantity above zero.")
 
 
 @refuses("leverage.whole")
@@ -72,7 +73,7 @@ def leverage_same(ask: Ask) -> Finding | None:
 def stop_missing(ask: Ask) -> Finding | None:
     """A stop above zero is stated."""
     stop = ask.proposal.stop_loss
-    return None if stop is not None and stop > 0 else Finding("An entry needs a stop.")
+    return None if stop is not None and stop > ZERO else Finding("An entry needs a stop.")
 
 
 @refuses("target.required", "target_required")
@@ -89,7 +90,7 @@ def confidence_floor(ask: Ask) -> Finding | None:
     if stated is None:
         return None
     value = _decimal(stated)
-    if not (known(value) and 0 <= value <= 1):
+    if not (known(value) and ZERO <= value <= ONE):
         return Finding("The confidence given is not a number from 0 to 1.")
     if value >= least:
         return None

@@ -8,6 +8,7 @@ from typing import Final
 
 from trading.domain.known import known, moment
 from trading.domain.risk.case import Ask, Finding, Rule, refuses
+from trading.domain.venue import ZERO
 
 
 @refuses("account.numbers")
@@ -20,7 +21,7 @@ def account_numbers(ask: Ask) -> Finding | None:
         unknown := [seen.symbol for seen in held.positions if not known(seen.quantity, seen.mark_price)]
     ):
         return Finding(f"Size or mark price of the position in {', '.join(unknown)} are not known.")
-    if held.equity <= 0:
+    if held.equity <= ZERO:
         return Finding("There is no equity to risk.", {"equity": held.equity})
     if capital is not None and not (known(capital) and capital > 0):
         return Finding("The capital of the bot is not a number above zero.")

@@ -19,6 +19,7 @@ SOON: Final = timedelta(hours=1)
 """Funding that is due within it counts as about to be paid."""
 SOMETHING: Final = Decimal("1e-18")
 NOTHING: Final = Decimal(0)
+TWO: Final = Decimal(2)
 
 
 @refuses("symbol.allowed")
@@ -117,7 +118,7 @@ def market_spread(ask: Ask) -> Finding | None:
     if ask.view is None:
         return Finding(f"There are no market data of {ask.symbol}.")
     quote, most = ask.view.quote, ask.limits.max_spread
-    if 2 * (quote.ask - quote.bid) <= most * (quote.ask + quote.bid):
+    if TWO * (quote.ask - quote.bid) <= most * (quote.ask + quote.bid):
         return None
     spread = 2 * (quote.ask - quote.bid) / (quote.ask + quote.bid)
     return Finding(

@@ -9,9 +9,11 @@ from decisions.domain.proposal import RISK_TOLERANCE
 from trading.domain.known import known
 from trading.domain.risk.case import Entry, Finding, Rule, plain, refuses
 from trading.domain.sizing import gain_per_unit, liquidation_of_entry
+from trading.domain.venue import ZERO
 
 LIQUIDATION_MARGIN: Final = Decimal("0.2")
 """Share of the way to liquidation that must remain beyond the stop."""
+WAY_TO_LIQUIDATION: Final = 1 - LIQUIDATION_MARGIN
 
 SIX_DIGITS: Final = Context(prec=6)
 """What a person reads of an amount that nothing is compared with."""
@@ -34,7 +36,7 @@ def price_tick(entry: Entry) -> Finding | None:
 @refuses("stop.side")
 def stop_side(entry: Entry) -> Finding | None:
     """The stop lies on the losing side of the mark price, which triggers it."""
-    if (entry.mark - entry.stop) * entry.side.sign > 0:
+    if (entry.mark - entry.stop) * entry.side.factor > ZERO:
         return None
     where = "below" if entry.side.sign > 0 else "above"
     return Finding(
@@ -46,7 +48,7 @@ def stop_side(entry: Entry) -> Finding | None:
 def stop_distance(entry: Entry) -> Finding | None:
     """From the price crossed to the stop it is at least `min_stop_distance` and at most `max_stop_distance`."""
     share, limits = entry.distance / entry.touch, entry.limits
-    if share > 0 and limits.min_stop_distance <= share <= limits.max_stop_distance:
+    if share > ZERO and limits.min_stop_distance <= share <= limits.max_stop_distance:
         return None
     return Finding(
         f"The stop is {share:.2%} away from the price; allowed are "
@@ -80,12 +82,12 @@ def stop_loosened(entry: Entry) -> Finding | None:
 @refuses("target.side")
 def target_side(entry: Entry) -> Finding | None:
     """A target, when stated, lies on the winning side of the mark price and of the price crossed."""
-    target, sign = entry.ask.proposal.profit_target, entry.side.sign
+    target, sign = entry.ask.proposal.profit_target, entry.side.factor
     if target is None:
         return None
-    if target > 0 and (target - entry.mark) * sign > 0 and (target - entry.touch) * sign > 0:
+    if target > ZERO and (target - entry.mark) * sign > ZERO and (target - entry.touch) * sign > ZERO:
         return None
-    where = "above" if sign > 0 else "below"
+    where = "above" if sign > ZERO else "below"
     return Finding(
         f"The target of a {entry.side} must lie {where} the price.",
         {"target": target, "mark": entry.mark, "price": entry.touch},
@@ -108,7 +110,7 @@ def risk_stated(entry: Entry) -> Finding | None:
 def stop_liquidation(entry: Entry) -> Finding | None:
     """The stop comes first: it takes at most 80 % of the way to the liquidation price at this leverage."""
     price = _liquidation(entry)
-    if price is None or entry.distance <= (1 - LIQUIDATION_MARGIN) * (entry.touch - price) * entry.side.sign:
+    if price is None or entry.distance <= WAY_TO_LIQUIDATION * (entry.touch - price) * entry.side.factor:
         return None
     return Finding(
         f"At leverage {entry.leverage} liquidation comes near {plain(price)}: the stop is too far away.",

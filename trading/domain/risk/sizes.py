@@ -104,7 +104,7 @@ def cap_group(entry: Entry) -> Finding | None:
 @reduces("cap.net", "max_net")
 def cap_net(entry: Entry) -> Finding | None:
     """Long minus short notional lies within ± `max_net` × equity."""
-    return _capped(entry, entry.limits.max_net, entry.exposure.net * entry.side.sign, "the net exposure")
+    return _capped(entry, entry.limits.max_net, entry.exposure.net * entry.side.factor, "the net exposure")
 
 
 @reduces("cap.gross", "max_gross")
@@ -185,7 +185,7 @@ def size_maximum(entry: Entry) -> Finding | None:
 def size_minimum(entry: Entry) -> Finding | None:
     """What the reductions leave still reaches the instrument's smallest quantity and notional."""
     spec, notional = entry.instrument, entry.quantity * entry.cheapest
-    if 0 < entry.quantity >= spec.min_quantity and notional >= spec.min_notional:
+    if ZERO < entry.quantity >= spec.min_quantity and notional >= spec.min_notional:
         return None
     return Finding(
         f"{plain(entry.quantity)} is below what the venue takes: "

@@ -18,7 +18,7 @@ from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
 from trading.domain.history import ENDED_TOLD, LOOKED_BACK, Ended, History
 from trading.domain.losses import DAY, KINDS, Watch, carried, unknown_equity
-from trading.domain.orders import FINAL, OrderFacts, OrderState, Step, filled_to, move, observe
+from trading.domain.orders import FINAL, OrderFacts, OrderState, filled_to, move, observed
 from trading.domain.risk import Standing
 from trading.domain.venue import (
     MOVED,
@@ -155,15 +155,16 @@ class MemoryJournal:
         if step.incident:
             raise IntentVoid(f"order {client_order_id} is {kept.facts.state} already: it took too long to leave")
         kept.sent_at = datetime.now(UTC)
-        self._take(kept, step)
+        self._take(kept, step.facts)
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:
         kept = self.kept[client_order_id]
-        self._take(kept, observe(kept.facts, report))
+        self._take(kept, *observed(kept.facts, report))
 
     def move(self, client_order_id: str, to: OrderState, *, reason: str = "") -> None:
         kept = self.kept[client_order_id]
-        self._take(kept, move(kept.facts, to, reason=reason))
+        step = move(kept.facts, to, reason=reason)
+        self._take(kept, step.facts, step.incident)
 
     def cancelling(self, client_order_id: str) -> None:
         self.move(client_order_id, OrderState.CANCELLING)
@@ -374,10 +375,10 @@ class MemoryJournal:
     def publish(self, kind: str) -> None:
         """Nobody watches a backtest."""
 
-    def _take(self, kept: KeptOrder, step: Step) -> None:
-        if step.incident:
-            self.incident("order-state", step.incident, data={"order": kept.order.client_order_id})
-        facts, before = step.facts, kept.facts
+    def _take(self, kept: KeptOrder, facts: OrderFacts, incident: str = "") -> None:
+        if incident:
+            self.incident("order-state", incident, data={"order": kept.order.client_order_id})
+        before = kept.facts
         if facts is before:
             return
         kept.facts = facts
@@ -398,7 +399,8 @@ class MemoryJournal:
                 insort(self.entered, trade.at)
             order.traded += trade.quantity
             order.traded_value += trade.quantity * trade.price
-            self._take(order, filled_to(order.facts, order.traded, order.traded_value / order.traded))
+            step = filled_to(order.facts, order.traded, order.traded_value / order.traded)
+            self._take(order, step.facts, step.incident)
         held = self.open.pop(trade.symbol, None)
         for position in apply_trade(held.booked if held else None, trade):
             kept = held
