@@ -39,7 +39,7 @@ def test_an_order_that_shows_nothing_new_is_not_written_again(monkeypatch):
     assert settle(desk.world).clean
     assert not seen
     for kept in desk.journal.working.values():
-        kept.facts = replace(kept.facts, state=OrderState.UNKNOWN)
+        kept.facts, kept.told = replace(kept.facts, state=OrderState.UNKNOWN), None
     settle(desk.world)
     assert sorted(seen) == sorted(desk.journal.working), "what is not known is taken in as it shows"
 

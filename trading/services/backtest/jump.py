@@ -198,7 +198,7 @@ class Jump:
     def _day_after(self, step: int) -> int:
         """Return where a span that begins with `step` has to end: with the day that is watched. The first step of a day is a
         span of its own, for only then is it known what the day began with."""
-        watch = self._journal.watched
+        watch = self._journal.noted
         if watch is None:
             return self._last
         if self._day[0] != watch.day_ends:
@@ -237,7 +237,7 @@ class Jump:
 
         `lowest` and `highest` are the equity's between them.
         """
-        watch, at = self._journal.watched, self._moments[start]
+        watch, at = self._journal.noted, self._moments[start]
         if watch is None:
             return None
         locks = self._journal.locks
@@ -245,7 +245,7 @@ class Jump:
         if self._limits.flatten_on_loss and held and not locked.isdisjoint((DAY, DRAWDOWN, FLOOR)):
             return start  # they are to be closed
         if at >= watch.day_ends:
-            watch, locked = day_anew(watch), locked - {DAY}
+            watch, locked = day_anew(self._journal.watched or watch), locked - {DAY}
         if min(watch.day_equity, watch.equity) < 2 * EMPTY or not watch.unit:
             return start
         levels = self._levels(watch, locked)
@@ -274,21 +274,27 @@ class Jump:
         `highest` is the equity's in the span, or above it.
         """
         self._journal.series.passed(span)
-        for step in self._telling(span, highest):
+        telling = self._telling(span, highest)
+        if telling is None:
+            last = span.stop - 1
+            self._journal.watch_later(lambda: span.wallet + span.unrealised(last, self._mark), self._moments[last])
+            return
+        for step in telling:
             self._journal.watch_on(span.wallet + span.unrealised(step, self._mark), self._moments[step])
 
-    def _telling(self, span: Span, highest: float) -> list[int]:
-        """Return the steps that a watch has to know of: those that may be a new high, and the last. Of an account that holds
-        nothing the first as well: the equity that it has kept since then is what a new day begins with."""
-        watch, last = self._journal.watched, span.stop - 1
+    def _telling(self, span: Span, highest: float) -> list[int] | None:
+        """Return the steps that a watch has to know of: those that may be a new high, and the last; None for nothing but
+        the last, which is none. Of an account that holds nothing the first as well: the equity that it has kept since then
+        is what a new day begins with."""
+        watch, last = self._journal.noted, span.stop - 1
         if not span.held or watch is None or not watch.unit:
             return [span.start, last] if span.start < last else [last]
         if highest * (1.0 - NEAR) < _highest(watch) * (1.0 - 2.0 * NEAR):
-            return [last]
+            return None
         equity = self._equity(span.start, span.stop, span.held)
         highest = float(equity.max()) * (1.0 - NEAR)
         if highest < _highest(watch) * (1.0 - 2.0 * NEAR):
-            return [last]
+            return None
         return sorted({*(span.start + (equity >= highest).nonzero()[0]).tolist(), last})
 
     def catch_up(self, step: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from decisions.domain.question import Member
 from marketdata.domain.snapshot import MarketSnapshot
 from trading.domain.books import BookedPosition, apply_funding, apply_trade, exit_reason
 from trading.domain.history import ENDED_TOLD, LOOKED_BACK, Ended, History
-from trading.domain.losses import DAY, KINDS, Watch, carried, unknown_equity
+from trading.domain.losses import DAY, EMPTY, KINDS, Watch, advance, carried, unknown_equity
 from trading.domain.orders import FINAL, OrderFacts, OrderState, filled_to, move, observed
 from trading.domain.risk import Standing
 from trading.domain.venue import (
@@ -36,6 +36,8 @@ from trading.services.journal.said import Said
 from trading.services.journal.series import Equity, Point
 
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+BELOW: Final = Decimal("0.999999999")
+"""An equity below this share of a high is no new one, however the value of a unit is rounded."""
 PLANNED: Final = OrderFacts(OrderState.PLANNED)
 SENDING: Final = move(PLANNED, OrderState.SENDING)
 """What is known of every order when it is planned, and when it leaves."""
@@ -57,22 +59,12 @@ class KeptOrder:
     traded: Decimal = ZERO
     traded_value: Decimal = ZERO
     told: TrackedOrder | None = None
-    """As it was told last."""
+    """As it was told last; None when something has changed since."""
 
     def tracked(self) -> TrackedOrder:
-        """Return it as the port tells it: the same record as before while nothing has changed."""
-        told = self.told
-        if (
-            told is None
-            or told.facts is not self.facts
-            or told.sent_at is not self.sent_at
-            or told.planned_at is not self.planned_at
-            or told.absent_answers != self.absent_answers
-        ):
-            told = self.told = TrackedOrder(
-                self.role, self.order, self.facts, self.planned_at, self.sent_at, self.absent_answers
-            )
-        return told
+        """Return it as the port tells it."""
+        self.told = TrackedOrder(self.role, self.order, self.facts, self.planned_at, self.sent_at, self.absent_answers)
+        return self.told
 
 
 @dataclass(slots=True)
@@ -133,7 +125,9 @@ class MemoryJournal:
     moved: Decimal = ZERO
     """Net transfers."""
     zone: str = "UTC"
-    watched: Watch | None = None
+    noted: Watch | None = None
+    """What is remembered of losses, up to the newest equity that made a difference to what comes later; `watched` is up to
+    the newest of all."""
     locks: list[KeptLock] = field(default_factory=list)
     entered: list[datetime] = field(default_factory=list)
     """When entries were filled first, of the last day at least."""
@@ -141,6 +135,11 @@ class MemoryJournal:
     """Positions that ended, in the order of their ends."""
     unasked: int = 0
     """Entries that would have waited for a person, and were carried out at once."""
+    _late: Decimal | Callable[[], Decimal] | None = None
+    """An equity that nothing was made of yet, at `_late_at`."""
+    _late_at: datetime = DAWN
+    _high: tuple[Decimal, Decimal, Decimal] = (ZERO, ZERO, ZERO)
+    """A highest value of a unit, a number of units, and what `_high_of` says of them."""
 
     def plan(self, order: NewOrder, *, role: Role, ruling: int | None = None, purpose: str = "") -> None:
         followed = self.current[ruling] if ruling is not None else None
@@ -154,7 +153,7 @@ class MemoryJournal:
         step = SENDING if kept.facts is PLANNED else move(kept.facts, OrderState.SENDING)
         if step.incident:
             raise IntentVoid(f"order {client_order_id} is {kept.facts.state} already: it took too long to leave")
-        kept.sent_at = datetime.now(UTC)
+        kept.sent_at, kept.told = datetime.now(UTC), None
         self._take(kept, step.facts)
 
     def observe(self, client_order_id: str, report: OrderReport) -> None:
@@ -173,10 +172,11 @@ class MemoryJournal:
         """Nobody halts a backtest."""
 
     def asked_in_vain(self, client_order_id: str) -> None:
-        self.kept[client_order_id].absent_answers += 1
+        kept = self.kept[client_order_id]
+        kept.absent_answers, kept.told = kept.absent_answers + 1, None
 
     def orders(self) -> list[TrackedOrder]:
-        return [kept.tracked() for kept in self.working.values()]
+        return [kept.told or kept.tracked() for kept in self.working.values()]
 
     def take_in(self, reports: Sequence[OrderReport]) -> None:
         for report in reports:  # nobody else is there
@@ -246,7 +246,7 @@ class MemoryJournal:
         return self.latest_income
 
     def positions(self) -> list[TrackedPosition]:
-        return [_tracked(kept) for kept in self.open.values()]
+        return [kept.told or _tracked(kept) for kept in self.open.values()]
 
     def bracket(
         self,
@@ -274,8 +274,44 @@ class MemoryJournal:
         self.watch_on(state.equity, state.at)
 
     def watch_on(self, equity: Decimal, at: datetime) -> None:
-        """Carry what is remembered of losses on to an equity."""
-        self.watched = carried(self.watched, equity=equity, transfers=self.moved, at=at, zone=self.zone)
+        """Carry what is remembered of losses on to an equity: at once, where it makes a difference to what comes later."""
+        watch = self.noted
+        if watch is not None and self._may_wait(watch, at) and EMPTY <= equity < self._high_of(watch):
+            self._late, self._late_at = equity, at
+        else:
+            self.noted, self._late = (
+                carried(self.watched, equity=equity, transfers=self.moved, at=at, zone=self.zone),
+                None,
+            )
+
+    def watch_later(self, equity: Callable[[], Decimal], at: datetime) -> None:
+        """Do the same with an equity that is worked out when somebody asks: it is no new high, and not next to nothing."""
+        if self.noted is not None and self._may_wait(self.noted, at):
+            self._late, self._late_at = equity, at
+        else:
+            self.watch_on(equity(), at)
+
+    def _may_wait(self, watch: Watch, at: datetime) -> bool:
+        """Tell whether of all statements like this one only the newest counts: on the same day, with no transfer between."""
+        newest = watch.at if self._late is None else self._late_at
+        return newest <= at < watch.day_ends and watch.units is not None and self.moved == watch.transfers
+
+    def _high_of(self, watch: Watch) -> Decimal:
+        """Return an equity below which no value of a unit is a new high."""
+        peak, units, equity = self._high
+        if watch.units is not None and (peak is not watch.peak or units is not watch.units):
+            equity = watch.peak * watch.units * BELOW
+            self._high = watch.peak, watch.units, equity
+        return equity
+
+    @property
+    def watched(self) -> Watch | None:
+        """What is remembered of losses."""
+        if self.noted is not None and self._late is not None:
+            late, moved, self._late = self._late, self.noted.transfers, None
+            equity = late if isinstance(late, Decimal) else late()
+            self.noted = advance(self.noted, equity=equity, transfers=moved, at=self._late_at, zone=self.zone)
+        return self.noted
 
     @property
     def points(self) -> list[Point]:
@@ -314,11 +350,12 @@ class MemoryJournal:
         self.incident("reducing", reason)
 
     def lock(self, symbol: str, reason: str, *, kind: str = "", data: Mapping[str, str] | None = None) -> str:
-        now = self.watched.at if self.watched else DAWN
+        watch = self.watched
+        now = watch.at if watch else DAWN
         for lock in self.locks:
             if (lock.symbol, lock.kind) == (symbol, kind) and lock.holds(now):
                 return lock.reason
-        until = self.watched.day_ends if self.watched and kind == DAY else None
+        until = watch.day_ends if watch and kind == DAY else None
         self.locks.append(KeptLock(symbol, kind, reason, now, until))
         if not kind:
             self.incident("locked", f"{symbol}: {reason}")
@@ -381,12 +418,11 @@ class MemoryJournal:
         before = kept.facts
         if facts is before:
             return
-        kept.facts = facts
+        kept.facts, kept.told = facts, None
         if facts.state is before.state:
             return
         if facts.state in FINAL:
             self.working.pop(kept.order.client_order_id, None)
-            kept.told = None  # it is told of no more
         elif before.state in FINAL:
             self.working[kept.order.client_order_id] = kept
 
@@ -399,8 +435,9 @@ class MemoryJournal:
                 insort(self.entered, trade.at)
             order.traded += trade.quantity
             order.traded_value += trade.quantity * trade.price
-            step = filled_to(order.facts, order.traded, order.traded_value / order.traded)
-            self._take(order, step.facts, step.incident)
+            if order.traded > order.facts.filled:  # most are known to be filled already
+                step = filled_to(order.facts, order.traded, order.traded_value / order.traded)
+                self._take(order, step.facts, step.incident)
         held = self.open.pop(trade.symbol, None)
         for position in apply_trade(held.booked if held else None, trade):
             kept = held
@@ -438,8 +475,6 @@ def _ended(position: BookedPosition, at: datetime) -> Ended:
 
 
 def _tracked(kept: KeptPosition) -> TrackedPosition:
-    if kept.told is not None:
-        return kept.told
     booked, proposal = kept.booked, kept.ruling.proposal if kept.ruling else None
     entry, stop, target = booked.cost / booked.quantity, kept.stop, kept.target
     foreign = kept.ruling is None and not kept.adopted
