@@ -18,7 +18,7 @@ def known(*values: object) -> bool:
     for value in values:
         if type(value) is not Decimal or not value.is_finite():
             return False
-        if value and not SMALLEST_POWER <= value.adjusted() <= LARGEST_POWER:
+        if not SMALLEST_POWER <= value.adjusted() <= LARGEST_POWER and value:
             return False
     return True
 

@@ -14,11 +14,12 @@ from trading.domain.significance import PerPeriod, Sample
 
 def max_drawdown(equity: Sequence[Decimal]) -> Decimal:
     """Return the deepest fall from an earlier peak as a share of that peak: 0 for a series that never falls."""
-    peak, deepest = None, Decimal(0)
+    peak, deepest, none = None, Decimal(0), Decimal(0)
     for value in equity:
-        peak = value if peak is None else max(peak, value)
-        if peak > 0:
-            deepest = max(deepest, (peak - value) / peak)
+        if peak is None or value > peak:
+            peak = value
+        elif peak > none and (fall := (peak - value) / peak) > deepest:
+            deepest = fall
     return deepest
 
 

@@ -40,7 +40,8 @@ class InTime[Entry: (Trade, Income)]:
 
     def since(self, moment: datetime) -> list[Entry]:
         """Return what happened at `moment` and later, which are the newest of many."""
-        entries, start = self._entries, len(self._entries)
+        entries = self._entries
+        start = len(entries)
         while start and entries[start - 1].at >= moment:
             start -= 1
         return entries[start:]
@@ -121,6 +122,8 @@ class SimulatedExchange:
             refuse(refusal)
 
     def order(self, *, symbol: str, client_order_id: str) -> OrderReport | None:
+        if (working := self.engine.shown(symbol, client_order_id)) is not None:
+            return working
         if self.engine.unread:
             self._collect()
         return self._orders.get((symbol, client_order_id))

@@ -68,10 +68,10 @@ class Book:
 
     def added_by(self, order: OrderRecord) -> Decimal:
         """Return how much exposure the open part of `order` would add."""
-        if order.only_reduces:
+        if order.reduce_only or order.close_position:
             return ZERO
         if self.position is None:
-            return order.remaining
+            return order.quantity - order.filled
         return max(ZERO, order.remaining - self.reducible(order.side))
 
 

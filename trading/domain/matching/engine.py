@@ -188,6 +188,12 @@ class Engine:
         order = self._ledger.book(symbol).orders.get(client_order_id)
         return order.report if order else None
 
+    def shown(self, symbol: str, client_order_id: str) -> OrderReport | None:
+        """Return an open order, or None, also for a symbol that nothing is known of."""
+        book = self._books.get(symbol)
+        order = book.orders.get(client_order_id) if book is not None else None
+        return order.report if order is not None else None
+
     def prices(self, symbol: str) -> Prices:
         """Return the prices of a symbol seen last; zero before the first."""
         book = self._ledger.book(symbol)

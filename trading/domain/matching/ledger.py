@@ -146,8 +146,6 @@ class Ledger:
 
     def affords(self, book: Book, order: OrderRecord, price: Decimal) -> bool:
         """Return whether what `order` adds can be carried at `price`."""
-        if order.only_reduces:
-            return True
         added = book.added_by(order)
         if not added:
             return True
@@ -198,6 +196,8 @@ class Ledger:
 
     def pay(self, kind: IncomeKind, symbol: str, amount: Decimal, at: datetime, trade_id: str = "") -> None:
         """Change the wallet and say why. Nothing is written for zero."""
+        if not amount:
+            return
         amount = booked(amount)
         if amount:
             self.wallet += amount
@@ -212,8 +212,12 @@ class Ledger:
             del book.orders[order.client_order_id]
         self._orders[order.exchange_id] = order
         self.unread = True
-        book.quiet, book.liquidation = None, UNKNOWN  # to be worked out again
+        book.quiet = None  # to be worked out again
         return order
+
+    def _hold(self, book: Book, position: PositionRecord | None) -> None:
+        """Let a book hold another position, or none."""
+        book.position, book.quiet, book.liquidation = position, None, UNKNOWN
 
     def end(self, book: Book, order: OrderRecord, status: VenueStatus, at: datetime) -> OrderRecord:
         return self.keep(book, order.ended(status, at))
@@ -234,7 +238,7 @@ class Ledger:
             leverage=book.leverage,
             at=at,
         )
-        book.position = applied.position
+        self._hold(book, applied.position)
         fee = booked(notional * (book.spec.maker_fee if maker else book.spec.taker_fee))
         self._trade(order, quantity, price, fee=fee, realised=applied.realised, maker=maker, at=at)
         order = self.keep(book, order.with_fill(quantity=quantity, cost=notional, at=at))
@@ -260,7 +264,7 @@ class Ledger:
         """
         number = self.new_id()
         side = OrderSide.to_close(position.side)
-        book.position = None
+        self._hold(book, None)
         order = OrderRecord(
             exchange_id=number,
             client_order_id=name or f"autoclose-{number}",

@@ -44,10 +44,12 @@ def apply_fill(
     A fill through zero closes what was there, realises its profit and opens the rest. The proceeds of both parts
     add up to the booked notional exactly.
     """
+    if position is None:
+        return Applied(_increase(None, symbol, side, quantity, notional, leverage, at), ZERO)
     closing = min(quantity, reducible(position, side))
     opening = quantity - closing
     proceeds = booked(price * closing) if opening else notional
-    left, realised = _reduce(position, closing, proceeds) if position and closing else (position, ZERO)
+    left, realised = _reduce(position, closing, proceeds) if closing else (position, ZERO)
     if opening:
         left = _increase(left, symbol, side, opening, notional - proceeds, leverage, at)
     return Applied(left, realised)

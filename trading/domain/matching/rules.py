@@ -30,11 +30,15 @@ def check_market(ledger: Ledger, book: Book, order: OrderRecord) -> None:
     """Check what depends on prices, position and margin. Raises EngineRefusal."""
     if not book.last:
         raise EngineRefusal(f"there is no price of {order.symbol} yet", code="other")
-    price = order.price or book.mark
-    _check_notional(book, order, price)
-    _check_trigger(order, book)
+    price, reduces = order.price or book.mark, order.reduce_only or order.close_position
+    if not reduces:
+        _check_notional(book, order, price)
+    if order.type.conditional:
+        _check_trigger(order, book)
     _check_count(ledger)
-    _check_reduces(book, order)
+    if reduces:
+        _check_reduces(book, order)
+        return  # it adds nothing
     added = book.added_by(order)
     if added:
         _check_status(book)
@@ -59,12 +63,13 @@ def slipped(ledger: Ledger, book: Book, side: OrderSide, touch: Decimal) -> Deci
 
 def _check_fields(order: NewOrder, terms: Terms | None) -> None:
     kind, has_price = order.type, order.price is not None
-    trails = terms is not None and terms.trail is not None
-    becomes_limit = terms is not None and not trails and kind.conditional and has_price
-    needs_price = kind is OrderType.LIMIT or becomes_limit
+    needs_price, needs_trigger = kind is OrderType.LIMIT, kind.conditional
+    if terms is not None:
+        trails = terms.trail is not None
+        needs_price = needs_price or (not trails and kind.conditional and has_price)  # it becomes a limit
+        needs_trigger = needs_trigger and not trails
     if has_price != needs_price:
         raise EngineRefusal(f"{order.type} {'needs' if needs_price else 'takes no'} price", code="other")
-    needs_trigger = kind.conditional and not trails
     if (order.trigger is not None) != needs_trigger:
         raise EngineRefusal(f"{order.type} {'needs' if needs_trigger else 'takes no'} trigger", code="other")
     if order.time_in_force is not None and not has_price:
@@ -116,16 +121,12 @@ def _check_filters(book: Book, order: NewOrder) -> None:
 
 
 def _check_notional(book: Book, order: OrderRecord, price: Decimal) -> None:
-    if order.only_reduces:
-        return
     notional = order.quantity * price
     if notional < book.spec.min_notional:
         raise EngineRefusal(f"notional {notional} is below the minimum {book.spec.min_notional}", code="filter")
 
 
 def _check_trigger(order: OrderRecord, book: Book) -> None:
-    if not order.type.conditional:
-        return
     name, price = ("last", book.last) if order.on_last else ("mark", book.mark)
     if reaches(order, price):
         text = f"{name} price {price} would fire the trigger {order.level} at once"
@@ -151,9 +152,13 @@ def _check_status(book: Book) -> None:
 
 
 def _check_cap(book: Book, order: OrderRecord, added: Decimal, price: Decimal) -> None:
-    held = book.position.size if book.position and book.position.sign == order.side.sign else ZERO
-    waiting = sum([book.added_by(other) for other in book.orders.values() if other.side is order.side], ZERO)
-    notional = (held + waiting + added) * price
+    taken = added
+    if book.position is not None and book.position.side is order.side.opens:
+        taken += book.position.size
+    for other in book.orders.values():
+        if other.side is order.side:
+            taken += book.added_by(other)
+    notional = taken * price
     cap = notional_cap(book.spec, book.leverage)
     if notional > cap:
         raise EngineRefusal(f"{notional} would be above {cap}, the most at leverage {book.leverage}", code="leverage")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from decisions.domain.proposal import Side
 from trading.domain.venue import (
@@ -256,9 +256,18 @@ class OrderRecord:
             self.on_last, self.terms,
         )  # fmt: skip
 
-    @cached_property
+    _told: ClassVar[OrderReport | None] = None
+    """Its report, once somebody has asked: in the record's own dictionary, not among its fields."""
+
+    @property
     def report(self) -> OrderReport:
         """What the venue says of it."""
+        told = self._told
+        if told is None:
+            told = self.__dict__["_told"] = self._reported()
+        return told
+
+    def _reported(self) -> OrderReport:
         average = SHOWN.divide(self.filled_cost, self.filled) if self.filled else None
         return OrderReport(
             self.client_order_id, str(self.exchange_id), self.symbol, self.side, self.type, self.status, self.quantity,

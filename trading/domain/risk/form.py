@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from accounts.domain.limits import LEVERAGE_CEILING
@@ -100,8 +101,13 @@ def confidence_floor(ask: Ask) -> Finding | None:
 def _decimal(stated: object) -> Decimal:
     """Return the number as it was written: 0.7 is not a little less than 0.7. What is none becomes NaN."""
     if isinstance(stated, float):
-        return Decimal(repr(stated))
+        return _read(stated) if stated else ZERO
     return Decimal(stated) if type(stated) in (int, Decimal) else Decimal("NaN")  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256)
+def _read(stated: float) -> Decimal:
+    return Decimal(repr(stated))
 
 
 FORM: Final[tuple[Rule[Ask], ...]] = (
