@@ -101,7 +101,8 @@ class Moments(Sequence[datetime]):
         if place == self._newest[0]:
             return self._newest[1]
         if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(self._count))]
+            first, apart = self._first, self._apart
+            return [first + number * apart for number in range(*place.indices(self._count))]
         number = place + self._count if place < 0 else place
         if not 0 <= number < self._count:
             raise IndexError(f"there are {self._count} moments, and none with the number {place}")

@@ -17,7 +17,7 @@ from trading.domain.venue import ZERO, IncomeKind
 from trading.services.backtest.origin import code_of, data_of
 from trading.services.backtest.plain import plain
 from trading.services.backtest.plan import BacktestPlan
-from trading.services.backtest.run import Backtest
+from trading.services.backtest.run import Backtest, uncollected
 from trading.services.journal.memory import KeptPosition, MemoryJournal
 
 CENT = Decimal("0.01")
@@ -28,8 +28,13 @@ def report_of(backtest: Backtest, *, market: RecordedMarket | None = None) -> di
 
     With the market that it ran on, or where the backtest brings them, the digests of all that was recorded are there too.
     """
+    with uncollected():
+        return _report_of(backtest, market)
+
+
+def _report_of(backtest: Backtest, market: RecordedMarket | None) -> dict[str, Any]:
     journal = backtest.journal
-    series = [(point.at.isoformat(), point.equity) for point in journal.points]
+    points, equities = journal.points, [point.equity for point in journal.points]
     return {
         "plan": _plan(backtest.plan),
         "market": backtest.market,
@@ -37,9 +42,9 @@ def report_of(backtest: Backtest, *, market: RecordedMarket | None = None) -> di
         "data": data_of(market, backtest.plan.symbols) if market else dict(backtest.data),
         "equity": {
             "start": _money(backtest.plan.capital),
-            "end": _money(series[-1][1]),
-            "return": str(round(series[-1][1] / backtest.plan.capital - 1, 6)),
-            "max_drawdown": str(round(max_drawdown([equity for _, equity in series]), 6)),
+            "end": _money(equities[-1]),
+            "return": str(round(equities[-1] / backtest.plan.capital - 1, 6)),
+            "max_drawdown": str(round(max_drawdown(equities), 6)),
         },
         "totals": _totals(journal),
         "counts": _counts(backtest),
@@ -48,7 +53,7 @@ def report_of(backtest: Backtest, *, market: RecordedMarket | None = None) -> di
         "open": [_trade(position) for position in journal.open.values()],
         "incidents": sorted(f"{kind}: {text}" for kind, text in journal.incidents),
         "notes": list(backtest.notes),
-        "series": [[at, _money(equity)] for at, equity in series],
+        "series": [[point.at.isoformat(), _money(equity)] for point, equity in zip(points, equities, strict=True)],
     }
 
 

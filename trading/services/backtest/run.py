@@ -76,7 +76,7 @@ def backtest_run(
     _within_the_recording(plan, market)
     run = _Running(plan, market, decider)
     began = time.perf_counter()
-    with _uncollected():
+    with uncollected():
         step, count = 0, len(run.moments)
         while step < count:
             landing = run.leap(step)
@@ -93,7 +93,7 @@ def backtest_run(
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Let nobody look for cycles of objects meanwhile: a journal grows, holds none, and would be gone through again and again.
 
     What has come into being then counts as old: it is gone through with the next look at everything, not at once.

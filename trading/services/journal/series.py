@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -70,18 +70,30 @@ class Equity:
     def points(self) -> list[Point]:
         """Return all points, those that were passed over as well."""
         if self._points is None:
-            self._points = [point for kept in self._kept for point in self._of(kept)]
+            points: list[Point] = []
+            for kept in self._kept:
+                if isinstance(kept, Point):
+                    points.append(kept)
+                else:
+                    points.extend(self._of(kept))
+            self._points = points
         return self._points
 
     def settle(self) -> None:
         """Work everything out that was passed over, and let the prices go: for what is sent to another process."""
         self._kept, self.mark, self.moments = list(self.points()), None, ()
 
-    def _of(self, kept: Point | Span) -> Iterator[Point]:
-        if isinstance(kept, Point):
-            yield kept
-            return
-        if self.mark is None:
+    def _of(self, span: Span) -> list[Point]:
+        mark, wallet = self.mark, span.wallet
+        if mark is None:
             raise ValueError("spans were passed over, and nobody knows the prices")
-        for step in range(kept.start, kept.stop):
-            yield Point(self.moments[step], kept.wallet, kept.unrealised(step, self.mark))
+        steps, moments = range(span.start, span.stop), self.moments[span.start : span.stop]
+        if not span.held:
+            return [Point(at, wallet, ZERO) for at in moments]
+        if len(span.held) == 1:
+            position, symbol = span.held[0], span.held[0].symbol
+            return [
+                Point(at, wallet, position.unrealised(mark(symbol, step)))
+                for step, at in zip(steps, moments, strict=True)
+            ]
+        return [Point(at, wallet, span.unrealised(step, mark)) for step, at in zip(steps, moments, strict=True)]
