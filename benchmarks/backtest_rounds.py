@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import house
@@ -42,8 +43,17 @@ def main(what: str, jobs: int = 1) -> dict[str, Any]:
         "steps": backtest.steps,
         "trades": len(backtest.journal.closed),
         "equity": str(backtest.journal.points[-1].equity),
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "megabytes": _most_memory(),
     }
+
+
+def _most_memory() -> float:
+    """Return the most memory that this process has held, MB. `ru_maxrss` also knows what the process held that began it."""
+    told = Path("/proc/self/status")
+    for line in told.read_text().splitlines() if told.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _recordings() -> list[Any]:
