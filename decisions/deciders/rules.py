@@ -74,13 +74,8 @@ class RulesDecider:
     def ask(self, question: Question, deadline: Deadline) -> Answer:
         """Return the proposals. The deadline cannot matter: nothing is waited for."""
         proposals = self.rules(question)
-        return Answer(
-            Outcome.ANSWERED,
-            proposals=proposals,
-            model_requested=self.name,
-            model_served=self.name,
-            notes={proposal.symbol: proposal.justification for proposal in proposals},
-        )
+        notes = {proposal.symbol: proposal.justification for proposal in proposals}
+        return Answer(Outcome.ANSWERED, b"", None, proposals, self.name, self.name, notes=notes)
 
     def read(self, question: Question, answer: Answer) -> Reading:
         """Return the proposals as they are: rules say exactly what they mean."""

@@ -10,9 +10,9 @@ The oldest of all trading rules, with every number open to a search: what a sear
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +53,10 @@ class Cross:
 
     def decide(self, question: Question) -> tuple[Proposal, ...]:
         """Return closes and entries of the symbols on which the averages have just crossed."""
-        return tuple(proposal for symbol in question.bot.symbols for proposal in self._for_symbol(symbol, question))
+        wishes = list[Proposal]()
+        for symbol in question.bot.symbols:
+            self._wish(symbol, question, wishes)
+        return tuple(wishes)
 
     def acts(self, bot: BotView, symbol: str, whole: Whole) -> Acts:
         """Return when these rules could ask for something on a symbol: at crosses, which candles alone decide."""
@@ -64,9 +67,10 @@ class Cross:
 
     @property
     def _names(self) -> tuple[str, str, str]:
-        return f"ema{self.fast}", f"ema{self.slow}", f"rsi{self.rsi}"
+        return _named(self.fast, self.slow, self.rsi)
 
-    def _for_symbol(self, symbol: str, question: Question) -> Iterator[Proposal]:
+    def _wish(self, symbol: str, question: Question, wishes: list[Proposal]) -> None:
+        """Add what is asked for on a symbol."""
         view = question.snapshot.symbols.get(symbol)
         if view is None or view.problem or (newest := self._newest(view, question.bot.interval)) is None:
             return
@@ -79,9 +83,9 @@ class Cross:
         if held is not None and held.side is side:
             return
         if held is not None:
-            yield Proposal(symbol, Action.CLOSE, justification=why)
+            wishes.append(Proposal(symbol, Action.CLOSE, justification=why))
         if side.sign * (rsi - 50.0) > self.level - 50.0:
-            yield self._entry(view, side, why)
+            wishes.append(self._entry(view, side, why))
 
     def _newest(self, view: SymbolView, interval: str) -> tuple[float, ...] | None:
         """Return the averages one candle ago and now, and the RSI; None while one of them is not known."""
@@ -105,6 +109,11 @@ class Cross:
         leverage = min(LEVERAGE, rules.max_leverage)
         void = f"EMA{self.fast} crosses EMA{self.slow} against the {side}"
         return Proposal(view.symbol, action, quantity, leverage, stop, target, risk, CONFIDENCE, void, why)
+
+
+@lru_cache(maxsize=64)
+def _named(fast: int, slow: int, rsi: int) -> tuple[str, str, str]:
+    return f"ema{fast}", f"ema{slow}", f"rsi{rsi}"
 
 
 def _crossed(

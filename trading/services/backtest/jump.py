@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 SHORT: Final = 128
 """So many values are looked through sooner one by one than by NumPy."""
+NOTHING: Final = frozenset[str]()
 NEAR: Final = 1e-9
 """Shares below this are the rounding of floats: what lies so near a limit is looked at exactly."""
 
@@ -143,6 +144,9 @@ class Jump:
         self._due, self._moments, self._last = due, moments, len(moments)
         self._ms: list[int] = edges.tolist()
         self._tapes = {symbol: Tape(market.series(symbol), edges) for symbol in due}
+        self._told: tuple[object, ...] = ()
+        self._of_told = Levels(0.0, 0.0, 0.0)
+        """The levels that were asked for last, and what of a watch they are of."""
         self._day: tuple[datetime | None, int] = (None, 0)
         """When a day ends, and the first step after it."""
         journal.series.moments, journal.series.mark = moments, self._mark
@@ -241,7 +245,7 @@ class Jump:
         if watch is None:
             return None
         locks = self._journal.locks
-        locked = {lock.kind for lock in locks if lock.holds(at)} if locks else set[str]()
+        locked = frozenset([lock.kind for lock in locks if lock.holds(at)]) if locks else NOTHING
         if self._limits.flatten_on_loss and held and not locked.isdisjoint((DAY, DRAWDOWN, FLOOR)):
             return start  # they are to be closed
         if at >= watch.day_ends:
@@ -254,6 +258,13 @@ class Jump:
         return self._first_below(start, self._equity(start, stop, held), levels)
 
     def _levels(self, watch: Watch, locked: Set[str]) -> Levels:
+        """Return the levels of a watch. They stay as they are for a day, or until there is a new high."""
+        told = watch.day_equity, watch.transfers, watch.day_transfers, watch.peak, watch.units, locked
+        if watch.units is None or told != self._told:
+            self._told, self._of_told = told, self._levels_of(watch, locked)
+        return self._of_told
+
+    def _levels_of(self, watch: Watch, locked: Set[str]) -> Levels:
         limits, none = self._limits, 2.0 * float(EMPTY)
         day = none if DAY in locked else float(watch.day_equity * self._kept_of_day + watch.day_moved)
         floor = none if FLOOR in locked or limits.equity_floor is None else float(limits.equity_floor)
@@ -289,11 +300,12 @@ class Jump:
         watch, last = self._journal.noted, span.stop - 1
         if not span.held or watch is None or not watch.unit:
             return [span.start, last] if span.start < last else [last]
-        if highest * (1.0 - NEAR) < _highest(watch) * (1.0 - 2.0 * NEAR):
+        peak = self._levels(watch, NOTHING).peak
+        if highest * (1.0 - NEAR) < peak * (1.0 - 2.0 * NEAR):
             return None
         equity = self._equity(span.start, span.stop, span.held)
         highest = float(equity.max()) * (1.0 - NEAR)
-        if highest < _highest(watch) * (1.0 - 2.0 * NEAR):
+        if highest < peak * (1.0 - 2.0 * NEAR):
             return None
         return sorted({*(span.start + (equity >= highest).nonzero()[0]).tolist(), last})
 
