@@ -27,7 +27,7 @@ from trading.services.backtest.ran import Ran, rans_of
 from trading.services.backtest.run import Backtest
 from trading.services.backtest.sampled import Grid, daily_closes, every_equity, grid_of
 from trading.services.backtest.source import Source
-from trading.services.journal.memory import KeptPosition
+from trading.services.journal.kept import KeptPosition
 
 SEEDS: Final = 100
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -12,7 +12,7 @@ from decisions.domain.proposal import Action, Ruling, Verdict
 from decisions.domain.providers import RULES
 from decisions.domain.question import Outcome
 from trading.services.backtest.run import Backtest
-from trading.services.journal.memory import KeptOrder
+from trading.services.journal.kept import KeptOrder
 
 UNFILLED: Final = "not filled"
 

@@ -19,7 +19,7 @@ from trading.domain.ratios import returns_of
 from trading.services.backtest.judged import Judged
 from trading.services.backtest.run import Backtest
 from trading.services.backtest.sampled import MILLISECOND, costs_of, every_equity
-from trading.services.journal.memory import KeptPosition
+from trading.services.journal.kept import KeptPosition
 from vibex.lib.clock import from_ms, to_ms
 
 type Figure = dict[str, Any]

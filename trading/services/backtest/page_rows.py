@@ -16,7 +16,7 @@ from trading.services.backtest.baselines import RANDOM
 from trading.services.backtest.judged import Drawdown, Judged
 from trading.services.backtest.judged_words import needed
 from trading.services.backtest.stamp import Kind
-from trading.services.journal.memory import KeptPosition
+from trading.services.journal.kept import KeptPosition
 
 MOST_TEXT: Final = 400
 """Characters of what was given as the reason of an entry."""

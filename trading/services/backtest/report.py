@@ -18,7 +18,8 @@ from trading.services.backtest.origin import code_of, data_of
 from trading.services.backtest.plain import plain
 from trading.services.backtest.plan import BacktestPlan
 from trading.services.backtest.run import Backtest, uncollected
-from trading.services.journal.memory import KeptPosition, MemoryJournal
+from trading.services.journal.kept import KeptPosition
+from trading.services.journal.memory import MemoryJournal
 
 CENT = Decimal("0.01")
 

@@ -25,7 +25,7 @@ from trading.domain.trades import ClosedTrade
 from trading.domain.venue import ZERO
 from trading.services.backtest.plan import BacktestPlan
 from trading.services.backtest.run import Backtest
-from trading.services.journal.memory import KeptPosition
+from trading.services.journal.kept import KeptPosition
 from vibex.lib.clock import from_ms, to_ms
 
 DAY: Final = timedelta(days=1)
