@@ -17,8 +17,9 @@ from vibex.lib.alive import Pulse, alive, gets_on, got_on, never_end
 from vibex.lib.queues import CYCLES, GUARD
 
 POOL: Final = "celery.worker.components:Pool"
-NICE: Final = 10
-"""Niceness of a worker that has time: where all want the processors it gets about a tenth of what each other process gets."""
+NICE: Final = 5
+"""Niceness of a worker that has time: where all want the processors it gets a third of what each other process gets. Not less:
+it also compares accounts with their exchange, and holds them for a moment while it does."""
 
 
 class SignOfLife(bootsteps.StartStopStep):

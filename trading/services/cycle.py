@@ -179,7 +179,7 @@ class _Steps:
             self._timings[before] = (now - self._began) // 1000 / 1000
         self._stage = None  # none is under way when the journal says that this one may not begin
         self._journal.stage(stage)
-        self._stage, self._began = stage, now
+        self._stage, self._began = stage, perf_counter_ns()
 
     def end(self) -> None:
         if self._stage is not None:

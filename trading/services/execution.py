@@ -135,8 +135,8 @@ def entry_order(
         price = max(spec.price_down(quote.ask * (ONE + max_slippage)), quote.ask)
     else:
         price = min(spec.price_up(quote.bid * (ONE - max_slippage)), quote.bid)
-    name, opens, none = new_client_order_id(installation), OrderSide.to_open(side), None
-    return NewOrder(name, spec.symbol, opens, OrderType.LIMIT, quantity, price, none, TimeInForce.IOC)
+    name, opens, trigger = new_client_order_id(installation), OrderSide.to_open(side), None
+    return NewOrder(name, spec.symbol, opens, OrderType.LIMIT, quantity, price, trigger, TimeInForce.IOC)
 
 
 def _added(world: World, proposal: Proposal, position: TrackedPosition, filled: Decimal, stop: Decimal) -> Done:

@@ -118,11 +118,9 @@ def child_order(
     """
     whole = world.exchange.supports_close_position and not helper
     name, closes = new_client_order_id(world.installation), OrderSide.to_close(position.side)
-    kind, size = (
-        OrderType.STOP_MARKET if role is Role.STOP else OrderType.TAKE_PROFIT_MARKET,
-        None if whole else quantity,
-    )
-    return NewOrder(name, position.symbol, closes, kind, size, None, trigger, None, not whole, whole)
+    kind = OrderType.STOP_MARKET if role is Role.STOP else OrderType.TAKE_PROFIT_MARKET
+    size, price = None if whole else quantity, None
+    return NewOrder(name, position.symbol, closes, kind, size, price, trigger, None, not whole, whole)
 
 
 def confirmed(world: World, order: NewOrder) -> bool:

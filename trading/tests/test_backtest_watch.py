@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from marketdata.recorded_market import RecordedMarket
@@ -30,7 +30,17 @@ STATEMENTS = some.lists(
 )
 
 
-@given(some.sampled_from([90, 100_000, 10_000_000]), STATEMENTS)
+@example(
+    1_000,
+    [
+        (1, 0, 0, False, True),
+        (1, -100, 0, False, True),
+        (1, -850, 0, False, True),
+        (1, 450, 0, False, True),
+        (1, -250, 0, True, True),
+    ],
+)
+@given(some.sampled_from([90, 1_000, 100_000, 10_000_000]), STATEMENTS)
 def test_losses_are_remembered_the_same_however_seldom_somebody_asks(cents, statements):
     journal, expected, at, equity = MemoryJournal(), None, NOON, Decimal(cents) / 100
     for number, (minutes, change, paid, asked, later) in enumerate(statements):

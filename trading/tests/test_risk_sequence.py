@@ -1,12 +1,13 @@
 """Proposals are ruled in their order, each against what the earlier ones would leave."""
 
 from dataclasses import replace
+from decimal import getcontext
 
 import pytest
 
 from decisions.domain.proposal import Action, Proposal, Side, Verdict
 from trading.domain.history import History
-from trading.domain.risk import Standing
+from trading.domain.risk import Standing, rulebook
 from trading.tests.risk_kit import BTC, ETH, GOLD, LIMITS, LONG, PORTFOLIO, SHORT, D, ago, ended, position, rule
 
 CLOSE = Proposal(ETH, Action.CLOSE)
@@ -21,6 +22,25 @@ HELD = replace(
 
 def outcome(*proposals, **more):
     return [(ruling.verdict, ruling.quantity, ruling.rule_ids) for ruling in rule(*proposals, **more)]
+
+
+def test_rules_reckon_with_fifty_digits_and_nobody_else_in_the_process_does(monkeypatch):
+    """Threads of one request share the object of their context: it is never changed, not even for a moment."""
+    shared, inside = getcontext(), []
+    ruled = rulebook._rule
+
+    def looked_at(ask):
+        inside.append((getcontext().prec, shared.prec))
+        return ruled(ask)
+
+    monkeypatch.setattr(rulebook, "_rule", looked_at)
+    rule(LONG, SHORT)
+    assert inside == [(50, 28)] * 2
+    assert getcontext() is shared
+    monkeypatch.setattr(rulebook, "_rule", lambda ask: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        rule(LONG)
+    assert getcontext() is shared
 
 
 def test_a_close_and_an_entry_on_the_same_symbol_are_a_reversal():

@@ -14,5 +14,5 @@ from typing import dataclass_transform
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record[T](*, slots: bool = True) -> Callable[[type[T]], type[T]]:
-    """Return what makes a class a record. Without slots it has room for a `cached_property`."""
+    """Return what makes a class a record. Without slots it has room for what is worked out of it once."""
     return dataclass(slots=slots, unsafe_hash=True)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from vibex.tests.running import Up
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(400)]
 
 PASSWORD = re.compile(r"Password: +(\S+)")
+KILLED_AFTER = 60.0
+"""Seconds after which a container that does not end is killed (compose.yaml)."""
 FINISHED = "SELECT id FROM decisions_cycle WHERE status IN ('done', 'failed')"
 
 
@@ -31,8 +34,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 def test_it_comes_up_decides_stops_in_order_and_goes_on(up: Up) -> None:
     up.start()
     up.wait_for(lambda: up.rows("SELECT id FROM decisions_cycle WHERE status = 'done'"))
+    asked_to_stop = time.monotonic()
     code, said = up.stop()
     assert code == 0, said
+    assert time.monotonic() - asked_to_stop < KILLED_AFTER
     password = PASSWORD.search(said)
     assert password is not None
     assert "simulated" in said

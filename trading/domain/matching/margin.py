@@ -25,7 +25,7 @@ def maintenance_margin(spec: InstrumentSpec, notional: Decimal) -> Decimal:
 
 def notional_cap(spec: InstrumentSpec, leverage: int) -> Decimal:
     """Return the largest notional the brackets allow at this leverage; zero when none does."""
-    caps = _caps(spec)
+    caps = _caps_by_leverage(spec)
     cap = caps.get(leverage)
     if cap is None:
         cap = max([bracket.cap for bracket in spec.brackets if bracket.max_leverage >= leverage], default=ZERO)
@@ -37,7 +37,7 @@ def _none_yet(_: InstrumentSpec) -> dict[int, Decimal]:
     return {}
 
 
-_caps: Final = remembered(_none_yet)
+_caps_by_leverage: Final = remembered(_none_yet)
 """The caps of a contract by leverage, as far as somebody has asked for them."""
 
 

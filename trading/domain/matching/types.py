@@ -167,10 +167,10 @@ class OrderRecord:
         cls, order: NewOrder, *, exchange_id: int, at: datetime, on_last: bool = False, terms: Terms | None = None
     ) -> OrderRecord:
         """Return the record of an order that has just passed all checks."""
-        quantity, in_force, none = order.quantity or ZERO, _time_in_force(order), ZERO
+        quantity, in_force = order.quantity or ZERO, _time_in_force(order)
         return cls(
             exchange_id, order.client_order_id, order.symbol, order.side, order.type, in_force, VenueStatus.NEW, quantity,
-            order.price, order.trigger, order.reduce_only, order.close_position, none, none, at, at, on_last, terms,
+            order.price, order.trigger, order.reduce_only, order.close_position, ZERO, ZERO, at, at, on_last, terms,
         )  # fmt: skip
 
     @property

@@ -38,13 +38,17 @@ def _without(portfolio: Portfolio, position: PositionView, rate: Decimal) -> Por
         margin = margin if known(margin) else ZERO
         unrealised = unrealised if known(unrealised) else ZERO
     available = portfolio.available + margin + min(unrealised, ZERO) - fee
-    wallet, unrealised, margin = (
-        portfolio.wallet + unrealised - fee,
-        portfolio.unrealised - unrealised,
-        portfolio.margin - margin,
-    )
+    wallet = portfolio.wallet + unrealised - fee
+    still_unrealised, still_margin = portfolio.unrealised - unrealised, portfolio.margin - margin
     return Portfolio(
-        portfolio.at, wallet, unrealised, margin, available, left, portfolio.orders, portfolio.starting_balance
+        portfolio.at,
+        wallet,
+        still_unrealised,
+        still_margin,
+        available,
+        left,
+        portfolio.orders,
+        portfolio.starting_balance,
     )
 
 

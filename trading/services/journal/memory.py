@@ -242,7 +242,8 @@ class MemoryJournal:
     def _may_wait(self, watch: Watch, at: datetime) -> bool:
         """Tell whether of all statements like this one only the newest counts: on the same day, with no transfer between."""
         newest = watch.at if self._late is None else self._late_at
-        return newest <= at < watch.day_ends and watch.units is not None and self.moved == watch.transfers
+        whole = watch.units is not None and watch.equity >= EMPTY and bool(watch.unit)
+        return whole and newest <= at < watch.day_ends and self.moved == watch.transfers
 
     def _high_of(self, watch: Watch) -> Decimal:
         """Return an equity below which no value of a unit is a new high."""
