@@ -26,6 +26,16 @@ WARM: Final = 1 / 6
 FLAT: Final = 0.05
 MORE: Final = 4
 """Connections and files that come and go with what is under way."""
+HOURLY_AT: Final = (WARM / 2, 1 / 2, 11 / 12)
+"""Shares of the run after which all that is done once an hour is done: what that takes for itself belongs to the warm part,
+and what it does not give back shows itself."""
+HOURLY: Final = (
+    "decisions.tasks.catalogues_keep",
+    "decisions.tasks.afterwards_count",
+    "accounts.tasks.calls_prune",
+    "vibex.tasks.backup_hourly",
+    "trading.tasks.performance_sum",
+)
 LATE: Final = 90.0
 """Seconds without a look after which the guard counts as late (docs/guard.md)."""
 SECONDS_TO_PROTECT: Final = 10.0
@@ -38,13 +48,14 @@ def test_an_hour_of_a_hundred_bots(house: Fleet) -> None:
     house.wait_for(house.ready)
     house.start(*house.traders)
     broker, meters = Celery(broker=house.redis), Meters(house)
-    broker.send_task(
-        "trading.tasks.reconcile_all", queue="slow"
-    )  # else the first of the hour would come when all is warm
-    ends, last = time.monotonic() + MINUTES * MINUTE, 0.0
+    began, last, hours = time.monotonic(), 0.0, list(HOURLY_AT)
     for number, trader in enumerate(itertools.cycle(house.traders)):
-        if time.monotonic() >= ends:
+        run = (time.monotonic() - began) / (MINUTES * MINUTE)
+        if run >= 1:
             break
+        if hours and run >= hours[0]:
+            hours.pop(0)
+            hourly(house, broker)
         house.model.buys, house.model.closes = ((SYMBOL, 0.01), "") if number // BOTS % 6 < 3 else (None, SYMBOL)
         decide(house, broker, trader)
         time.sleep(MINUTE / BOTS)
@@ -65,6 +76,14 @@ def protected(house: Fleet) -> None:
     if naked := set(house.naked()):
         time.sleep(SECONDS_TO_PROTECT)
         assert naked.isdisjoint(house.naked())
+
+
+def hourly(house: Fleet, broker: Celery) -> None:
+    """Let all that is done once an hour be done now, and all accounts be compared at once."""
+    for (account,) in house.asks("SELECT id FROM accounts_account"):
+        broker.send_task("trading.tasks.reconcile_account", args=[account, "hourly"], queue="slow")
+    for task in HOURLY:
+        broker.send_task(task, queue="slow")
 
 
 def decide(house: Fleet, broker: Celery, trader: Trader) -> None:
