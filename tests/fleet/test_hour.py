@@ -24,9 +24,8 @@ MINUTE: Final = 60.0
 WARM: Final = 1 / 6
 """Share of the run in which memory may still grow: modules and caches are filled."""
 FLAT: Final = 0.05
-MORE: Final = 12
-"""Connections and files that come and go with what is under way: each of the eight threads of `worker-slow` has one of its own
-while all of them compare accounts at once, and some more. A leak of one in a hundred of the hour's decisions would be sixty."""
+MORE: Final = 4
+"""Connections and files that come and go with what is under way."""
 HOURLY_AT: Final = (WARM / 2, 1 / 2, 11 / 12)
 """Shares of the run after which all that is done once an hour is done: what that takes for itself belongs to the warm part,
 and what it does not give back shows itself."""
